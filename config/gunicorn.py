@@ -1,0 +1,15 @@
+"""What gunicorn is told beyond the socket, which `manage.py up` opens and hands over."""
+
+from __future__ import annotations
+
+worker_class = "gthread"
+workers = 2
+threads = 8
+preload_app = True  # Django is loaded once and shared by the forked workers: half the start, less memory
+timeout = 60  # seconds without a sign of life from a worker, not the length of a request
+graceful_timeout = 10  # `up` promises to be gone within 15 s
+keepalive = 65  # longer than the usual proxy's 60 s, so that it is the proxy who hangs up
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
+control_socket_disable = True  # it would stand outside the data folder, one for every server on the machine

@@ -1,0 +1,60 @@
+"""The records (docs/architecture.md); `LiveRun` is the one door to a run's state."""
+
+from automations.models.api_key import SCOPES, ApiKey
+from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
+from automations.models.cancellation import Cancellation, CancellationFilter, Origin, uid_parameter
+from automations.models.definitions import definition_of, definition_of_run, steps_of_run
+from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
+from automations.models.event import Event, EventKind
+from automations.models.gate import clock, database_now, gate, retried, serialise
+from automations.models.insert import draw, insert
+from automations.models.invocation import Invocation
+from automations.models.live_run import Cancelled, Claim, LiveRun, LiveState, Move
+from automations.models.refusal import No, Refusal
+from automations.models.run import FINAL, Run, RunQuerySet, RunStatus
+from automations.models.uid import new_uid
+from automations.models.user import Role, User
+from automations.models.worker import Worker
+
+__all__ = [
+    "DEFAULT_ENVIRONMENT",
+    "FINAL",
+    "KEY_PATTERN",
+    "RESERVED_KEYS",
+    "SCOPES",
+    "ApiKey",
+    "Automation",
+    "Cancellation",
+    "CancellationFilter",
+    "Cancelled",
+    "Claim",
+    "Environment",
+    "Event",
+    "EventKind",
+    "Invocation",
+    "LiveRun",
+    "LiveState",
+    "Move",
+    "No",
+    "Origin",
+    "Refusal",
+    "Role",
+    "Run",
+    "RunQuerySet",
+    "RunStatus",
+    "User",
+    "Version",
+    "Worker",
+    "clock",
+    "database_now",
+    "definition_of",
+    "definition_of_run",
+    "draw",
+    "gate",
+    "insert",
+    "new_uid",
+    "retried",
+    "serialise",
+    "steps_of_run",
+    "uid_parameter",
+]

@@ -1,0 +1,120 @@
+"""A key with which a backend calls the APIs of one environment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection, models
+from django.utils.crypto import constant_time_compare
+
+from automations.models.environment import Environment
+
+SCOPES = ("read", "invoke", "cancel", "write", "admin")
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+# Written out, since every request waits for it (docs/decisions/0003-raw-statements.md).
+MATCHING = """
+SELECT k.id, k.name, k.public_id, k.secret_sha256, k.scopes, k.expires_at, k.revoked_at, k.last_used_at,
+       e.id, e.key
+FROM automations_apikey k JOIN automations_environment e ON e.id = k.environment_id
+WHERE k.public_id = %s
+"""
+
+
+class ApiKeyManager(models.Manager["ApiKey"]):
+    def issue(
+        self,
+        *,
+        environment: Environment,
+        name: str,
+        scopes: tuple[str, ...],
+        created_by: str,
+        expires_at: datetime | None = None,
+    ) -> tuple[ApiKey, str]:
+        """A stored key and its text `cm_<environment>_<id>_<secret>`, which is not kept and cannot be read again."""
+        public_id, secret = _random_text(8), _random_text(43)
+        key = self.create(
+            environment=environment,
+            name=name,
+            public_id=public_id,
+            secret_sha256=_digest(secret),
+            scopes=list(scopes),
+            created_by=created_by,
+            expires_at=expires_at,
+        )
+        return key, f"cm_{environment.key}_{public_id}_{secret}"
+
+    def matching(self, *, text: str, now: datetime) -> ApiKey | None:
+        """The live key this text is, with its environment; None for a wrong, revoked or expired one.
+
+        Looked up in the database at every call: a revocation holds from its commit on.
+        """
+        parts = text.split("_")
+        if len(parts) != 4 or parts[0] != "cm" or not text.isascii() or len(text) > 120:
+            return None
+        with connection.cursor() as cursor:
+            cursor.execute(MATCHING, [parts[2]])
+            row = cursor.fetchone()
+        if row is None or not constant_time_compare(row[3], _digest(parts[3])):
+            return None
+        key = _read(row)
+        if key.environment.key != parts[1] or not key.is_live(now=now):
+            return None
+        return key
+
+
+class ApiKey(models.Model):
+    """SHA-256 is right for the secret: it is 256 random bits, not a password."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    public_id = models.CharField(max_length=8, unique=True)
+    secret_sha256 = models.CharField(max_length=64)
+    scopes = models.JSONField()
+    created_by = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ApiKeyManager()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.public_id})"
+
+    def is_live(self, *, now: datetime) -> bool:
+        """Neither revoked nor expired at `now`."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+    def can(self, scope: str) -> bool:
+        """Whether the key holds the scope; `admin` holds them all."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+def _random_text(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _read(row: tuple[Any, ...]) -> ApiKey:
+    """The key that a row of MATCHING describes; SQLite gives moments without their zone."""
+    pk, name, public_id, digest, scopes, *moments, environment_pk, environment_key = row
+    expires_at, revoked_at, last_used_at = (
+        moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments
+    )
+    return ApiKey(
+        pk=pk, name=name, public_id=public_id, secret_sha256=digest, scopes=json.loads(scopes),
+        expires_at=expires_at, revoked_at=revoked_at, last_used_at=last_used_at,
+        environment=Environment(pk=environment_pk, key=environment_key),
+    )  # fmt: skip

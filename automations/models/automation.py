@@ -1,0 +1,79 @@
+"""Automations as people edit them, and the immutable versions that runs follow."""
+
+from __future__ import annotations
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+from automations.models.environment import Environment
+
+KEY_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,99}\Z"
+RESERVED_KEYS = frozenset({"invoke", "runs", "cancel", "publish", "versions", "templates", "new"})
+
+
+class AutomationQuerySet(models.QuerySet["Automation"]):
+    def within(self, environment: Environment) -> AutomationQuerySet:
+        """The environment's automations."""
+        return self.filter(environment=environment)
+
+    def named(self, name: str) -> AutomationQuerySet:
+        """Those whose key or alias is `name`; a key outranks an alias (read the first)."""
+        own = models.Case(models.When(key=name, then=0), default=1)
+        return self.filter(models.Q(key=name) | models.Q(alias=name)).order_by(own)
+
+
+class Automation(models.Model):
+    """An automation template: one draft, and at most one version that new runs follow."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="automations")
+    key = models.CharField(max_length=100, validators=[RegexValidator(KEY_PATTERN)])
+    alias = models.CharField(max_length=255, null=True, blank=True)
+    name = models.CharField(max_length=200)
+    description = models.TextField(max_length=2000, blank=True)
+    draft = models.JSONField()
+    draft_revision = models.PositiveIntegerField(default=1)
+    published = models.ForeignKey(
+        "automations.Version", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    disabled_at = models.DateTimeField(null=True, blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    updated_by = models.CharField(max_length=200, blank=True)
+
+    objects = AutomationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["environment", "key"], name="automation_key_unique"),
+            models.UniqueConstraint(fields=["environment", "alias"], name="automation_alias_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+    @property
+    def status(self) -> str:
+        """draft, published or archived."""
+        if self.archived_at is not None:
+            return "archived"
+        return "published" if self.published_id else "draft"
+
+
+class Version(models.Model):
+    """A published definition; never changed, so a run keeps what it started with."""
+
+    automation = models.ForeignKey(Automation, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    definition = models.JSONField()
+    note = models.CharField(max_length=500, blank=True)
+    published_at = models.DateTimeField()
+    published_by = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["automation", "number"], name="version_number_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.automation_id} v{self.number}"

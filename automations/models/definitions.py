@@ -1,0 +1,53 @@
+"""Finds what a run follows and how far it has come; definitions are immutable, hence kept once read."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from automations import timeline
+from automations.definition import Definition, parse
+from automations.models.automation import Version
+from automations.models.invocation import Invocation
+from automations.models.run import Run
+
+
+def definition_of(*, version_id: int | None, invocation_id: int) -> Definition:
+    """What the run follows: its version's definition, else the one its invocation brought."""
+    return _of_version(version_id) if version_id is not None else _of_invocation(invocation_id)
+
+
+def definition_of_run(run: Run) -> Definition:
+    """What this run follows; costs no statement when read with `with_state()`."""
+    if run.version_id is None:
+        return parse(run.invocation.definition, strict=False)
+    return parse(run.version.definition, strict=False) if run.version else _of_version(run.version_id)
+
+
+def steps_of_run(run: Run) -> list[timeline.StepState]:
+    """The run's steps as people see them; one statement more than reading the run `with_state()`."""
+    live = run.live_run if run.status is None else None
+    now = timeline.Now(
+        status=run.public_status,
+        position=live.position if live else None,
+        due_at=run.due_at,
+        attempt=live.attempt if live and live.lease_until else 0,
+        started_at=live.started_at if live else None,
+        ended_at=run.ended_at,
+    )
+    return timeline.steps_of(definition=definition_of_run(run), events=run.events.all(), now=now)
+
+
+@lru_cache(maxsize=512)
+def _of_version(version_id: int) -> Definition:
+    return parse(Version.objects.values_list("definition", flat=True).get(pk=version_id), strict=False)
+
+
+@lru_cache(maxsize=512)
+def _of_invocation(invocation_id: int) -> Definition:
+    return parse(Invocation.objects.values_list("definition", flat=True).get(pk=invocation_id), strict=False)
+
+
+def forget() -> None:
+    """Drops what was kept, for when primary keys begin again (a test that was rolled back)."""
+    _of_version.cache_clear()
+    _of_invocation.cache_clear()

@@ -1,0 +1,23 @@
+"""An environment (production, test, ...): the wall that everything else stands within."""
+
+from __future__ import annotations
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+DEFAULT_ENVIRONMENT = "production"
+
+
+class Environment(models.Model):
+    """Keys, automations and runs of one environment never see another's."""
+
+    key = models.CharField(
+        max_length=32, unique=True, validators=[RegexValidator(r"^[a-z][a-z0-9-]{0,31}\Z")]
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,118 @@
+"""Inserts rows by statements that are composed once: what `bulk_create` does, without composing them anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, TypeAlias
+
+from django.db import connection, models
+
+ROWS_AT_ONCE = 1_000
+SQLITE_VARIABLES = 32_000
+WORTH_COPYING = 5
+
+_Fields: TypeAlias = "Sequence[models.Field[Any, Any]]"
+_Statement = tuple[str, list[Any]]
+
+
+def draw(*wanted: tuple[type[models.Model], int]) -> list[list[int]]:
+    """For each model so many fresh primary keys, in order, for rows that the same transaction inserts."""
+    tables = [model._meta.db_table for model, _ in wanted]
+    counts = [count for _, count in wanted]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            drawn = "ARRAY(SELECT nextval(%s::regclass) FROM generate_series(1, %s))"
+            parameters = [
+                value
+                for table, count in zip(tables, counts, strict=True)
+                for value in (f"{table}_id_seq", count)
+            ]
+            cursor.execute(f"SELECT {', '.join([drawn] * len(wanted))}", parameters)
+            return list(cursor.fetchone())
+        # The transaction is the only writer, and a row with a key of its own moves the sequence on.
+        cursor.execute("SELECT name, seq FROM sqlite_sequence")
+        last = dict(cursor.fetchall())
+        firsts = [last.get(table, 0) + 1 for table in tables]
+        return [list(range(first, first + count)) for first, count in zip(firsts, counts, strict=True)]
+
+
+def insert(objects: Iterable[models.Model]) -> None:
+    """Stores new objects whose primary keys are drawn or not asked for; each after those it refers to.
+
+    The same rows as `bulk_create`, which a test compares, at a fraction of its time for few rows
+    (docs/decisions/0003-raw-statements.md). On PostgreSQL they take one round trip, and many of one model COPY.
+    Inside the caller's transaction.
+    """
+    waiting: list[_Statement] = []
+    with connection.cursor() as cursor:
+        for model, rows in groupby(objects, key=type):
+            same = list(rows)
+            fields = _columns(model, keyed=same[0].pk is not None)
+            if len(same) >= WORTH_COPYING and connection.vendor == "postgresql":
+                _send(cursor, waiting)
+                _copy(cursor, model, fields, same)
+                continue
+            waiting += _statements(model, fields, same)
+        _send(cursor, waiting)
+
+
+def _send(cursor: Any, statements: list[_Statement]) -> None:
+    """Carries the statements out, on PostgreSQL in one round trip; the list is empty afterwards."""
+    if connection.vendor == "postgresql" and statements:
+        text = "; ".join(sql for sql, _ in statements)
+        cursor.execute(text, [value for _, values in statements for value in values])
+    else:
+        for sql, values in statements:
+            cursor.execute(sql, values)
+    statements.clear()
+
+
+def _copy(cursor: Any, model: type[models.Model], fields: _Fields, rows: list[models.Model]) -> None:
+    with cursor.copy(f"COPY {_target(model, tuple(fields))} FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(_values(row, fields))
+
+
+def _statements(model: type[models.Model], fields: _Fields, rows: list[models.Model]) -> list[_Statement]:
+    step = min(ROWS_AT_ONCE, SQLITE_VARIABLES // len(fields))
+    statements = []
+    for start in range(0, len(rows), step):
+        chunk = rows[start : start + step]
+        values = [value for row in chunk for value in _values(row, fields)]
+        statements.append((_statement(model, tuple(fields), len(chunk)), values))
+    return statements
+
+
+def _values(row: models.Model, fields: _Fields) -> list[Any]:
+    """The row as parameters. Only fields whose values the driver does not take as they are get prepared."""
+    prepared = _PREPARED[connection.vendor]
+    return [
+        field.get_db_prep_save(value, connection) if isinstance(field, prepared) else value
+        for field, value in ((field, getattr(row, field.attname)) for field in fields)
+    ]
+
+
+_PREPARED = {
+    "postgresql": (models.JSONField,),
+    "sqlite": (models.JSONField, models.DateTimeField, models.UUIDField, models.ForeignKey),
+}
+
+
+@lru_cache
+def _columns(model: type[models.Model], *, keyed: bool) -> _Fields:
+    """The columns to write: all, or all but a primary key that the database is to draw."""
+    return tuple(field for field in model._meta.concrete_fields if keyed or not field.primary_key)
+
+
+@lru_cache
+def _target(model: type[models.Model], fields: _Fields) -> str:
+    names = ", ".join(f'"{field.column}"' for field in fields)
+    return f'"{model._meta.db_table}" ({names})'
+
+
+@lru_cache(maxsize=256)
+def _statement(model: type[models.Model], fields: _Fields, rows: int) -> str:
+    row = f"({', '.join(['%s'] * len(fields))})"
+    return f"INSERT INTO {_target(model, fields)} VALUES {', '.join([row] * rows)}"  # noqa: S608  (our own names)

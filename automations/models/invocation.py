@@ -1,0 +1,75 @@
+"""One accepted request to run something, whoever made it; it groups the runs of its recipients."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from automations.models.automation import Automation, Version
+from automations.models.environment import Environment
+from automations.models.uid import new_uid
+
+
+class Invocation(models.Model):
+    """Wide and written once. `definition` is set when the request brought its own steps.
+
+    `key_holder` holds the idempotency key only while it is in force, and carries its uniqueness;
+    `idempotency_key` stays, so that runs are found by it for ever.
+    """
+
+    uid = models.UUIDField(default=new_uid, unique=True, editable=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    automation = models.ForeignKey(
+        Automation, null=True, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    version = models.ForeignKey(
+        Version, null=True, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    definition = models.JSONField(null=True)
+    data = models.JSONField(default=dict)
+    source = models.CharField(max_length=255)
+    dialect = models.CharField(max_length=10)
+    actor = models.CharField(max_length=200)
+    tags = models.JSONField(default=list)
+    tenant = models.CharField(max_length=255, null=True)
+    run_count = models.PositiveIntegerField()
+    created_at = models.DateTimeField()
+    idempotency_key = models.CharField(max_length=255, null=True)
+    fingerprint = models.CharField(max_length=64, null=True)
+    key_holder = models.CharField(max_length=255, null=True)
+    key_expires_at = models.DateTimeField(null=True)
+    answer = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["environment", "dialect", "key_holder"],
+                condition=models.Q(key_holder__isnull=False),
+                name="invocation_key_holder_unique",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(key_holder__isnull=True, key_expires_at__isnull=True)
+                | models.Q(key_holder__isnull=False, key_expires_at__isnull=False, fingerprint__isnull=False),
+                name="invocation_key_holder_whole",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(version__isnull=True) | models.Q(definition__isnull=True),
+                name="invocation_one_definition",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["environment", "idempotency_key"],
+                condition=models.Q(idempotency_key__isnull=False),
+                name="invocation_idempotency",
+            ),
+            models.Index(
+                fields=["key_expires_at"],
+                condition=models.Q(key_holder__isnull=False),
+                name="invocation_key_expiry",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.uid)

@@ -1,0 +1,37 @@
+"""A prefix search that compares bytes and uses an index on both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import CharField
+from django.db.models.lookups import BuiltinLookup
+from django.db.models.sql.compiler import SQLCompiler
+
+LAST_CHARACTER = "\U0010ffff"
+
+
+@CharField.register_lookup
+class HasPrefix(BuiltinLookup):
+    """`field__has_prefix="abc"`.
+
+    PostgreSQL's LIKE uses an index with varchar_pattern_ops whatever the database's collation. SQLite's LIKE
+    folds case and uses no ordinary index, so a range is asked for there.
+    """
+
+    lookup_name = "has_prefix"
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+        column, parameters = self.process_lhs(compiler, connection)
+        pattern = self.rhs.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        return f"{column} LIKE %s", [*parameters, pattern]
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
+        column, parameters = self.process_lhs(compiler, connection)
+        return f"({column} >= %s AND {column} < %s)", [
+            *parameters,
+            self.rhs,
+            *parameters,
+            self.rhs + LAST_CHARACTER,
+        ]

@@ -1,0 +1,31 @@
+"""Turns what a user may write in a setting into a value, a token or a condition: pure Python, no Django.
+
+A setting is a literal, `refs.<path>` (the whole string), `${javascript}` (the whole string), or text with
+{{path}}. JavaScript runs in evaluator processes, never in this one.
+"""
+
+from __future__ import annotations
+
+from automations.expressions.compile import compile_expression
+from automations.expressions.errors import ExpressionError, FieldWarning, Kind
+from automations.expressions.explanation import Advice, Explanation, explain
+from automations.expressions.pool import configure
+from automations.expressions.resolution import check_condition, resolve_field, resolve_token, resolve_tree
+from automations.expressions.scope import JSON, Scope
+
+__all__ = [
+    "JSON",
+    "Advice",
+    "Explanation",
+    "ExpressionError",
+    "FieldWarning",
+    "Kind",
+    "Scope",
+    "check_condition",
+    "compile_expression",
+    "configure",
+    "explain",
+    "resolve_field",
+    "resolve_token",
+    "resolve_tree",
+]

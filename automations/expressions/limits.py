@@ -1,0 +1,37 @@
+"""Holds the limits of an evaluation, set once when a process starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MAX_SOURCE: Final = 2_000
+"""Characters of an expression."""
+MAX_REQUEST: Final = 4 * 1024 * 1024
+"""Bytes of JSON sent to an evaluator: expressions, data, profile and refs (escaped to ASCII)."""
+MAX_DEPTH: Final = 64
+"""Levels of lists and objects in a result; what the API accepts as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one evaluation may use, and how many run at a time."""
+
+    time_ms: int = 300
+    """CPU milliseconds of one evaluation (all expressions of a step together)."""
+    memory_mb: int = 32
+    """Mebibytes the JavaScript of one expression may allocate."""
+    pool_size: int = 1
+    """Evaluator processes of this process: 1 for workers, up to 4 for a web server's threads."""
+    max_token: int = 512
+    """Characters (code points) of a token."""
+    wait_s: float = 1.0
+    """Seconds to wait for a free evaluator."""
+    recycle_after: int = 1_000
+    """Evaluations after which an evaluator is replaced."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work: every limit is above zero."""
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above zero")

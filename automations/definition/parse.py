@@ -1,0 +1,264 @@
+"""Reads JSON into a Definition, or says with pointers everything that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from automations.definition.fields import DefinitionError, Fields, Notes, is_expression
+from automations.definition.shape import DEFAULT_TIMEOUT, Cancel, Definition, Delay, Retry, Send, Step
+from automations.definition.times import parse_duration, parse_moment
+
+MOST_STEPS = 100
+LONGEST_TIMEOUT = 3600.0
+CHANNEL_NAMES = {"console", "email", "webhook"}
+LATER_ACTIONS = frozenset({
+    "send-list", "fetch-data", "update-profile", "invoke", "add-to-batch", "add-to-digest", "throttle",
+    "branch", "wait-for", "exit", "webhook", "for-each", "uncancel",
+})  # fmt: skip
+LATER_SETTINGS = frozenset(
+    {"cancel_on", "on_cancel", "max_duration", "concurrency", "data_schema", "on_disable", "tags"}
+)
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def parse(raw: object, *, strict: bool = True) -> Definition:
+    """The definition that `raw` (decoded JSON) describes. DefinitionError carries all problems.
+
+    `strict` refuses unknown members; a vendor's wire is read leniently (SEMANTICS: a newer SDK may add some).
+    """
+    notes = Notes(strict=strict)
+    if not isinstance(raw, dict):
+        fields = Fields({}, "", notes)
+        fields.refuse("", "invalid", "a definition must be an object with “steps”")
+        raise DefinitionError(notes.problems)
+    fields = Fields(raw, "", notes)
+    token = _token(fields)
+    on_unresolved = fields.choice("on_unresolved_token", ("reject", "run_without_token"), "reject")
+    fields.text("name", longest=200)
+    fields.text("description", longest=2000)
+    steps = _steps(fields)
+    fields.close(later=LATER_SETTINGS)
+    if notes.problems:
+        raise DefinitionError(notes.problems)
+    return Definition(
+        steps=tuple(steps),
+        cancellation_token=token,
+        on_unresolved_token=on_unresolved,
+        source=_canonical(raw),
+        warnings=tuple(notes.warnings),
+    )
+
+
+def _token(fields: Fields, *, required: bool = False) -> str | None:
+    """`cancellation_token`, or Courier's spelling of it."""
+    if "cancelation_token" not in fields.value:
+        return fields.expression("cancellation_token", required=required)
+    if "cancellation_token" in fields.value:
+        fields.refuse("cancelation_token", "duplicate", "give “cancellation_token” once")
+    fields.read.add("cancellation_token")
+    return fields.expression("cancelation_token")
+
+
+def _steps(fields: Fields) -> list[Step]:
+    raw = fields.take("steps")
+    if not isinstance(raw, list) or not raw:
+        fields.refuse("steps", "required", "“steps” must be a list with at least one step")
+        return []
+    if len(raw) > MOST_STEPS:
+        fields.refuse("steps", "too_many", f"a definition may have at most {MOST_STEPS} steps")
+        return []
+    steps: list[Step] = []
+    seen: set[str] = set()
+    for index, member in enumerate(raw):
+        pointer = f"{fields.pointer}/steps/{index}"
+        if not isinstance(member, dict):
+            Fields({}, pointer, fields.notes).refuse("", "invalid", "a step must be an object")
+            continue
+        step = _step(Fields(member, pointer, fields.notes), str(index), seen)
+        if step is not None:
+            steps.append(step)
+    return steps
+
+
+def _step(fields: Fields, position: str, seen: set[str]) -> Step | None:
+    action = fields.take("action")
+    if action is None and not fields.notes.strict:
+        action = _guessed_action(fields)
+    if action is None:
+        fields.refuse("action", "required", "“action” is required")
+        return None
+    if not isinstance(action, str) or action not in _ACTIONS:
+        known = isinstance(action, str) and action in LATER_ACTIONS
+        code, words = (
+            ("not_supported", "is not supported yet") if known else ("unknown_action", "is not known")
+        )
+        shown = str(action)[:40]
+        fields.refuse("action", code, f"action “{shown}” {words}; known are: {', '.join(sorted(_ACTIONS))}")
+        return None
+    common = {
+        "position": position,
+        "id": _id(fields, seen),
+        "ref": fields.text("ref", longest=64),
+        "condition": _condition(fields),
+        "timeout": fields.seconds("timeout", DEFAULT_TIMEOUT, most=LONGEST_TIMEOUT),
+        "retry": _retry(fields),
+    }
+    fields.text("name", longest=200)
+    return _ACTIONS[action](fields, common)
+
+
+def _guessed_action(fields: Fields) -> str | None:
+    """Courier's Python SDK 6 sends typed steps without their action."""
+    if "duration" in fields.value or "until" in fields.value:
+        return "delay"
+    if set(fields.value) == {"cancelation_token"}:
+        return "cancel"
+    return None
+
+
+def _id(fields: Fields, seen: set[str]) -> str | None:
+    text = fields.text("id", longest=64)
+    if text is None:
+        return None
+    if not _ID.fullmatch(text) or text.isdigit():
+        fields.refuse("id", "invalid", "an id has up to 64 of A-Z a-z 0-9 _ . - and is not all digits")
+    elif text in seen:
+        fields.refuse("id", "duplicate", f"another step has the id “{text}”")
+    seen.add(text)
+    return text
+
+
+def _condition(fields: Fields) -> str | None:
+    if isinstance(value := fields.value.get("if"), bool):  # a JSON boolean says the same as its text
+        fields.read.add("if")
+        return "true" if value else "false"
+    return fields.expression("if")
+
+
+def _retry(fields: Fields) -> Retry:
+    members = fields.object("retry")
+    if members is None:
+        return Retry()
+    standard = Retry()
+    retry = Retry(
+        max_attempts=members.number("max_attempts", standard.max_attempts, least=1, most=50),
+        backoff=members.choice("backoff", ("fixed", "exponential"), standard.backoff),
+        interval=members.seconds("interval", standard.interval, most=3600),
+    )
+    members.close()
+    return retry
+
+
+def _send(fields: Fields, common: Mapping[str, Any]) -> Step:
+    message = fields.object("message")
+    template = fields.text("template", longest=255)
+    for ignored in ("brand", "override", "profile", "idempotency_key", "idempotency_expiry"):
+        if fields.take(ignored) is not None and fields.notes.strict:
+            fields.refuse(ignored, "not_supported", f"“{ignored}” is not supported yet")
+    if message is None:
+        if template is None and "message" not in fields.value:
+            fields.refuse("message", "required", "a send step needs a “message”")
+        elif template is not None and fields.notes.strict:
+            fields.refuse(
+                "template", "not_supported", "message templates are not supported yet; give a “message”"
+            )
+        elif template is not None:
+            fields.notes.warnings.append(f"{fields.pointer}/template is recorded on the run, not delivered")
+    recipient = fields.expression("recipient")
+    data = fields.object("data")
+    fields.close()
+    content = _message(message) if message is not None else {}
+    values = None if data is None else data.value
+    return Send(template=template, recipient=recipient, data=values, **content, **common)
+
+
+def _message(message: Fields) -> dict[str, Any]:
+    content = message.object("content")
+    title = body = None
+    if content is None:
+        message.refuse("content", "required", "a message needs “content” with “title” or “body”")
+    else:
+        title, body = content.text("title"), content.text("body")
+        if "title" not in content.value and "body" not in content.value:
+            content.refuse("body", "required", "“content” needs a “title” or a “body”")
+        content.close()
+    to = message.object("to")
+    channel = message.take("channel")
+    if channel is not None and (not isinstance(channel, str) or channel not in CHANNEL_NAMES):
+        message.refuse("channel", "invalid", f"“channel” must be one of: {', '.join(sorted(CHANNEL_NAMES))}")
+    address = _address(to) if to is not None else None
+    for wanted in ("email", "webhook"):
+        if channel == wanted and wanted not in (address or {}):
+            message.refuse("to", "required", f"channel “{wanted}” needs “to” with “{wanted}”")
+    message.close()
+    return {"title": title or "", "body": body or "", "to": address, "channel": channel}
+
+
+def _address(to: Fields) -> dict[str, Any]:
+    address: dict[str, Any] = {}
+    if (email := to.expression("email")) is not None:
+        address["email"] = email
+    webhook = to.object("webhook")
+    if webhook is not None:
+        address["webhook"] = {"url": webhook.expression("url", required=True)}
+        headers = webhook.object("headers")
+        if headers is not None:
+            address["webhook"]["headers"] = {name: headers.expression(name) for name in headers.value}
+        webhook.close()
+    to.close()
+    if not to.value:
+        to.refuse("", "required", "“to” needs “email” or “webhook”")
+    elif len(address) > 1:
+        to.refuse("", "invalid", "“to” takes one of “email” and “webhook”")
+    return address
+
+
+def _delay(fields: Fields, common: Mapping[str, Any]) -> Step:
+    duration, until = fields.expression("duration"), fields.expression("until")
+    if ("duration" in fields.value) == ("until" in fields.value):
+        fields.refuse("duration", "required", "a delay needs either “duration” or “until”")
+    _check_literal(fields, "duration", duration, parse_duration)
+    _check_literal(fields, "until", until, parse_moment)
+    fields.close(later=frozenset({"timezone", "window", "on_past"}))
+    return Delay(duration=duration, until=until, **common)
+
+
+def _check_literal(fields: Fields, name: str, text: str | None, read: Callable[[str], object]) -> None:
+    if text is None or is_expression(text):
+        return
+    try:
+        read(text)
+    except ValueError as error:
+        fields.refuse(name, f"invalid_{name}", str(error))
+
+
+def _cancel(fields: Fields, common: Mapping[str, Any]) -> Step:
+    token = _token(fields, required=True)
+    include_self = fields.flag("include_self")
+    reason = fields.text("reason", longest=500)
+    fields.close(later=frozenset({"run_id", "filter", "hold_for", "undo_for"}))
+    return Cancel(token=token or "", include_self=include_self, reason=reason or "", **common)
+
+
+_ACTIONS: dict[str, Callable[[Fields, Mapping[str, Any]], Step]] = {
+    "send": _send,
+    "delay": _delay,
+    "cancel": _cancel,
+}
+ACTIONS = frozenset(_ACTIONS)
+
+
+def _canonical(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The same definition in our spelling."""
+    steps = [_respelt(step) if isinstance(step, dict) else step for step in raw.get("steps", ())]
+    return {**_respelt(raw), "steps": steps}
+
+
+def _respelt(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Courier's spelling of one member, replaced where it stands."""
+    return {
+        "cancellation_token" if name == "cancelation_token" else name: value
+        for name, value in members.items()
+    }

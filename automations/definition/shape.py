@@ -1,0 +1,117 @@
+"""What a definition is once it is read: frozen dataclasses, one per action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, ClassVar
+
+DEFAULT_TIMEOUT = timedelta(seconds=30)
+
+
+class Kind(StrEnum):
+    """How a step is carried out (docs/architecture.md)."""
+
+    PURE = "pure"  # folded into the transition before it
+    RECORD = "record"  # in the same transaction as its transition: exactly once
+    EFFECT = "effect"  # outside any transaction: at least once, always with the same idempotency key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """How often an effect is tried, and how long to wait between tries: `interval`, doubled each time if
+    exponential, never more than an hour."""
+
+    max_attempts: int = 3
+    backoff: str = "exponential"
+    interval: timedelta = timedelta(seconds=5)
+
+    def pause(self, *, attempt: int) -> timedelta:
+        """The wait after the failed `attempt` (1 is the first)."""
+        factor = 2 ** min(attempt - 1, 20) if self.backoff == "exponential" else 1
+        return min(self.interval * factor, timedelta(hours=1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """`position` is the step's place in the definition ("0", "1", ...); `timeout` its hard deadline."""
+
+    action: ClassVar[str]
+    kind: ClassVar[Kind]
+
+    position: str
+    id: str | None = None
+    ref: str | None = None
+    condition: str | None = None
+    timeout: timedelta = DEFAULT_TIMEOUT
+    retry: Retry = field(default_factory=Retry)
+
+    @property
+    def name(self) -> str:
+        """What events, receipts and idempotency keys call it: its id, else its position."""
+        return self.id or self.position
+
+
+@dataclass(frozen=True, kw_only=True)
+class Send(Step):
+    """An inline message for one channel; or, on Courier's paths, the name of a message template."""
+
+    action: ClassVar[str] = "send"
+    kind: ClassVar[Kind] = Kind.EFFECT
+
+    title: str = ""
+    body: str = ""
+    to: Mapping[str, Any] | None = None
+    channel: str | None = None
+    template: str | None = None
+    recipient: str | None = None
+    data: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delay(Step):
+    """Either a duration or a moment; each may be an expression."""
+
+    action: ClassVar[str] = "delay"
+    kind: ClassVar[Kind] = Kind.PURE
+
+    duration: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel(Step):
+    """Cancels the runs whose token or key is what `token` resolves to."""
+
+    action: ClassVar[str] = "cancel"
+    kind: ClassVar[Kind] = Kind.RECORD
+
+    token: str
+    include_self: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """A whole automation. `source` is what it was read from, in our own spelling, fit for storing."""
+
+    steps: tuple[Step, ...]
+    cancellation_token: str | None = None
+    on_unresolved_token: str = "reject"  # noqa: S105  (not a password)
+    source: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    warnings: tuple[str, ...] = ()
+
+    def step_at(self, position: str) -> Step | None:
+        """The step standing there; None behind the last one."""
+        index = int(position)
+        return self.steps[index] if index < len(self.steps) else None
+
+    def named(self, name: str) -> Step | None:
+        """The step whose public name it is."""
+        return next((step for step in self.steps if step.name == name), None)
+
+    def after(self, position: str) -> str:
+        """The position behind this one."""
+        return str(int(position) + 1)

@@ -1,0 +1,198 @@
+"""The step machine: from a place in a definition and what just happened to the next place, its due time, or the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from automations import expressions
+from automations.definition import (
+    FURTHEST_UNTIL,
+    Cancel,
+    Definition,
+    Delay,
+    Kind,
+    Step,
+    parse_duration,
+    parse_moment,
+)
+from automations.expressions import ExpressionError, Scope
+
+START = "0"
+STARVED_PAUSE = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """A step carried out, or passed over, without an effect of its own.
+
+    `outcome` is waiting (a delay), completed (a cancel), skipped or failed; `detail` is what the log keeps.
+    """
+
+    step: Step
+    outcome: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    token: str | None = None
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When a delay ends (UTC)."""
+        due_at = self.detail.get("due_at")
+        return None if due_at is None else datetime.fromisoformat(due_at)
+
+    def as_json(self) -> dict[str, Any]:
+        """The form in which an event keeps it."""
+        return {"step": self.step.name, "outcome": self.outcome, **self.detail}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a transition will do: the steps it carries out on the way, and where the run then rests.
+
+    With a `status` the run ends; otherwise it waits at `position` until `due_at` (UTC). `now` is the clock it
+    was planned by; `fixed` says that `due_at` is a moment of the calendar and not a time from then.
+    """
+
+    position: str
+    due_at: datetime
+    now: datetime
+    fixed: bool = False
+    carried: tuple[Carried, ...] = ()
+    status: str | None = None
+    status_reason: str = ""
+    has_errors: bool = False
+    starved: bool = False
+
+    def at(self, now: datetime) -> Plan:
+        """The same plan by the transaction's clock: its times from now count from `now`.
+
+        So runs of one batch with like delays get equal due times, and one statement writes them all.
+        """
+        if self.fixed:
+            return self
+        due_at = self.due_at + (now - self.now)
+        carried = tuple(
+            replace(item, detail={**item.detail, "due_at": due_at.isoformat()})
+            if item.detail.get("due_at") == self.due_at.isoformat() else item
+            for item in self.carried
+        )  # fmt: skip
+        return replace(self, due_at=due_at, now=now, carried=carried)
+
+    def cancels(self) -> Iterator[tuple[Cancel, str]]:
+        """The cancel steps to carry out in the plan's transaction, with their resolved tokens."""
+        for carried in self.carried:
+            if isinstance(carried.step, Cancel) and carried.token is not None:
+                yield carried.step, carried.token
+
+    def folded(self) -> list[dict[str, Any]]:
+        """What the event of this transition says about the steps carried out."""
+        return [carried.as_json() for carried in self.carried]
+
+
+class _StepFailed(Exception):
+    """A step without an effect that cannot be carried out."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def advance(*, definition: Definition, position: str, scope: Scope, now: datetime, owner: str = "") -> Plan:
+    """From `position` over every pure and record step to the next effect, wait or end.
+
+    Evaluates those steps' expressions, so it is called before the transaction opens. A retryable
+    ExpressionError (an evaluator starved or crashed) rests the run where it is for a second.
+    """
+    carried: list[Carried] = []
+    plan = partial(Plan, now=now)
+    while (step := definition.step_at(position)) is not None and step.kind is not Kind.EFFECT:
+        following = definition.after(position)
+        try:
+            done = _carry(step, scope=scope, now=now, owner=owner)
+        except ExpressionError as error:
+            if error.retryable:
+                due_at = now + STARVED_PAUSE
+                return plan(position=position, due_at=due_at, carried=tuple(carried), starved=True)
+            return _failed(
+                step, error.kind, error.message, carried=carried, now=now, reason="expression_error"
+            )
+        except _StepFailed as error:
+            return _failed(step, error.code, error.message, carried=carried, now=now, reason="step_failed")
+        carried.append(done)
+        position = following
+        if isinstance(step, Delay) and done.due_at is not None and done.due_at > now:
+            fixed = step.until is not None
+            return plan(position=position, due_at=done.due_at, fixed=fixed, carried=tuple(carried))
+        if isinstance(step, Cancel) and step.include_self and done.token is not None:
+            # The run must still be there for its own cancel to find it.
+            return plan(position=position, due_at=now, carried=tuple(carried))
+    status, reason = ("completed", "end") if step is None else (None, "")
+    return plan(position=position, due_at=now, carried=tuple(carried), status=status, status_reason=reason)
+
+
+def after_failure(*, step: Step, attempt: int, retryable: bool, now: datetime) -> Plan:
+    """After a failed attempt of an effect: again at the same place later, or the end of the run."""
+    if retryable and attempt < step.retry.max_attempts:
+        return Plan(position=step.position, due_at=now + step.retry.pause(attempt=attempt), now=now)
+    return ended(position=step.position, status_reason="step_failed", now=now)
+
+
+def after_loss(*, step: Step, attempt: int, now: datetime) -> Plan:
+    """After an attempt whose worker was lost: again at once, or the end when its attempts are used up."""
+    if attempt < step.retry.max_attempts:
+        return Plan(position=step.position, due_at=now, now=now)
+    return ended(position=step.position, status_reason="worker_lost", now=now)
+
+
+def ended(*, position: str, status_reason: str, now: datetime) -> Plan:
+    """The run fails here."""
+    return Plan(
+        position=position, due_at=now, now=now, status="failed", status_reason=status_reason, has_errors=True
+    )
+
+
+def _failed(
+    step: Step, code: str, message: str, *, carried: list[Carried], now: datetime, reason: str
+) -> Plan:
+    failure = Carried(step=step, outcome="failed", detail={"error": {"kind": code, "message": message}})
+    plan = ended(position=step.position, status_reason=reason, now=now)
+    return replace(plan, carried=(*carried, failure))
+
+
+def _carry(step: Step, *, scope: Scope, now: datetime, owner: str) -> Carried:
+    """One pure or record step, evaluated."""
+    if step.condition is not None and not expressions.check_condition(step.condition, scope, owner=owner):
+        return Carried(step=step, outcome="skipped", detail={"reason": "condition_false"})
+    if isinstance(step, Delay):
+        return Carried(
+            step=step, outcome="waiting", detail={"due_at": _due(step, scope, now, owner).isoformat()}
+        )
+    if isinstance(step, Cancel):
+        token = expressions.resolve_token(step.token, scope, owner=owner)
+        return Carried(step=step, outcome="completed", detail={"token": token}, token=token)
+    raise AssertionError(f"no way to carry out {step.action}")
+
+
+def _due(step: Delay, scope: Scope, now: datetime, owner: str) -> datetime:
+    """When the delay ends; a moment that has passed is now."""
+    text = expressions.resolve_field(step.duration or step.until or "", scope, owner=owner)
+    name = "duration" if step.duration else "until"
+    if not isinstance(text, str):
+        raise _StepFailed(f"invalid_{name}", f"“{name}” resolved to {_shown(text)}, which is not a text")
+    try:
+        if step.duration:
+            return now + parse_duration(text)
+        moment = max(now, parse_moment(text))
+    except ValueError as error:
+        raise _StepFailed(f"invalid_{name}", str(error)) from error
+    if moment - now > FURTHEST_UNTIL:
+        raise _StepFailed("invalid_until", f"{text!r} is more than five years ahead")
+    return moment
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value is None else repr(value)[:60]

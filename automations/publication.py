@@ -1,0 +1,231 @@
+"""The verb *publish*: automations are drafted, published, disabled and enabled here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from automations.definition import DefinitionError, Problem, parse
+from automations.models import (
+    DEFAULT_ENVIRONMENT,
+    KEY_PATTERN,
+    RESERVED_KEYS,
+    Automation,
+    Environment,
+    No,
+    Refusal,
+    Version,
+    database_now,
+    gate,
+    retried,
+)
+
+SAMPLES = Path(__file__).parent / "samples"
+LARGEST_DEFINITION = 256 * 1024
+
+
+def find(*, environment: Environment, key: str) -> Automation:
+    """The environment's automation of that key, with its published version. Refusal when there is none."""
+    automation = Automation.objects.within(environment).select_related("published").filter(key=key).first()
+    if automation is None:
+        raise Refusal(No.NOT_FOUND, "automation_not_found", f"there is no automation “{key[:100]}”")
+    return automation
+
+
+def create(
+    *,
+    environment: Environment,
+    key: str,
+    name: str,
+    definition: Mapping[str, Any],
+    by: str,
+    alias: str | None = None,
+    description: str = "",
+) -> Automation:
+    """A stored draft. Refusal for a key or alias that is malformed, reserved or taken."""
+    _check_names(key=key, alias=alias, name=name, description=description)
+    draft = _storable(definition)
+    try:
+        with transaction.atomic():
+            return Automation.objects.create(
+                environment=environment, key=key, alias=alias, name=name, description=description,
+                draft=draft, updated_by=by,
+            )  # fmt: skip
+    except IntegrityError as error:
+        raise _taken(environment, key, alias) from error
+
+
+@retried
+def save_draft(
+    *,
+    environment: Environment,
+    key: str,
+    definition: Mapping[str, Any],
+    by: str,
+    revision: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Automation:
+    """Replaces the draft, and with `settings` the name, alias and description.
+
+    A `revision` other than the draft's own is refused as stale: somebody saved in between.
+    """
+    draft = _storable(definition)
+    changes = dict(settings or {})
+    try:
+        with transaction.atomic():
+            automation = _locked(environment, key)
+            if revision is not None and revision != automation.draft_revision:
+                message = f"the draft is at revision {automation.draft_revision}, not {revision}"
+                raise Refusal(No.STALE, "stale_draft", message)
+            for name, value in changes.items():
+                setattr(automation, name, value)
+            _check_names(
+                key=key, alias=automation.alias, name=automation.name, description=automation.description
+            )
+            automation.draft = draft
+            automation.draft_revision += 1
+            automation.updated_by = by
+            automation.save()
+            return automation
+    except IntegrityError as error:
+        raise _taken(environment, key, changes.get("alias")) from error
+
+
+@retried
+def publish(*, environment: Environment, key: str, by: str, note: str = "") -> Version:
+    """The draft as a new version, which every later invoke follows; runs under way keep theirs.
+
+    A draft equal to the published version gives that version again. Refusal with pointers for a definition
+    that cannot be run.
+    """
+    if len(note) > 500:
+        raise Refusal.at("/note", "too_long", "a note may have at most 500 characters")
+    with transaction.atomic():
+        automation = _locked(environment, key)
+        try:
+            definition = parse(automation.draft)
+        except DefinitionError as error:
+            raise Refusal.of_definition(error) from error
+        source = dict(definition.source)
+        current = automation.published
+        if current is not None and current.definition == source:
+            return current
+        number = (current.number if current else 0) + 1
+        version = Version.objects.create(
+            automation=automation, number=number, definition=source, note=note,
+            published_at=database_now(), published_by=by,
+        )  # fmt: skip
+        automation.published = version
+        automation.updated_by = by
+        automation.save()
+        return version
+
+
+@retried
+def set_disabled(*, environment: Environment, key: str, disabled: bool, by: str) -> Automation:
+    """Refuses, or accepts again, new invokes of it; runs under way go on (mode `drain`).
+
+    Behind the exclusive gate: an invoke that read the automation as enabled has committed before this does.
+    """
+    with gate(environment_id=environment.pk, exclusive=True) as now:
+        automation = _locked(environment, key)
+        automation.disabled_at = (automation.disabled_at or now) if disabled else None
+        automation.updated_by = by
+        automation.save()
+        return automation
+
+
+def apply(*, environment: Environment, document: object, by: str) -> tuple[Automation, str]:
+    """Creates or updates the automation of `{key, alias?, name, definition}` and publishes what changed.
+
+    Gives it with one of: created, updated, unchanged. Refusal with pointers into the document.
+    """
+    if not isinstance(document, dict):
+        raise Refusal.at("", "invalid", "an automation must be an object", kind=No.MALFORMED)
+    unknown = set(document) - {"key", "alias", "name", "description", "definition"}
+    if unknown:
+        raise Refusal.at(f"/{min(unknown)}", "unknown_field", f"“{min(unknown)}” is not known here")
+    key, definition = document.get("key"), document.get("definition")
+    if not isinstance(key, str) or not isinstance(definition, dict):
+        missing = "key" if not isinstance(key, str) else "definition"
+        raise Refusal.at(f"/{missing}", "required", f"“{missing}” is required")
+    settings: dict[str, Any] = {
+        "name": document.get("name") or key,
+        "alias": document.get("alias"),
+        "description": document.get("description") or "",
+    }
+    try:
+        parse(definition)  # refused before anything is stored
+    except DefinitionError as error:
+        raise Refusal.of_definition(error) from error
+    automation = Automation.objects.within(environment).filter(key=key).first()
+    if automation is None:
+        create(environment=environment, key=key, definition=definition, by=by, **settings)
+        done = "created"
+    elif automation.draft != definition or any(
+        getattr(automation, name) != value for name, value in settings.items()
+    ):
+        save_draft(environment=environment, key=key, definition=definition, by=by, settings=settings)
+        done = "updated"
+    else:
+        done = "unchanged"
+    publish(environment=environment, key=key, by=by)
+    return find(environment=environment, key=key), done
+
+
+def load_samples() -> list[str]:
+    """On a first start, the sample automations, published; their keys. Nothing where automations exist."""
+    environment = Environment.objects.get(key=DEFAULT_ENVIRONMENT)
+    if Automation.objects.exists():
+        return []
+    documents = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(SAMPLES.glob("*.json"))]
+    return [apply(environment=environment, document=document, by="samples")[0].key for document in documents]
+
+
+def _locked(environment: Environment, key: str) -> Automation:
+    """The automation, locked until the transaction ends."""
+    automation = Automation.objects.within(environment).select_for_update().filter(key=key).first()
+    if automation is None:
+        raise Refusal(No.NOT_FOUND, "automation_not_found", f"there is no automation “{key[:100]}”")
+    return automation
+
+
+def _storable(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """The draft as given: it may be unfinished, but not unbounded."""
+    if len(json.dumps(definition)) > LARGEST_DEFINITION:
+        raise Refusal.at("/definition", "too_large", "a definition may have at most 256 KiB")
+    return dict(definition)
+
+
+def _check_names(*, key: str, alias: str | None, name: str, description: str) -> None:
+    problems = []
+    if not re.match(KEY_PATTERN, key) or key in RESERVED_KEYS:
+        problems.append(
+            (
+                "/key",
+                "a key has up to 100 of a-z 0-9 _ . -, begins with a letter or digit, and is not reserved",
+            )
+        )
+    if alias is not None and (not alias.strip() or len(alias) > 255 or alias in RESERVED_KEYS):
+        problems.append(("/alias", "an alias is a text of up to 255 characters that is not reserved"))
+    if not name.strip() or len(name) > 200:
+        problems.append(("/name", "a name is a text of up to 200 characters"))
+    if len(description) > 2000:
+        problems.append(("/description", "a description may have at most 2,000 characters"))
+    if problems:
+        noted = [Problem(pointer=pointer, code="invalid", message=message) for pointer, message in problems]
+        raise Refusal(No.INVALID, "invalid", noted[0].message, noted)
+
+
+def _taken(environment: Environment, key: str, alias: str | None) -> Refusal:
+    by_alias = alias is not None and Automation.objects.within(environment).filter(alias=alias).exclude(
+        key=key
+    )
+    if by_alias:
+        return Refusal.at("/alias", "taken", f"another automation has the alias “{alias}”")
+    return Refusal.at("/key", "taken", f"there is already an automation “{key}”")

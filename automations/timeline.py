@@ -1,0 +1,152 @@
+"""From a definition and a run's events to the steps of the run, as people and APIs see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from automations.definition import Definition
+
+
+class LoggedEvent(Protocol):
+    """What the timeline reads of an event."""
+
+    kind: str
+    step: str
+    attempt: int
+    at: datetime
+    data: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Now:
+    """How the run stands: its public status, where it rests, the attempt under way (0 for none) and since
+    when, and when the run ended (UTC)."""
+
+    status: str
+    position: str | None = None
+    due_at: datetime | None = None
+    attempt: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(kw_only=True)
+class StepState:
+    """One step. `status`: pending, waiting, running, completed, failed, skipped or cancelled (prevented)."""
+
+    index: int
+    id: str
+    action: str
+    status: str = "pending"
+    attempts: int = 0
+    due_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    output: Any = None
+    error: Any = None
+    skip_reason: str | None = None
+    outcome_after_cancel: str | None = None
+
+
+def steps_of(*, definition: Definition, events: Iterable[LoggedEvent], now: Now) -> list[StepState]:
+    """The state of every step, in order. `events` are the run's, oldest first."""
+    steps = {
+        step.name: StepState(index=index, id=step.name, action=step.action)
+        for index, step in enumerate(definition.steps)
+    }
+    for event in events:
+        for folded in event.data.get("folded", ()):
+            _apply_folded(steps, folded, event.at)
+        state = steps.get(event.step)
+        if state is not None:
+            _apply(state, event, cancelled_at=now.ended_at if now.status == "cancelled" else None)
+    ordered = list(steps.values())
+    _close_delays(ordered, now)
+    if now.position is not None and int(now.position) < len(ordered):
+        _place(ordered, ordered[int(now.position)], now)
+    if now.status == "cancelled":
+        for state in ordered:
+            if state.status in ("pending", "waiting"):
+                state.status = "cancelled"
+    return ordered
+
+
+def _place(steps: list[StepState], resting: StepState, now: Now) -> None:
+    """The step at which the run stands: under way, or waiting for its time."""
+    if now.attempt:
+        resting.status, resting.attempts, resting.started_at = "running", now.attempt, now.started_at
+        resting.due_at = resting.error = None
+    elif now.status == "waiting" and (resting.attempts or not _behind_delay(steps, resting.index)):
+        resting.status, resting.due_at = "waiting", now.due_at
+
+
+def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | None) -> None:
+    """One event of one step; after a cancel, its end says what became of a step that was in flight."""
+    data: Mapping[str, Any] = event.data
+    if event.kind in _ATTEMPTS:
+        state.attempts, state.started_at = event.attempt, datetime.fromisoformat(data["started_at"])
+        state.due_at = state.error = None
+    match event.kind:
+        case "step_completed":
+            state.status, state.finished_at, state.output = "completed", event.at, data.get("output")
+        case "step_failed":
+            state.status, state.finished_at, state.error = "failed", event.at, data.get("error")
+        case "step_skipped":
+            state.status, state.finished_at, state.skip_reason = "skipped", event.at, data.get("reason")
+        case "step_retried":
+            state.status, state.error = "waiting", data.get("error")
+        case "reaped":
+            # Of a run called off meanwhile the attempt counts as in flight until it is settled.
+            state.status = data["next"] if cancelled_at is None else "running"
+            state.error = data.get("error")
+        case "late_result" | "settled" if cancelled_at is not None and event.attempt == state.attempts:
+            unknown = data["outcome"] == "unknown"
+            state.status, state.finished_at = "failed" if unknown else data["outcome"], event.at
+            state.output, state.error = data.get("output"), data.get("error") or state.error
+            state.outcome_after_cancel = "unknown" if unknown else f"{data['outcome']}_after_cancel"
+        case _:
+            return
+    if cancelled_at is not None and event.at >= cancelled_at and event.kind in _ENDS:
+        state.outcome_after_cancel = f"{state.status}_after_cancel"
+
+
+_ENDS = frozenset({"step_completed", "step_failed", "step_skipped"})
+_ATTEMPTS = _ENDS | {"step_retried", "reaped"}
+
+
+def _apply_folded(steps: Mapping[str, StepState], folded: Mapping[str, Any], at: datetime) -> None:
+    state = steps.get(folded["step"])
+    if state is None:
+        return
+    state.status = folded["outcome"]
+    state.started_at = at
+    if "due_at" in folded:
+        state.due_at = datetime.fromisoformat(folded["due_at"])
+        return
+    state.finished_at = at
+    state.error = folded.get("error")
+    state.skip_reason = folded.get("reason")
+    if "token" in folded:
+        state.output = {
+            name: folded[name] for name in ("token", "cancellation", "cancelled") if name in folded
+        }
+
+
+def _close_delays(steps: list[StepState], now: Now) -> None:
+    """A delay is over once its time has come and the run has gone on, or was due to."""
+    for state in steps:
+        if state.action != "delay" or state.status != "waiting" or state.due_at is None:
+            continue
+        resting = (
+            now.status == "waiting" and now.position == str(state.index + 1) and now.due_at == state.due_at
+        )
+        prevented = now.status == "cancelled" and now.ended_at is not None and now.ended_at < state.due_at
+        if not resting and not prevented:
+            state.status, state.finished_at = "completed", state.due_at
+
+
+def _behind_delay(steps: list[StepState], index: int) -> bool:
+    return index > 0 and steps[index - 1].action == "delay" and steps[index - 1].status == "waiting"

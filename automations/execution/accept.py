@@ -1,0 +1,139 @@
+"""Accepts an invoke: one transaction that stores the runs and carries out their heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError
+
+from automations import invocation, machine
+from automations.definition import Cancel
+from automations.invocation import ChangedMeanwhile, Composed, Draft, InvokeRequest
+from automations.machine import Plan
+from automations.models import Event, Invocation, LiveRun, No, Refusal, gate, insert, retried, serialise
+from automations.steps import cancel
+
+PREPARATIONS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """An acknowledged invocation and whether this is the replay of an earlier answer."""
+
+    invocation: Invocation
+    replayed: bool
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """The first 100 runs: id, status, recipient, cancellation_token, cancellation_key."""
+        return list(self.invocation.answer or ())
+
+
+def accept(request: InvokeRequest) -> Accepted:
+    """The stored invocation; its commit is the acknowledgement. Refusal when nothing was stored.
+
+    Steps before the first effect are carried out in the same transaction, so an ad hoc cancel has cancelled
+    when this returns.
+    """
+    if (before := invocation.earlier(request)) is not None:
+        return Accepted(invocation=before, replayed=True)
+    for _ in range(PREPARATIONS):
+        draft = invocation.prepare(request)
+        plans = [
+            machine.advance(
+                definition=draft.definition,
+                position=machine.START,
+                scope=run.scope,
+                now=draft.now,
+                owner=request.owner,
+            )
+            for run in draft.runs
+        ]
+        _refuse_if_starved(plans)
+        try:
+            return Accepted(invocation=_store(draft, plans), replayed=False)
+        except ChangedMeanwhile:
+            continue
+        except IntegrityError:
+            if (before := invocation.earlier(request)) is None:  # not the idempotency key's constraint
+                raise
+            return Accepted(invocation=before, replayed=True)
+    raise Refusal(No.UNAVAILABLE, "changed_meanwhile", "the automation is being changed; try again")
+
+
+@retried
+def _store(draft: Draft, plans: list[Plan]) -> Invocation:
+    request = draft.request
+    tokens = [token for plan in plans for _, token in plan.cancels()]
+    with gate(environment_id=request.environment.pk) as now:
+        if tokens:  # else two invokes of "cancel the previous, then start mine" would miss each other
+            serialise(environment_id=request.environment.pk, words=[*tokens, *_labels(draft)])
+        plans = [plan.at(now) for plan in plans]
+        composed = invocation.invoke(draft, plans=plans, now=now)
+        if not tokens:
+            insert([*composed.rows(), *_events(composed, plans, {}, now)])
+            return composed.invocation
+        insert(composed.rows())
+        insert(_events(composed, plans, _fold(draft, plans, composed.invocation, now), now))
+        if any(
+            isinstance(step, Cancel) and step.include_self for plan in plans for step, _ in plan.cancels()
+        ):
+            _correct_answer(draft, composed)
+    return composed.invocation
+
+
+def _events(
+    composed: Composed, plans: list[Plan], done: dict[tuple[str, str], dict[str, Any]], now: datetime
+) -> list[Event]:
+    return [
+        invocation.invoked_event(run, plan=plan, folded=_folded(plan, done), now=now)
+        for run, plan in zip(composed.runs, plans, strict=True)
+    ]
+
+
+def _labels(draft: Draft) -> list[str]:
+    """Every token and key the runs will bear."""
+    labels = {run.token for run in draft.runs} | {draft.request.key}
+    return [label for label in labels if label is not None]
+
+
+def _fold(
+    draft: Draft, plans: list[Plan], stored: Invocation, now: datetime
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Carries out the heads' cancel steps, once for each step and token; what came of them."""
+    done: dict[tuple[str, str], dict[str, Any]] = {}
+    for run, plan in zip(draft.runs, plans, strict=True):
+        for step, token in plan.cancels():
+            if (step.name, token) not in done:
+                cancellation = cancel.perform(
+                    step, token=token, environment=draft.request.environment, invocation_id=stored.pk,
+                    actor=f"run/{run.uid}", now=now,
+                )  # fmt: skip
+                done[step.name, token] = {
+                    "cancellation": str(cancellation.pk), "cancelled": cancellation.cancelled
+                }  # fmt: skip
+    return done
+
+
+def _folded(plan: Plan, done: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {**carried.as_json(), **done.get((carried.step.name, carried.token or ""), {})}
+        for carried in plan.carried
+    ]
+
+
+def _correct_answer(draft: Draft, composed: Composed) -> None:
+    """Runs that cancelled themselves are answered as cancelled."""
+    pks = [run.pk for run in composed.runs]
+    gone = set(LiveRun.objects.filter(pk__in=pks).exclude(cancellation=None).values_list("pk", flat=True))
+    statuses = ["cancelled" if run.pk in gone else run.status or "waiting" for run in composed.runs]
+    composed.invocation.answer = invocation.answer_of(draft, statuses)
+    Invocation.objects.filter(pk=composed.invocation.pk).update(answer=composed.invocation.answer)
+
+
+def _refuse_if_starved(plans: list[Plan]) -> None:
+    """A head whose evaluator was starved is not stored half-planned: the caller tries again."""
+    if any(plan.starved for plan in plans):
+        raise Refusal(No.UNAVAILABLE, "busy", "an expression could not be evaluated now; try again")

@@ -1,0 +1,195 @@
+"""Keeps house: takes back what lost workers held, settles it, archives cancelled runs, frees old keys."""
+
+from __future__ import annotations
+
+import socket
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models.functions import Now
+
+from automations import cancellation as cancelling
+from automations import machine
+from automations.definition import DEFAULT_TIMEOUT
+from automations.models import (
+    Cancellation,
+    CancellationFilter,
+    Environment,
+    Event,
+    EventKind,
+    Invocation,
+    LiveRun,
+    LiveState,
+    Move,
+    Run,
+    Worker,
+    database_now,
+    definition_of,
+    gate,
+    insert,
+    retried,
+)
+
+CHUNK = 1_000
+REAPED_AT_ONCE = 100
+ARCHIVING_SECONDS = 0.05
+SETTLE_GRACE = timedelta(seconds=5)
+WORKER_FORGOTTEN = timedelta(minutes=10)
+
+
+def seconds_to_due() -> float | None:
+    """How long until the next thing is to be done, over all environments, in one statement and by the
+    database's clock; not above 0 when it is overdue, None when nothing is waiting.
+
+    Counts due steps, leases that ran out and cancellations not yet archived.
+    """
+    live = LiveRun.objects.filter(environment=OuterRef("pk"))
+    waiting = live.filter(state=LiveState.WAITING).order_by("due_at").values("due_at")[:1]
+    rows = Environment.objects.annotate(
+        clock=Now(),
+        waiting=Subquery(waiting),
+        expired=Exists(live.expired(now=Now())),
+        unarchived=Exists(Cancellation.objects.filter(environment=OuterRef("pk"), archived_at__isnull=True)),
+    ).values_list("clock", "waiting", "expired", "unarchived")
+    seconds = [
+        0.0 if expired or unarchived else (waiting - clock).total_seconds()
+        for clock, waiting, expired, unarchived in rows
+        if expired or unarchived or waiting is not None
+    ]
+    return min(seconds, default=None)
+
+
+def keep_house(environment: Environment) -> bool:
+    """One round: reap, settle, archive for a twentieth of a second; whether there is more to archive.
+
+    Cheap when there is nothing to do.
+    """
+    now = database_now()
+    live = LiveRun.objects.within(environment.pk)
+    if live.expired(now=now).exists():
+        reap(environment)
+    if live.filter(unsettled__isnull=False).exists():
+        settle(environment)
+    until = time.monotonic() + ARCHIVING_SECONDS
+    for row in Cancellation.objects.filter(environment=environment, archived_at__isnull=True).order_by("pk")[
+        :100
+    ]:
+        if time.monotonic() > until:
+            return True
+        archive(environment, row)
+    return False
+
+
+@retried
+def reap(environment: Environment) -> int:
+    """Takes back attempts whose lease ran out: run again, or failed when their attempts are used up; the
+    attempt counts as in flight until it is settled. The number taken back."""
+    with gate(environment_id=environment.pk) as now:
+        rows = list(
+            LiveRun.objects.within(environment.pk).expired(now=now)
+            .select_for_update(skip_locked=True).order_by("pk")[:REAPED_AT_ONCE]
+        )  # fmt: skip
+        versions = dict(Run.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", "version_id"))
+        events = [_reap(row, version_id=versions[row.pk], now=now) for row in rows]
+        insert(events)
+        return len(rows)
+
+
+def _reap(row: LiveRun, *, version_id: int | None, now: datetime) -> Event:
+    definition = definition_of(version_id=version_id, invocation_id=row.invocation_id)
+    step = definition.step_at(row.position)
+    started_at = row.started_at or now
+    lost: dict[str, Any] = {
+        "step": step.name if step else row.position,
+        "action": step.action if step else "end",
+        "attempt": row.attempt,
+        "fence": row.fence,
+        "started_at": started_at.isoformat(),
+        "deadline": (started_at + (step.timeout if step else DEFAULT_TIMEOUT)).isoformat(),
+    }
+    move = None
+    if row.state == LiveState.RUNNING:
+        plan = machine.Plan(position=row.position, due_at=now, now=now)
+        if step is not None:
+            plan = machine.after_loss(step=step, attempt=row.attempt, now=now)
+        move = Move(
+            run_id=row.pk, fence=row.fence, position=plan.position, due_at=plan.due_at, status=plan.status,
+            status_reason=plan.status_reason, has_errors=plan.has_errors,
+        )  # fmt: skip
+    if LiveRun.objects.reap(row, move=move, lost=lost) != 1:
+        raise AssertionError(f"run {row.pk} was locked and expired, yet not taken back")
+    error = {"kind": "worker_lost", "message": "its worker was lost; whether it had its effect is not known"}
+    following = "failed" if move is not None and move.status else "waiting"
+    return Event(
+        run_id=row.pk, at=now, kind=EventKind.REAPED, step=lost["step"], attempt=row.attempt,
+        data={"fence": row.fence, "started_at": lost["started_at"], "error": error, "next": following},
+    )  # fmt: skip
+
+
+@retried
+def settle(environment: Environment) -> int:
+    """Settles lost attempts whose hard deadline has passed, as unknown; the number of runs settled."""
+    with gate(environment_id=environment.pk) as now:
+        rows = LiveRun.objects.within(environment.pk).filter(unsettled__isnull=False)
+        settled = 0
+        for row in rows.select_for_update(skip_locked=True).order_by("pk")[:REAPED_AT_ONCE]:
+            gone = [
+                entry for entry in row.unsettled or ()
+                if datetime.fromisoformat(entry["deadline"]) + SETTLE_GRACE < now
+            ]  # fmt: skip
+            if not gone:
+                continue
+            settled += LiveRun.objects.settle(row, fences=[entry["fence"] for entry in gone])
+            insert(
+                Event(
+                    run_id=row.pk, at=now, kind=EventKind.SETTLED, step=entry["step"], attempt=entry["attempt"],
+                    data={"fence": entry["fence"], "outcome": "unknown"},
+                )
+                for entry in gone
+            )  # fmt: skip
+        return settled
+
+
+def archive(environment: Environment, cancellation: Cancellation) -> int:
+    """Takes up to a thousand of the cancellation's cancelled runs into history; the number taken.
+
+    It finds them by the cancellation's own filter, which an index serves; LiveRun has none on cancellation.
+    """
+    condition = CancellationFilter.from_json(cancellation.filter).condition()
+    archived = _archive_chunk(environment, cancellation, condition)
+    mine = LiveRun.objects.within(environment.pk).filter(condition, cancellation=cancellation.pk)
+    if not mine.exists():
+        if not cancellation.counted:
+            cancelling.count(cancellation)
+        cancellation.archived_at = database_now()
+        cancellation.save(update_fields=["archived_at", "counted", "matched", "already_finished"])
+    return archived
+
+
+@retried
+def _archive_chunk(environment: Environment, cancellation: Cancellation, condition: Q) -> int:
+    with gate(environment_id=environment.pk):
+        live = LiveRun.objects.within(environment.pk).filter(condition)
+        return live.archive(cancellation=cancellation, limit=CHUNK)
+
+
+def tidy() -> None:
+    """Idempotency keys whose time is over no longer hold anything; workers long silent are forgotten."""
+    now = database_now()
+    Worker.objects.filter(seen_at__lt=now - WORKER_FORGOTTEN).delete()
+    for holders in (Invocation.objects, Cancellation.objects):
+        expired = holders.filter(key_holder__isnull=False, key_expires_at__lte=now)
+        expired.update(key_holder=None, key_expires_at=None)
+
+
+def beat(*, pid: int, started_at: datetime) -> None:
+    """Records that this worker process is alive."""
+    now = database_now()
+    host = socket.gethostname()
+    Worker.objects.update_or_create(
+        name=f"{host}/{pid}",
+        defaults={"host": host, "pid": pid, "seen_at": now},
+        create_defaults={"host": host, "pid": pid, "seen_at": now, "started_at": started_at},
+    )

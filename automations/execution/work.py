@@ -1,0 +1,316 @@
+"""Carries runs forward: starts due steps, performs their effects, and writes back what came of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from automations import machine, steps
+from automations.definition import DEFAULT_TIMEOUT, Definition, Kind, Step, parse
+from automations.expressions import Scope
+from automations.machine import Plan
+from automations.models import (
+    Claim,
+    Environment,
+    Event,
+    EventKind,
+    LiveRun,
+    LiveState,
+    Move,
+    Run,
+    definition_of,
+    gate,
+    insert,
+    retried,
+)
+from automations.steps import Attempt, Outcome
+
+OVERDUE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A started attempt with all it needs to be performed without the database.
+
+    `started` is the time.monotonic() of the start, so that a clock that is off harms nothing.
+    """
+
+    claim: Claim
+    run: str
+    invocation_id: int
+    recipient: str | None
+    definition: Definition
+    data: Any
+    profile: Any
+    refs: dict[str, Any]
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def step(self) -> Step | None:
+        return self.definition.step_at(self.claim.position)
+
+    def now(self) -> datetime:
+        """The database's clock, as far as this process can tell without asking."""
+        return self.claim.started_at + timedelta(seconds=time.monotonic() - self.started)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether its hard deadline passed seconds ago: whoever performs it is stuck and will lose it."""
+        seconds = (self.step.timeout if self.step else DEFAULT_TIMEOUT).total_seconds()
+        return time.monotonic() > self.started + seconds + OVERDUE_SECONDS
+
+    def scope(self) -> Scope:
+        return Scope(data=self.data, profile=self.profile, refs=self.refs, now=self.now(), seed=self.run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A performed task: what came of its effect (None where there was none), and where the run goes."""
+
+    task: Task
+    outcome: Outcome | None
+    plan: Plan
+
+
+def lease() -> timedelta:
+    return timedelta(seconds=settings.LEASE_SECONDS)
+
+
+def perform(task: Task) -> Done:
+    """Performs the step the task was started for and plans what follows; raises nothing, writes nothing."""
+    step = task.step
+    if step is None or step.kind is not Kind.EFFECT:
+        plan = machine.advance(
+            definition=task.definition, position=task.claim.position, scope=task.scope(), now=task.now()
+        )
+        return Done(task=task, outcome=None, plan=plan)
+    attempt = Attempt(
+        run=task.run,
+        recipient=task.recipient,
+        scope=task.scope(),
+        deadline=task.started + step.timeout.total_seconds(),
+    )
+    outcome = steps.perform_effect(step, attempt)
+    if outcome.status == "failed":
+        plan = machine.after_failure(
+            step=step, attempt=task.claim.attempt, retryable=outcome.retryable, now=task.now()
+        )
+        return Done(task=task, outcome=outcome, plan=plan)
+    following = task.definition.after(task.claim.position)
+    scope = task.scope()
+    if step.ref:
+        status = "SENT" if outcome.status == "completed" else "SKIPPED"
+        scope = scope._replace(refs={**task.refs, step.ref: {"status": status}})
+    plan = machine.advance(definition=task.definition, position=following, scope=scope, now=task.now())
+    return Done(task=task, outcome=outcome, plan=plan)
+
+
+def turn(*, environment: Environment, done: Sequence[Done], room: int) -> list[Task]:
+    """Writes back finished tasks and starts at most `room` due ones, in one transaction with one clock.
+
+    A task whose plan holds a cancel step is a transaction of its own.
+    """
+    cancelling = [item for item in done if any(item.plan.cancels())]
+    for item in cancelling:
+        _turn(environment=environment, done=[item], room=0)
+    together = [item for item in done if item not in cancelling] if cancelling else done
+    return _turn(environment=environment, done=together, room=room)
+
+
+def _turn(*, environment: Environment, done: Sequence[Done], room: int) -> list[Task]:
+    """Supposes that all runs are still held, as they nearly always are; looks at each only where one is not."""
+    try:
+        return _transact(environment=environment, done=done, room=room, look=False)
+    except NotAllHeld:
+        return _transact(environment=environment, done=done, room=room, look=True)
+
+
+class NotAllHeld(Exception):
+    """Some run of the batch was cancelled or taken back meanwhile; nothing of the turn was written."""
+
+
+@retried
+def _transact(*, environment: Environment, done: Sequence[Done], room: int, look: bool) -> list[Task]:
+    with gate(environment_id=environment.pk) as now:
+        _finish(environment, [replace(item, plan=item.plan.at(now)) for item in done], now=now, look=look)
+        if not room:
+            return []
+        return _tasks(
+            LiveRun.objects.start(environment_id=environment.pk, limit=room, lease=lease(), now=now)
+        )
+
+
+def _tasks(claims: Sequence[Claim]) -> list[Task]:
+    """The claims with what their steps need."""
+    if not claims:
+        return []
+    rows = {
+        row["pk"]: row
+        for row in Run.objects.filter(pk__in=[claim.run_id for claim in claims]).values(
+            "pk",
+            "uid",
+            "recipient",
+            "profile",
+            "version_id",
+            "invocation_id",
+            "invocation__data",
+            "invocation__definition",
+        )
+    }
+    brought: dict[int, Definition] = {}
+    tasks = []
+    for claim in claims:
+        row = rows[claim.run_id]
+        definition = _definition(row, brought)
+        tasks.append(
+            Task(
+                claim=claim, run=str(row["uid"]), invocation_id=row["invocation_id"], recipient=row["recipient"],
+                definition=definition, data=row["invocation__data"], profile=row["profile"],
+                refs=_refs(definition, claim, row["recipient"]),
+            )
+        )  # fmt: skip
+    return tasks
+
+
+def _definition(row: Mapping[str, Any], brought: dict[int, Definition]) -> Definition:
+    """A version's definition is kept once read; one that an invocation brought serves its runs of this batch."""
+    invocation_id = row["invocation_id"]
+    if row["version_id"] is None:
+        if invocation_id not in brought:
+            brought[invocation_id] = parse(row["invocation__definition"], strict=False)
+        return brought[invocation_id]
+    return definition_of(version_id=row["version_id"], invocation_id=row["invocation_id"])
+
+
+def _refs(definition: Definition, claim: Claim, recipient: str | None) -> dict[str, Any]:
+    """What `refs` holds besides data and profile: the recipient, and the status of earlier steps that others
+    refer to; the log is read only for definitions that have such steps."""
+    refs: dict[str, Any] = {"recipient": recipient}
+    by_name = {step.name: step.ref for step in definition.steps if step.ref}
+    if by_name:
+        ended = Event.objects.filter(run_id=claim.run_id, step__in=by_name, kind__in=_STEP_STATUS)
+        for step, kind in ended.order_by("pk").values_list("step", "kind"):
+            refs[by_name[step]] = {"status": _STEP_STATUS[kind]}
+    return refs
+
+
+_STEP_STATUS: dict[str, str] = {
+    EventKind.STEP_COMPLETED: "SENT", EventKind.STEP_SKIPPED: "SKIPPED", EventKind.STEP_FAILED: "UNDELIVERABLE",
+}  # fmt: skip
+
+
+def _finish(environment: Environment, done: Sequence[Done], *, now: datetime, look: bool) -> None:
+    """running -> where the plan says; from cancelling nothing follows; a stale worker changes only the log.
+
+    NotAllHeld when some run was not running under its fence any more and nobody was to `look` which.
+    """
+    moving, stopping, late = _sorted(done) if look else (done, (), ())
+    if LiveRun.objects.finish([_move(item) for item in moving], now=now) != len(moving):
+        raise NotAllHeld
+    if stopping:
+        LiveRun.objects.let_go(item.task.claim for item in stopping)
+    events = [_ended(item, _cancel(environment, item, now), now) for item in moving]
+    events += [_ended(item, None, now, stopped=True) for item in stopping]
+    insert(event for event in events if event is not None)
+    for item in late:
+        _settle_late(item, now=now)
+
+
+def _sorted(done: Sequence[Done]) -> tuple[list[Done], list[Done], list[Done]]:
+    """Those still running, those being cancelled, and those taken back; the first two locked."""
+    held = LiveRun.objects.hold(item.task.claim for item in done)
+    by_state: dict[str | None, list[Done]] = {LiveState.RUNNING: [], LiveState.CANCELLING: [], None: []}
+    for item in done:
+        by_state[held.get(item.task.claim.run_id)].append(item)
+    return by_state[LiveState.RUNNING], by_state[LiveState.CANCELLING], by_state[None]
+
+
+def _move(item: Done) -> Move:
+    plan, claim = item.plan, item.task.claim
+    again = item.outcome is not None and item.outcome.status == "failed" and plan.status is None
+    return Move(
+        run_id=claim.run_id,
+        fence=claim.fence,
+        position=plan.position,
+        due_at=plan.due_at,
+        attempt=claim.attempt if again else 0,
+        status=plan.status,
+        status_reason=plan.status_reason,
+        has_errors=plan.has_errors,
+    )
+
+
+def _cancel(environment: Environment, item: Done, now: datetime) -> list[dict[str, Any]] | None:
+    """Carries out the plan's cancel steps, after its own run was moved; what the log says of the steps."""
+    if not item.plan.carried:
+        return None
+    done = {}
+    for step, token in item.plan.cancels():
+        cancellation = steps.cancel.perform(
+            step, token=token, environment=environment, invocation_id=item.task.invocation_id,
+            actor=f"run/{item.task.run}", now=now,
+        )  # fmt: skip
+        done[step.name] = {"cancellation": str(cancellation.pk), "cancelled": cancellation.cancelled}
+    return [{**carried.as_json(), **done.get(carried.step.name, {})} for carried in item.plan.carried]
+
+
+def _ended(
+    item: Done, folded: list[dict[str, Any]] | None, now: datetime, *, stopped: bool = False
+) -> Event | None:
+    """The event that ends the step; for a run that was being cancelled (`stopped`) nothing follows, no other
+    attempt either."""
+    outcome, claim, step = item.outcome, item.task.claim, item.task.step
+    data: dict[str, Any] = {"fence": claim.fence}
+    if folded is not None:
+        data["folded"] = folded
+    if outcome is None or step is None:
+        if folded is None:
+            return None
+        return Event(run_id=claim.run_id, at=now, kind=EventKind.ADVANCED, data=data)
+    kind = _KINDS[outcome.status]
+    if outcome.status == "failed" and item.plan.status is None and not stopped:
+        kind = EventKind.STEP_RETRIED
+    data |= {
+        "started_at": claim.started_at.isoformat(),
+        "position": item.plan.position,
+        "due_at": item.plan.due_at.isoformat(),
+    }
+    for name in ("output", "error", "reason"):
+        if (value := getattr(outcome, name)) is not None:
+            data[name] = value
+    if outcome.warnings:
+        data["warnings"] = list(outcome.warnings)
+    return Event(run_id=claim.run_id, at=now, kind=kind, step=step.name, attempt=claim.attempt, data=data)
+
+
+_KINDS = {
+    "completed": EventKind.STEP_COMPLETED, "skipped": EventKind.STEP_SKIPPED, "failed": EventKind.STEP_FAILED,
+}  # fmt: skip
+
+
+def _settle_late(item: Done, *, now: datetime) -> None:
+    """The answer of a worker whose attempt was taken back: it settles that attempt and is logged, no more."""
+    claim, outcome, step = item.task.claim, item.outcome, item.task.step
+    row = LiveRun.objects.filter(pk=claim.run_id).select_for_update().first()
+    if row is not None:
+        LiveRun.objects.settle(row, fences=[claim.fence])
+    if outcome is not None and step is not None:
+        Event.objects.create(
+            run_id=claim.run_id, at=now, kind=EventKind.LATE_RESULT, step=step.name, attempt=claim.attempt,
+            data={
+                "fence": claim.fence, "started_at": claim.started_at.isoformat(), "outcome": outcome.status,
+                "output": outcome.output, "error": outcome.error,
+            },
+        )  # fmt: skip
+
+
+@retried
+def renew(*, environment: Environment, tasks: Sequence[Task]) -> None:
+    """Prolongs the leases of tasks still being performed."""
+    with gate(environment_id=environment.pk) as now:
+        LiveRun.objects.renew([task.claim for task in tasks], lease=lease(), now=now)

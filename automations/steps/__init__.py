@@ -1,0 +1,36 @@
+"""Performs steps: one module per action; pure steps are the machine's own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from automations import expressions
+from automations.definition import Send, Step
+from automations.expressions import ExpressionError
+from automations.steps import cancel, send
+from automations.steps.base import Attempt, Outcome
+
+__all__ = ["EFFECTS", "RECORDS", "Attempt", "Outcome", "cancel", "perform_effect"]
+
+EFFECTS: dict[str, Callable[[Any, Attempt], Outcome]] = {Send.action: send.perform}
+RECORDS = {"cancel": cancel.perform}
+
+log = logging.getLogger(__name__)
+
+
+def perform_effect(step: Step, attempt: Attempt) -> Outcome:
+    """The outcome of one attempt of an effect step; raises nothing.
+
+    Its `if` is evaluated here, after the start was committed: a cancel meanwhile lists the step as in flight.
+    """
+    try:
+        if step.condition is not None and not expressions.check_condition(step.condition, attempt.scope):
+            return Outcome(status="skipped", reason="condition_false")
+        return EFFECTS[step.action](step, attempt)
+    except ExpressionError as error:
+        return Outcome.failed(error.kind, error.message, retryable=error.retryable, paths=list(error.paths))
+    except Exception as error:  # a step's own fault must not take its worker's other steps down
+        log.exception("step %s of run %s", step.name, attempt.run)
+        return Outcome.failed("internal", f"{type(error).__name__}: {error}", retryable=True)

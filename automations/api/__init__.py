@@ -1,0 +1,1 @@
+"""The HTTP APIs: each dialect translates requests into our words, makes one call inward, translates back."""

@@ -1,0 +1,80 @@
+"""Finds the API key a request comes with, and whether it may do what the request asks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from automations.api.errors import Denied
+from automations.models import ApiKey
+
+USE_GRAIN = timedelta(minutes=1)
+
+
+class KeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <key>`; the key becomes `request.auth`. Costs one SELECT."""
+
+    def authenticate(self, request: Request) -> tuple[None, ApiKey]:
+        """401 without a key, and for a wrong, revoked or expired one."""
+        scheme, _, text = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() != "bearer" or not (text := text.strip()):
+            message = "send an API key: “Authorization: Bearer <key>”"
+            raise NotAuthenticated(message, code="authentication_required")
+        now = timezone.now()
+        key = ApiKey.objects.matching(text=text, now=now) if text.isprintable() else None
+        if key is None:
+            raise AuthenticationFailed("this API key is not valid", code="invalid_key")
+        _note_use(key, now)
+        return None, key
+
+    def authenticate_header(self, request: Request) -> str:
+        """What a 401 asks for."""
+        return "Bearer"
+
+
+class HasScope(BasePermission):
+    """An endpoint names the scope that each of its methods needs, such as `get_scope`."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """403 for a key without the scope, and where an endpoint names none for a method that it has."""
+        method = "get" if request.method == "HEAD" else str(request.method).lower()
+        scope = getattr(view, f"{method}_scope", None)
+        if scope is not None and isinstance(request.auth, ApiKey):
+            demand_scope(request.auth, scope)
+            return True
+        return method not in view.http_method_names or not hasattr(view, method)  # 405 follows
+
+
+def demand_scope(key: ApiKey, scope: str) -> None:
+    """Denied (403) unless the key holds the scope."""
+    if not key.can(scope):
+        raise Denied(403, "missing_scope", f"this API key lacks the scope “{scope}”")
+
+
+def demand_scopes_of(definition: object, key: ApiKey) -> None:
+    """Denied (403) when a definition that a request brought along would cancel runs and its key may not."""
+    steps = definition.get("steps") if isinstance(definition, dict) else None
+    if not key.can("cancel") and isinstance(steps, list) and any(_cancels(step) for step in steps):
+        demand_scope(key, "cancel")
+
+
+def _cancels(step: object) -> bool:
+    """A cancel step, or one that is read as such on Courier's paths for want of an action."""
+    if not isinstance(step, dict):
+        return False
+    return step.get("action") == "cancel" or (step.get("action") is None and "cancelation_token" in step)
+
+
+def _note_use(key: ApiKey, now: datetime) -> None:
+    """Writes `last_used_at`, at most once a minute whatever the load."""
+    if key.last_used_at is not None and now - key.last_used_at < USE_GRAIN:
+        return
+    stale = Q(last_used_at__isnull=True) | Q(last_used_at__lte=now - USE_GRAIN)
+    ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)

@@ -1,0 +1,170 @@
+"""Says no in the words of the caller's dialect, and as JSON on every path of the APIs, known or not."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
+from django.views import defaults
+from rest_framework.exceptions import APIException, MethodNotAllowed
+from rest_framework.request import Request
+
+from automations.definition import Problem
+from automations.models import No, Refusal, new_uid
+
+log = logging.getLogger(__name__)
+
+COURIER_ROOTS = frozenset({"automations", "journeys"})
+ROOTS = COURIER_ROOTS | {"api", "v1", "trigger", "healthz", "readyz", "metrics"}
+STATUSES = {No.MALFORMED: 400, No.NOT_FOUND: 404, No.INVALID: 422, No.STALE: 412, No.UNAVAILABLE: 503}
+LATER = {"Retry-After": "1"}
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+
+
+class Denied(APIException):
+    """The edge itself refuses a request, with that HTTP status, before any verb has seen it."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(detail=message, code=code)
+        self.status_code = status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A refusal on its way out, not yet in anybody's words."""
+
+    status: int
+    code: str
+    message: str
+    problems: Sequence[Problem] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def request_id(request: HttpRequest | Request) -> str:
+    """The caller's X-Request-ID if it is a sane one, else one made here; the same for the whole request."""
+    meta = request.META
+    known = meta.get("countermand.request_id")
+    if known is None:
+        given = meta.get("HTTP_X_REQUEST_ID", "")
+        known = meta["countermand.request_id"] = given if _SANE_ID.fullmatch(given) else str(new_uid())
+    return str(known)
+
+
+def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
+    """REST framework's exception handler; None for a fault of ours: Django logs it; see `server_error`."""
+    answer = _answer_to(error)
+    return None if answer is None else _respond(context["request"], answer)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Django's handler400."""
+    if not _is_api(request):
+        return defaults.bad_request(request, exception)
+    return _respond(request, Answer(status=400, code="bad_request", message="the request is malformed"))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Django's handler403."""
+    if not _is_api(request):
+        return defaults.permission_denied(request, exception)
+    return _respond(request, Answer(status=403, code="forbidden", message="this is not allowed"))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Django's handler404."""
+    if not _is_api(request):
+        return defaults.page_not_found(request, exception)
+    return _respond(request, Answer(status=404, code="not_found", message="there is nothing at this address"))
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    """Django's handler500."""
+    if not _is_api(request):
+        return defaults.server_error(request)
+    return _respond(request, Answer(status=500, code="internal_error", message="something went wrong here"))
+
+
+def _answer_to(error: Exception) -> Answer | None:
+    match error:
+        case Refusal():
+            headers = LATER if error.kind is No.UNAVAILABLE else {}
+            return Answer(
+                status=STATUSES[error.kind], code=error.code, message=error.message,
+                problems=error.problems, headers=headers,
+            )  # fmt: skip
+        case MethodNotAllowed():
+            return Answer(status=405, code="method_not_allowed", message=str(error.detail))
+        case APIException():
+            headers = {"WWW-Authenticate": "Bearer"} if error.status_code == 401 else {}
+            code = str(getattr(error.detail, "code", "refused"))
+            return Answer(status=error.status_code, code=code, message=str(error.detail), headers=headers)
+        case Http404():
+            return Answer(status=404, code="not_found", message="there is nothing of that id here")
+        case UnreadablePostError():
+            return Answer(status=400, code="unreadable_body", message="the body could not be read to its end")
+        case OperationalError() | InterfaceError():
+            log.warning("the database did not answer: %s", error)
+            message = "the database did not answer"
+            return Answer(status=503, code="unavailable", message=message, headers=LATER)
+        case DataError():
+            log.warning("refused by the database: %s", error)
+            return Answer(status=400, code="not_storable", message="a value cannot be stored")
+    return None
+
+
+def _respond(request: HttpRequest | Request, answer: Answer) -> HttpResponse:
+    """The answer in the dialect that the path belongs to."""
+    identifier = request_id(request)
+    if _root(request) in COURIER_ROOTS:
+        # Courier knows no 422; but a key that came with another body stays one: its SDKs must not retry that.
+        invalid = answer.status == 422 and answer.code != "idempotency_key_reused"
+        response = JsonResponse(_courier(answer), status=400 if invalid else answer.status)
+    else:
+        document = _problem_document(answer, identifier)
+        response = JsonResponse(document, status=answer.status, content_type="application/problem+json")
+    for name, value in answer.headers.items():
+        response[name] = value
+    response["X-Request-ID"] = identifier
+    return response
+
+
+def _problem_document(answer: Answer, identifier: str) -> dict[str, Any]:
+    """RFC 9457."""
+    problems = answer.problems or [Problem(pointer="", code=answer.code, message=answer.message)]
+    return {
+        "type": f"urn:countermand:problem:{answer.code}",
+        "title": answer.code.replace("_", " ").capitalize(),
+        "status": answer.status,
+        "detail": answer.message,
+        "instance": identifier,
+        "errors": [
+            {"pointer": problem.pointer, "code": problem.code, "message": problem.message}
+            for problem in problems
+        ],
+    }
+
+
+_COURIER_TYPES = {401: "authentication_error", 403: "authorization_error", 429: "rate_limit_error"}
+_COURIER_TEXTS = {"automation_not_found": "Automation not found"}
+
+
+def _courier(answer: Answer) -> dict[str, str]:
+    """Courier's shape; where several members are wrong, the message names them all."""
+    kind = "api_error" if answer.status >= 500 else _COURIER_TYPES.get(answer.status, "invalid_request_error")
+    located = [problem for problem in answer.problems if problem.pointer]
+    named = "; ".join(f"{problem.message} ({problem.pointer})" for problem in located)
+    return {"message": named or _COURIER_TEXTS.get(answer.code, answer.message), "type": kind}
+
+
+def _root(request: HttpRequest | Request) -> str:
+    return request.path_info.split("/", 2)[1] if "/" in request.path_info else ""
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return _root(request) in ROOTS

@@ -1,0 +1,52 @@
+"""Tells a supervisor whether the process is up, and whether it can do its work."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from automations.api.endpoint import Endpoint
+from automations.models import Worker, database_now
+
+SILENT_AFTER = timedelta(seconds=30)
+
+
+class OpenEndpoint(Endpoint):
+    """An address that takes no key."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+
+class Healthz(OpenEndpoint):
+    """`/healthz`."""
+
+    def get(self, request: Request) -> Response:
+        """200 as long as the process answers at all."""
+        return Response({"status": "ok"})
+
+
+class Readyz(OpenEndpoint):
+    """`/readyz`."""
+
+    def get(self, request: Request) -> Response:
+        """200 when runs are accepted and carried out; else 503 with the reasons."""
+        if reasons := _reasons():
+            return Response({"status": "unavailable", "reasons": reasons}, status=503)
+        return Response({"status": "ok"})
+
+
+def _reasons() -> list[str]:
+    try:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            return ["migrations are missing"]
+        if not Worker.objects.filter(seen_at__gte=database_now() - SILENT_AFTER).exists():
+            return [f"no worker was seen for {SILENT_AFTER.seconds} seconds"]
+    except DatabaseError:
+        return ["the database does not answer"]
+    return []

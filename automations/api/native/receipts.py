@@ -1,0 +1,100 @@
+"""What a cancellation says of itself: the receipt as acknowledged, and what became of what was in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from rest_framework.request import Request
+
+from automations.api.moments import stamp
+from automations.api.reading import Query
+from automations.cancellation import outstanding
+from automations.models import Cancellation, Event, EventKind, LiveRun, LiveState
+
+LONGEST_WAIT = 30
+
+
+def wait_of(request: Request) -> float:
+    """The seconds that `?wait=` asks the answer to be held back for steps in flight. Refusal (MALFORMED)."""
+    query = Query(request.query_params)
+    wait = query.number("wait", 0, least=0, most=LONGEST_WAIT)
+    query.finish()
+    return wait
+
+
+def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
+    """The receipt; `settled` says whether every step listed in flight is known to have ended."""
+    asked = cancellation.filter
+    return {
+        "id": str(cancellation.pk),
+        "as_of": stamp(cancellation.as_of),
+        "actor": cancellation.actor,
+        "reason": cancellation.reason or None,
+        "filter": {name: asked[name] for name in ("token", "key", "run_ids") if name in asked},
+        "matched": cancellation.matched,
+        "cancelled": cancellation.cancelled,
+        "cancelled_run_ids": cancellation.cancelled_run_ids,
+        "already_finished": cancellation.already_finished,
+        "in_flight": [_entry(entry) for entry in cancellation.in_flight],
+        "settled": settled,
+        "counted": cancellation.counted,
+        "dry_run": False,
+    }
+
+
+def receipts(cancellations: Sequence[Cancellation]) -> list[dict[str, Any]]:
+    """Their receipts; one statement tells which of them have settled."""
+    unarchived = [row for row in cancellations if row.archived_at is None]
+    settling: set[Any] = set()
+    if listed := [UUID(entry["run"]) for row in unarchived for entry in row.in_flight]:
+        rows = LiveRun.objects.filter(run__uid__in=listed, state=LiveState.CANCELLING)
+        settling.update(rows.values_list("cancellation_id", flat=True))
+    return [receipt(row, settled=row.pk not in settling) for row in cancellations]
+
+
+def followed_receipt(cancellation: Cancellation) -> dict[str, Any]:
+    """The receipt with, for every step that was in flight, its `outcome`: null while that is not known."""
+    left = {(entry["run"], entry["fence"]) for entry in outstanding(cancellation)}
+    known = _outcomes(cancellation)
+    answer = receipt(cancellation, settled=not left)
+    for shown, entry in zip(answer["in_flight"], cancellation.in_flight, strict=True):
+        attempt = (entry["run"], entry["fence"])
+        # What ended without leaving an event never had an effect: the run was called off before it.
+        shown["outcome"] = None if attempt in left else known.get(attempt, "aborted")
+    return answer
+
+
+def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    started_at = stamp(datetime.fromisoformat(entry["started_at"]))
+    return {
+        "run": entry["run"], "step": entry["step"], "action": entry["action"], "attempt": entry["attempt"],
+        "started_at": started_at,
+    }  # fmt: skip
+
+
+_AFTER_CANCEL: dict[str, str] = {
+    EventKind.STEP_COMPLETED: "completed_after_cancel",
+    EventKind.STEP_FAILED: "failed_after_cancel",
+    EventKind.STEP_RETRIED: "failed_after_cancel",  # what it was to be tried again for will not happen
+    EventKind.STEP_SKIPPED: "skipped_after_cancel",
+}
+
+
+def _outcomes(cancellation: Cancellation) -> dict[tuple[str, int], str]:
+    """By run and attempt, what the log says became of the steps that were in flight."""
+    uids = {UUID(entry["run"]) for entry in cancellation.in_flight}
+    if not uids:
+        return {}
+    kinds = [*_AFTER_CANCEL, EventKind.LATE_RESULT, EventKind.SETTLED]
+    events = Event.objects.filter(run__uid__in=uids, kind__in=kinds, at__gte=cancellation.as_of)
+    return {
+        (str(uid), data["fence"]): _AFTER_CANCEL.get(kind) or _late(data["outcome"])
+        for uid, kind, data in events.order_by("pk").values_list("run__uid", "kind", "data")
+    }
+
+
+def _late(outcome: str) -> str:
+    return outcome if outcome == "unknown" else f"{outcome}_after_cancel"

@@ -1,0 +1,170 @@
+"""Reads the members of a request's body or query, and notes with pointers whatever does not fit."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.http import QueryDict
+
+from automations.definition import Problem, parse_moment
+from automations.definition.fields import Fields, Notes
+from automations.models import No, Refusal, RunStatus
+
+LARGEST_DOCUMENT = 256 * 1024
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+UUID_PATTERN = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+# What an ordinary parser of numbers would let pass, such as "1_000" or Arabic digits, is not one here.
+_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def is_one_line(text: str) -> bool:
+    """Whether the text is free of control characters."""
+    return not _CONTROL.search(text)
+
+
+class Body(Fields):
+    """The members of an object in a request. A reader that is not strict ignores members it does not know."""
+
+    def __init__(
+        self, value: Mapping[str, Any], pointer: str = "", notes: Notes | None = None, *, strict: bool = True
+    ) -> None:
+        super().__init__(value, pointer, notes or Notes(strict=strict))
+
+    def label(self, name: str, *, longest: int, required: bool = False) -> str | None:
+        """A non-empty text on one line, as ids, tokens, keys and sources are."""
+        text = self.text(name, longest=longest, required=required)
+        if text is not None and not is_one_line(text):
+            self.refuse(name, "invalid", f"“{name}” may not contain control characters")
+            return None
+        return text
+
+    def labels(self, name: str, *, most: int, longest: int) -> list[str]:
+        """A list of such texts; absent is empty."""
+        value = self.entries(name, most=most)
+        members = {str(index): item for index, item in enumerate(value)}
+        below = Body(members, f"{self.pointer}/{name}", self.notes)
+        read = [below.label(index, longest=longest, required=True) for index in members]
+        return [label for label in read if label is not None]
+
+    def entries(self, name: str, *, most: int) -> list[Any]:
+        """A list of anything; absent is empty."""
+        value = self.take(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.refuse(name, "invalid", f"“{name}” must be a list")
+            return []
+        if len(value) > most:
+            self.refuse(name, "too_many", f"“{name}” may have at most {most:,} entries")
+            return []
+        return value
+
+    def document(self, name: str, *, required: bool = False) -> dict[str, Any]:
+        """An object kept as it stands, of at most 256 KiB as compact JSON; absent is empty."""
+        value = self.take(name)
+        if value is None:
+            if required:
+                self.refuse(name, "required", f"“{name}” is required")
+            return {}
+        if not isinstance(value, dict):
+            self.refuse(name, "invalid", f"“{name}” must be an object")
+            return {}
+        if len(_COMPACT.encode(value).encode()) > LARGEST_DOCUMENT:
+            self.refuse(name, "data_too_large", f"“{name}” may have at most 256 KiB")
+            return {}
+        return value
+
+    def members(self, name: str) -> Body | None:
+        """A nested object whose members are read one by one."""
+        fields = self.object(name)
+        return None if fields is None else Body(fields.value, fields.pointer, fields.notes)
+
+    def finish(self, *, later: frozenset[str] = frozenset(), malformed: frozenset[str] = frozenset()) -> None:
+        """Refuses members nobody read, then the whole request if anything was wrong with it.
+
+        `later` are members known but not built yet. With a problem whose code is in `malformed` it is a 400.
+        """
+        self.close(later=later)
+        if problems := self.notes.problems:
+            kind = No.MALFORMED if any(problem.code in malformed for problem in problems) else No.INVALID
+            raise Refusal(kind, problems[0].code, problems[0].message, problems)
+
+
+class Query:
+    """The parameters behind the question mark. What is wrong with them is a 400; empty ones are absent."""
+
+    def __init__(self, parameters: QueryDict) -> None:
+        self.parameters = parameters
+        self.problems: list[Problem] = []
+        self.read: set[str] = set()
+
+    def refuse(self, name: str, code: str, message: str) -> None:
+        """Notes a problem with a parameter."""
+        self.problems.append(Problem(pointer=f"/{name}", code=code, message=message))
+
+    def text(self, name: str, *, longest: int = 512) -> str | None:
+        """A text on one line."""
+        self.read.add(name)
+        text = self.parameters.get(name) or None
+        if text is None:
+            return None
+        if len(text) > longest or not is_one_line(text):
+            self.refuse(name, "invalid", f"“{name}” is a text of up to {longest} characters on one line")
+            return None
+        return text
+
+    def number(self, name: str, default: float, *, least: float, most: float) -> float:
+        """A plain decimal number within bounds."""
+        text = self.text(name)
+        if text is None:
+            return default
+        if not _NUMBER.fullmatch(text) or not least <= float(text) <= most:
+            self.refuse(name, "invalid", f"“{name}” must be a number from {least:g} to {most:g}")
+            return default
+        return float(text)
+
+    def moment(self, name: str) -> datetime | None:
+        """A moment in ISO 8601, UTC where it names no zone; within the time that runs can have."""
+        text = self.text(name, longest=100)
+        if text is None:
+            return None
+        try:
+            return min(max(parse_moment(text), EARLIEST), LATEST)
+        except ValueError as error:
+            self.refuse(name, "invalid", str(error))
+            return None
+
+    def uuid(self, name: str) -> UUID | None:
+        """A whole id."""
+        text = self.text(name)
+        if text is None:
+            return None
+        if not re.fullmatch(UUID_PATTERN, text):
+            self.refuse(name, "invalid", f"“{name}” must be an id")
+            return None
+        return UUID(text)
+
+    def status(self, name: str) -> str | None:
+        """A run's public status."""
+        text = self.text(name)
+        if text is not None and text not in RunStatus.values:
+            self.refuse(name, "invalid", f"“{name}” must be one of: {', '.join(RunStatus.values)}")
+            return None
+        return text
+
+    def finish(self, *, strict: bool = True) -> None:
+        """Refuses the request if anything was wrong; if `strict`, also for parameters nobody read: ignoring a
+        filter would answer with more than was asked for."""
+        if strict:
+            for name in self.parameters:
+                if name not in self.read:
+                    self.refuse(name[:100], "unknown_parameter", f"“{name[:100]}” is not known here")
+        if self.problems:
+            raise Refusal(No.MALFORMED, self.problems[0].code, self.problems[0].message, self.problems)

@@ -1,0 +1,57 @@
+"""Addresses of the APIs. A trailing slash is optional: a redirect would turn an SDK's POST into a GET."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, re_path
+
+from automations.api import health
+from automations.api.courier.cancels import Cancel
+from automations.api.courier.invokes import InvokeAdHoc, InvokeTemplate
+from automations.api.courier.runs import Runs as CourierRuns
+from automations.api.courier.runs import RunSteps
+from automations.api.endpoint import Endpoint
+from automations.api.native import automations, cancellations, invocations, previews, runs
+from automations.api.reading import UUID_PATTERN
+
+KEY = r"(?P<key>[a-z0-9][a-z0-9_.-]{0,99})"
+UID = rf"(?P<uid>{UUID_PATTERN})"
+
+
+def _address(route: str, endpoint: type[Endpoint]) -> URLPattern:
+    return re_path(rf"^{route}/?\Z", endpoint.as_view())
+
+
+NATIVE = {
+    "automations": automations.Automations,
+    f"automations/{KEY}": automations.OneAutomation,
+    f"automations/{KEY}/draft": automations.Draft,
+    f"automations/{KEY}/publish": automations.Publish,
+    f"automations/{KEY}/versions": automations.Versions,
+    rf"automations/{KEY}/versions/(?P<number>\d{{1,9}})": automations.OneVersion,
+    f"automations/{KEY}/disable": automations.Disable,
+    f"automations/{KEY}/enable": automations.Enable,
+    f"automations/{KEY}/preview-token": previews.PreviewToken,
+    "preview-token": previews.PreviewToken,
+    "invocations": invocations.Invocations,
+    f"invocations/{UID}": invocations.OneInvocation,
+    "runs": runs.Runs,
+    f"runs/{UID}": runs.OneRun,
+    f"runs/{UID}/events": runs.RunEvents,
+    f"runs/{UID}/cancel": runs.CancelRun,
+    "cancellations": cancellations.Cancellations,
+    f"cancellations/{UID}": cancellations.OneCancellation,
+}
+COURIER = {
+    "automations/invoke": InvokeAdHoc,
+    "automations/runs": CourierRuns,
+    "automations/runs/(?P<run_id>[^/]+)/steps": RunSteps,
+    "automations/(?P<template_id>.+)/invoke": InvokeTemplate,
+    "journeys/cancel": Cancel,
+}
+
+urlpatterns = [
+    *(_address(f"api/v1/{route}", endpoint) for route, endpoint in NATIVE.items()),
+    *(_address(route, endpoint) for route, endpoint in COURIER.items()),
+    _address("healthz", health.Healthz),
+    _address("readyz", health.Readyz),
+]

@@ -1,0 +1,62 @@
+"""Creates or updates automations from files, and publishes what changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from automations import publication
+from automations.api.parsing import parse
+from automations.api.reading import Body
+from automations.models import DEFAULT_ENVIRONMENT, Environment, Refusal
+
+
+class Command(BaseCommand):
+    requires_system_checks = ()  # the tests run them; here they would double the start
+    help = (
+        "Creates or updates automations from JSON files {key, alias?, name, definition}, and publishes them."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+        parser.add_argument("--environment", default=DEFAULT_ENVIRONMENT)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        environment = Environment.objects.filter(key=options["environment"]).first()
+        if environment is None:
+            raise CommandError(f"there is no environment “{options['environment']}”")
+        faults: list[str] = []
+        for file in options["files"]:
+            try:
+                document = _read(file)
+                automation, done = publication.apply(environment=environment, document=document, by="apply")
+            except OSError as error:
+                faults.append(f"{file}: {error.strerror}")
+            except Refusal as refusal:
+                faults += _located(file, refusal)
+            else:
+                version = automation.published.number if automation.published else None
+                self.stdout.write(f"{automation.key}: {done}, version {version}")
+        if faults:
+            raise CommandError("\n".join(faults))
+
+
+def _read(file: Path) -> object:
+    """The file's JSON, its members of the right types; what they say is for `publication.apply` to judge."""
+    document = parse(file.read_bytes())
+    if isinstance(document, dict):
+        body = Body(document)
+        body.text("key", required=True)
+        for optional in ("name", "alias", "description"):
+            body.text(optional)
+        body.document("definition", required=True)
+        body.finish()
+    return document
+
+
+def _located(file: Path, refusal: Refusal) -> list[str]:
+    """What is wrong with the file, and where."""
+    places = [(problem.pointer, problem.message) for problem in refusal.problems] or [("", refusal.message)]
+    return [f"{file}{' at ' if pointer else ''}{pointer}: {message}" for pointer, message in places]

@@ -1,0 +1,113 @@
+"""Stands before every page: lets in whoever is logged in, and settles environment, theme and time zone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject, cached_property
+from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
+
+from automations.models import DEFAULT_ENVIRONMENT, Environment, User
+
+THEMES = ("system", "light", "dark")
+ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
+
+
+class Frame:
+    """What surrounds every page: the environments, the one looked at, the theme and the zone of its times."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._session = request.session
+        theme = request.COOKIES.get("theme", "")
+        self.theme = theme if theme in THEMES else "system"
+        self.zone = known_zone(request.COOKIES.get("zone", ""))
+
+    @cached_property
+    def environments(self) -> list[Environment]:
+        return list(Environment.objects.all())
+
+    @cached_property
+    def environment(self) -> Environment:
+        """The session's environment; production where it names none that exists."""
+        by_key = {environment.key: environment for environment in self.environments}
+        return by_key.get(self._session.get("environment", "")) or by_key[DEFAULT_ENVIRONMENT]
+
+
+class PageRequest(HttpRequest):
+    """A request as it reaches a page."""
+
+    user: User
+    htmx: HtmxDetails
+    frame: Frame
+    environment: Environment
+
+
+class PageMiddleware(LoginRequiredMiddleware):
+    """The APIs pass untouched: they know their callers by key."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        frame = Frame(request)
+        request.frame = frame  # type: ignore[attr-defined]
+        request.environment = SimpleLazyObject(lambda: frame.environment)  # type: ignore[attr-defined]
+        timezone.activate(frame.zone)
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
+    ) -> HttpResponseBase | None:
+        if _is_api(view_func):
+            return None
+        return super().process_view(request, view_func, view_args, view_kwargs)
+
+    def handle_no_permission(  # type: ignore[override]  # the stubs know redirects only
+        self, request: HttpRequest, view_func: Callable[..., Any]
+    ) -> HttpResponseBase:
+        """To the login, or to the set-up where nobody can log in yet; htmx moves the whole page there."""
+        if not User.objects.exists():
+            address = reverse("setup")
+        else:
+            address = f"{reverse('login')}?{urlencode({'next': _came_from(request)})}"
+        return to_page(request, address)
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        match = request.resolver_match
+        if match is None or not _is_api(match.func):
+            # One address serves a page and its part, and neither may be shown after the logout.
+            patch_vary_headers(response, ["HX-Request"])
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def _came_from(request: HttpRequest) -> str:
+    """The page that a person wanted; what a form was sent to is no page."""
+    htmx: HtmxDetails = request.htmx  # type: ignore[attr-defined]
+    if htmx:
+        return htmx.current_url_abs_path or "/"
+    return request.get_full_path() if request.method in ("GET", "HEAD") else "/"
+
+
+def to_page(request: HttpRequest, address: str) -> HttpResponseBase:
+    """Sends the browser there, also when htmx asked for a part of a page."""
+    if request.htmx:  # type: ignore[attr-defined]
+        return HttpResponseClientRedirect(address)
+    return redirect(address)
+
+
+def known_zone(name: str) -> ZoneInfo:
+    """The time zone of that IANA name, else UTC."""
+    return ZoneInfo(name if ZONE.fullmatch(name) and name in available_timezones() else "UTC")
+
+
+def _is_api(view: Callable[..., Any]) -> bool:
+    return view.__module__.startswith("automations.api.")

@@ -1,0 +1,1 @@
+"""The pages beside the logs: first set-up, login, automation templates."""

@@ -1,0 +1,59 @@
+"""What the pages need of HTTP: parts for htmx, whole pages without it, at the same address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django_htmx.http import HttpResponseClientRedirect, replace_url, reswap, retarget
+from django_htmx.middleware import HtmxDetails
+
+from automations.models import Environment, User
+
+
+class PageRequest(HttpRequest):
+    """A request as it reaches a page: somebody is logged in and looks at one environment."""
+
+    user: User
+    htmx: HtmxDetails
+    environment: Environment
+
+
+def wants_part(request: PageRequest) -> bool:
+    """Whether htmx asks for a part of the page; when it restores history it needs the whole."""
+    return bool(request.htmx) and not request.htmx.history_restore_request
+
+
+def require(request: PageRequest, action: str) -> None:
+    """PermissionDenied unless the person's role allows the action."""
+    if not request.user.can(action):
+        raise PermissionDenied(f"Your role, {request.user.role}, does not allow this.")
+
+
+def part(
+    request: PageRequest, template: str, context: dict[str, Any], *, url: str | None = None
+) -> HttpResponse:
+    """The rendered part; with `url` the address bar shows that address afterwards."""
+    response = render(request, template, context)
+    return response if url is None else replace_url(response, url)
+
+
+def dialog(request: PageRequest, template: str, context: dict[str, Any], *, status: int) -> HttpResponse:
+    """The rendered part, put into the page's dialog whatever the request's target was."""
+    response = render(request, template, context, status=status)
+    return retarget(reswap(response, "innerHTML"), "#dialog")
+
+
+def unchanged() -> HttpResponse:
+    """The answer to a poll whose tag still fits: htmx swaps nothing."""
+    return HttpResponse(status=204)
+
+
+def to_page(request: PageRequest, address: str) -> HttpResponseBase:
+    """Sends the browser there, also when htmx asked for a part of a page."""
+    if request.htmx:
+        return HttpResponseClientRedirect(address)
+    return redirect(address)

@@ -1,0 +1,206 @@
+"""Gathers what the page of one run says: its steps, its log, and what a cancel did or would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from automations.cancellation import unfinished_with_label
+from automations.definition import Cancel, Definition, Delay, Send, Step
+from automations.models import (
+    Cancellation,
+    Environment,
+    Event,
+    EventKind,
+    Run,
+    definition_of_run,
+    steps_of_run,
+)
+from automations.timeline import StepState
+from logs import words
+from logs.rows import AFTER_THE_END
+from logs.tags import tag
+
+MOST_SHARING = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepLine:
+    """A step of the timeline: its state, and what the definition says it does."""
+
+    state: StepState
+    step: Step | None
+
+    @property
+    def headline(self) -> str:
+        """What tells this step from others of its kind, as it was written."""
+        match self.step:
+            case Send():
+                return self.step.title or self.step.body or self.step.template or ""
+            case Delay():
+                return self.step.duration or f"until {self.step.until}"
+            case Cancel():
+                return self.step.token
+        return ""
+
+    @property
+    def message(self) -> dict[str, Any] | None:
+        """What a send step recorded as sent."""
+        output = self.state.output
+        return output if isinstance(output, dict) and ("title" in output or "body" in output) else None
+
+    @property
+    def error(self) -> str:
+        """What went wrong, as a sentence."""
+        error = self.state.error
+        return str(error.get("message", error)) if isinstance(error, dict) else str(error or "")
+
+    @property
+    def skip_reason(self) -> str:
+        if self.state.skip_reason == "condition_false" and self.step is not None:
+            return f"its condition was false: {self.step.condition}"
+        return self.state.skip_reason or ""
+
+    @property
+    def took(self) -> bool:
+        """Whether it is told how long it took: effects only, the others take no time."""
+        return self.step is not None and self.step.kind == "effect" and self.state.status != "running"
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """One run as its page shows it. `sharing` counts unfinished runs with its token, this one included."""
+
+    run: Run
+    events: Sequence[Event]
+    sharing: int
+    now: datetime
+
+    @classmethod
+    def read(cls, *, uid: UUID, environment: Environment, now: datetime) -> RunPage | None:
+        """The run of that id in the environment, in three statements; None when there is none."""
+        runs = Run.objects.within(environment).with_state().prefetch_related("events")
+        run = runs.filter(uid=uid).first()
+        if run is None:
+            return None
+        sharing = 0
+        if run.token is not None:
+            sharing = unfinished_with_label(environment=environment, token=run.token, most=MOST_SHARING + 1)
+        return cls(run, list(run.events.all()), sharing, now)
+
+    @cached_property
+    def definition(self) -> Definition:
+        return definition_of_run(self.run)
+
+    @cached_property
+    def steps(self) -> list[StepLine]:
+        return [
+            StepLine(state=state, step=self.definition.named(state.id)) for state in steps_of_run(self.run)
+        ]
+
+    @cached_property
+    def badge(self) -> words.Badge:
+        ending = [event for event in self.events if event.kind not in AFTER_THE_END]
+        failure = words.Failure.told_by(ending[-1]) if ending else None
+        return words.badge(self.run, definition=self.definition, now=self.now, failure=failure)
+
+    @property
+    def cancelled(self) -> Cancellation | None:
+        """The cancellation that called this run off."""
+        return self.run.called_off_by
+
+    @property
+    def prospects(self) -> list[str]:
+        """What a cancel would do now."""
+        return words.prevented_by_cancel([line.state for line in self.steps])
+
+    @cached_property
+    def in_flight(self) -> list[words.InFlight]:
+        """What had started when the run was cancelled, and what became of it."""
+        by_name = {line.state.id: line.state for line in self.steps}
+        return [
+            words.InFlight(
+                name=words.listed(by_name[entry["step"]]) if entry["step"] in by_name else entry["step"],
+                started_at=datetime.fromisoformat(entry["started_at"]),
+                outcome=words.outcome_after_cancel(by_name.get(entry["step"])),
+            )
+            for entry in words.in_flight_of(self.run)
+        ]  # fmt: skip
+
+    @property
+    def too_late(self) -> str:
+        return words.too_late(self.run)
+
+    @property
+    def offers_token(self) -> bool:
+        """Whether the cancel dialog offers to cancel every run with this token as well."""
+        return not self.run.is_finished and 1 < self.sharing <= MOST_SHARING
+
+    @property
+    def may_change(self) -> bool:
+        return not self.run.is_finished or self.run.is_settling
+
+    @property
+    def tag(self) -> str:
+        """Changes whenever the panel would look different."""
+        live = self.run.live_run if self.run.status is None else None
+        state = (live.state, live.position, live.due_at, live.attempt) if live else ()
+        return tag(self.run.public_status, self.run.is_settling, state, len(self.events), self.sharing)
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The run's events, oldest first, in words and as stored."""
+        return [{"at": event.at, "words": _said(event), "data": event.data} for event in self.events]
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The run as one JSON object."""
+        run, cancellation = self.run, self.cancelled
+        return {
+            "id": run.uid,
+            "invocation": run.invocation.uid,
+            "automation": run.automation.key if run.automation else None,
+            "version": run.version.number if run.version else None,
+            "source": run.source,
+            "recipient": run.recipient,
+            "cancellation_token": run.token,
+            "cancellation_key": run.key,
+            "status": run.public_status,
+            "settling": run.is_settling,
+            "status_reason": run.status_reason,
+            "created_at": run.created_at,
+            "due_at": run.due_at,
+            "finished_at": run.ended_at,
+            "cancellation": cancellation and {
+                "id": cancellation.pk, "at": cancellation.as_of, "actor": cancellation.actor,
+                "origin": cancellation.origin, "reason": cancellation.reason,
+            },
+            "steps": [vars(line.state) for line in self.steps],
+        }  # fmt: skip
+
+
+_KINDS: dict[str, str] = {
+    EventKind.INVOKED: "Invoked",
+    EventKind.STEP_COMPLETED: "Completed",
+    EventKind.STEP_FAILED: "Failed",
+    EventKind.STEP_SKIPPED: "Skipped",
+    EventKind.STEP_RETRIED: "Failed, will be tried again",
+    EventKind.ADVANCED: "Went on",
+    EventKind.LATE_RESULT: "A late answer came in",
+    EventKind.REAPED: "Its worker was lost",
+    EventKind.SETTLED: "Settled",
+    EventKind.CANCELLED: "Cancelled",
+}
+
+
+def _said(event: Event) -> str:
+    """What happened, and at which step and attempt."""
+    what = _KINDS.get(event.kind, event.kind)
+    if not event.step:
+        return what
+    attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
+    return f"{what} · {event.step}{attempt}"

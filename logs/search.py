@@ -1,0 +1,102 @@
+"""Turns the words of the logs' address into queryset methods, and back into the one canonical address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from automations.models import KEY_PATTERN, Environment, Run, RunQuerySet, RunStatus
+
+LONGEST = 600
+PRESETS = {
+    "15m": ("Last 15 minutes", timedelta(minutes=15)),
+    "1h": ("Last hour", timedelta(hours=1)),
+    "24h": ("Last 24 hours", timedelta(hours=24)),
+    "7d": ("Last 7 days", timedelta(days=7)),
+    "30d": ("Last 30 days", timedelta(days=30)),
+}
+FIELDS = ("token", "source", "recipient", "key")
+_QUALIFIED = re.compile(rf'(?:^|(?<=\s))({"|".join(FIELDS)}):(?:"([^"]+)"|(\S+))')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What one address of the logs asks for. `before` is the run after which an older page begins."""
+
+    text: str = ""
+    status: str = ""
+    automation: str = ""
+    started: str = ""
+    before: int | None = None
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> Search:
+        """The search that a query string describes; what it does not know, it leaves out."""
+        before, automation = query.get("before", ""), query.get("automation", "")
+        return cls(
+            text=query.get("q", "").strip(),
+            status=_one_of(query.get("status", ""), RunStatus.values),
+            automation=automation if re.match(KEY_PATTERN, automation) else "",
+            started=_one_of(query.get("started", ""), list(PRESETS)),
+            before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None,
+        )
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with the text, as a sentence; empty when it can be searched for."""
+        if len(self.text) > LONGEST:
+            return f"A search may have at most {LONGEST} characters."
+        return "A search cannot hold a NUL character." if "\0" in self.text else ""
+
+    @property
+    def narrows(self) -> bool:
+        """Whether anything but a page is asked for."""
+        return bool(self.text or self.status or self.automation or self.started)
+
+    @property
+    def uid(self) -> UUID | None:
+        """The run that the text names, when it is a whole run id."""
+        digits = self.text.replace("-", "").lower()
+        return UUID(digits) if re.fullmatch(r"[0-9a-f]{32}", digits) else None
+
+    @property
+    def searched(self) -> Sequence[str]:
+        """The fields that the text is looked for in, in words."""
+        names = [match[1] for match in _QUALIFIED.finditer(self.text)]
+        if _QUALIFIED.sub("", self.text).strip():
+            names = ["run ID", "source", "token", "recipient", "key"]
+        return names
+
+    def address(self, **changes: Any) -> str:
+        """The canonical query string, empty fields dropped, of this search with these changes; "" or "?…"."""
+        search = replace(self, **changes)
+        fields = {
+            "q": search.text, "status": search.status, "automation": search.automation,
+            "started": search.started, "before": search.before,
+        }  # fmt: skip
+        query = urlencode({name: value for name, value in fields.items() if value})
+        return f"?{query}" if query else ""
+
+    def runs(self, environment: Environment, *, now: datetime) -> RunQuerySet:
+        """The runs it asks for, except for status and page: what the status chips count."""
+        runs = Run.objects.within(environment)
+        if self.fault:
+            return runs.none()
+        if self.automation:
+            runs = runs.following(key=self.automation, environment=environment)
+        if self.started:
+            runs = runs.since(now - PRESETS[self.started][1])
+        for name, quoted, bare in _QUALIFIED.findall(self.text):
+            runs = runs.found_by(quoted or bare, environment=environment, fields=[name], whole=bool(quoted))
+        if bare := _QUALIFIED.sub("", self.text).strip():
+            runs = runs.found_by(bare, environment=environment)
+        return runs
+
+
+def _one_of(word: str, words: Sequence[str]) -> str:
+    return word if word in words else ""

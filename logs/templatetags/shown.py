@@ -1,0 +1,130 @@
+"""How values look on every page: icons, moments, people, ids, JSON, capped counts."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from automations.models import Cancellation
+from automations.timeline import StepState
+from logs import words
+from logs.rows import MOST_COUNTED
+
+register = template.Library()
+register.filter("who", words.who)
+register.filter("short", words.short)
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """A drawing from icons.svg; it says nothing to a screen reader, so words stand beside it."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        static("icons.svg"), name,
+    )  # fmt: skip
+
+
+@register.simple_tag
+def moment(at: datetime, look: str = "full") -> SafeString:
+    """A time in the zone of the page. `look`: full (date, milliseconds, zone), clock (14:02:11), fine
+    (14:02:11.204), day (20 Nov, UTC), relative (in 23 h; app.js keeps it fresh)."""
+    local = timezone.localtime(at)
+    zone = local.tzname() or ""
+    looks = {
+        "full": f"{local.day} {local:%b %Y %H:%M:%S}.{local.microsecond // 1000:03d} {zone}",
+        "clock": f"{local:%H:%M:%S}",
+        "fine": f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}",
+        "day": f"{local.day} {local:%b}, {zone}",
+        "minute": f"{local.day} {local:%b %Y %H:%M} {zone}",
+        "relative": relative(at, now=timezone.now()),
+    }
+    utc = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+    attribute = " data-relative" if look == "relative" else ""
+    return format_html('<time datetime="{}" title="{}"{}>{}</time>', utc, utc, attribute, looks[look])
+
+
+def relative(at: datetime, *, now: datetime) -> str:
+    """ "in 23 h", "5 min ago", "now": the largest whole unit, as app.js says it."""
+    seconds = round((at - now).total_seconds())
+    size = abs(seconds)
+    if size < 1:
+        return "now"
+    for length, unit in ((86_400 * 2, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if size >= length:
+            count = size // (86_400 if unit == "d" else length)
+            return f"in {count} {unit}" if seconds > 0 else f"{count} {unit} ago"
+    return "now"
+
+
+@register.filter
+def capped(count: int, most: int = MOST_COUNTED) -> str:
+    """ "241", "10,000+"."""
+    return f"{most:,}+" if count > most else f"{count:,}"
+
+
+@register.filter
+def sentence(words: str) -> str:
+    """The words as a sentence; one that begins with something to type, such as `refs.`, keeps its letters."""
+    first = words.split(" ", 1)[0]
+    return f"{words[:1].upper() if first.isalpha() else words[:1]}{words[1:]}."
+
+
+@register.filter
+def pretty(value: Any) -> str:
+    """Indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+
+
+@register.filter
+def compact(value: Any) -> str:
+    """JSON on one line."""
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+@register.filter
+def search_for(value: str, field: str) -> str:
+    """The query string of the logs for exactly this value of that field."""
+    quoted = f'{field}:"{value}"' if '"' not in value else f"{field}:{value}"
+    return urlencode({"q": quoted})
+
+
+@register.filter
+def origin(cancellation: Cancellation) -> str:
+    """Where a cancellation came from, in words."""
+    return words.ORIGINS[cancellation.origin]
+
+
+@register.filter
+def outcome(step: StepState) -> str:
+    """What came of a step that was in flight at a cancel."""
+    return words.outcome_after_cancel(step)
+
+
+@register.filter
+def lasted(started: datetime | None, finished: datetime | None) -> str:
+    """ "180 ms", "2.4 s", "3 min"; empty when either end is not known."""
+    if started is None or finished is None:
+        return ""
+    milliseconds = round((finished - started).total_seconds() * 1000)
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.1f} s"
+    return relative(finished, now=started).removeprefix("in ")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,0 +1,152 @@
+"""The pages of the logs: the list of runs, one run, and the cancel button."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from automations.cancellation import LONGEST_REASON, CancelRequest, cancel
+from automations.models import Automation, Cancellation, CancellationFilter, Origin, Run
+from logs import http, rows, words
+from logs.http import PageRequest
+from logs.run_page import RunPage
+from logs.search import PRESETS, Search
+
+POLL_LIST = 2_000  # milliseconds
+POLL_RUN = 1_000
+
+
+@require_safe
+def runs(request: PageRequest) -> HttpResponseBase:
+    """The runs that the address asks for, newest first; a whole run id opens that run."""
+    search = Search.read(request.GET)
+    if search.uid is not None and _exists(request, search.uid):
+        return http.to_page(request, reverse("logs:run", args=[search.uid]))
+    now = timezone.now()
+    found = search.runs(request.environment, now=now)
+    page, older = rows.read_page(search, environment=request.environment, runs=found)
+    chips = rows.chips_of(search, runs=found, environment=request.environment)
+    tag = rows.tag_of(page, chips)
+    polled = "tag" in request.GET
+    if polled and request.GET["tag"] == tag:
+        return http.unchanged()
+    address = reverse("logs:list") + search.address()
+    context = {
+        "search": search,
+        "rows": rows.rows_of(page, now=now),
+        "chips": chips,
+        "chip_addresses": [(chip, search.address(status=chip.status, before=None)) for chip in chips],
+        "all_address": search.address(status="", before=None),
+        "older": search.address(before=older) if older else "",
+        "newest": search.address(before=None),
+        "any_time": search.address(started="", before=None),
+        "poll": "" if search.before else f"{address}{'&' if '?' in address else '?'}tag={tag}",
+        "poll_every": POLL_LIST,
+        "may_cancel": request.user.can("cancel"),
+    }
+    if http.wants_part(request):
+        return http.part(request, "logs/_results.html", context, url=None if polled else address)
+    context["presets"] = [(key, label) for key, (label, _) in PRESETS.items()]
+    context["automations"] = Automation.objects.within(request.environment).order_by("name", "key")[:500]
+    return render(request, "logs/list.html", context)
+
+
+@require_safe
+def run(request: PageRequest, uid: UUID) -> HttpResponse:
+    """One run: its panel polls while it is unfinished."""
+    page = _page(request, uid)
+    if not http.wants_part(request):
+        return render(request, "logs/run.html", _panel(request, page))
+    if request.GET.get("tag") == page.tag:
+        return http.unchanged()
+    return http.part(request, "logs/_panel.html", _panel(request, page))
+
+
+class CancelForm(forms.Form):
+    """`scope`: this run only, or every unfinished run with its token. `on`: which page asked."""
+
+    scope = forms.ChoiceField(
+        choices=[("run", "This run only"), ("token", "All with this token")], required=False
+    )
+    reason = forms.CharField(max_length=LONGEST_REASON, required=False)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def cancel_run(request: PageRequest, uid: UUID) -> HttpResponseBase:
+    """Asks before cancelling (a dialog, or without JavaScript a page), and cancels."""
+    http.require(request, "cancel")
+    page = _page(request, uid)
+    form = CancelForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        return _cancelled(request, page, form.cleaned_data)
+    context = {
+        "page": page,
+        "form": form,
+        "on": request.GET.get("on", "run"),
+        "longest_reason": LONGEST_REASON,
+    }
+    if http.wants_part(request):
+        return http.dialog(request, "logs/_cancel_dialog.html", context, status=422 if form.is_bound else 200)
+    return render(request, "logs/cancel.html", context, status=422 if form.is_bound else 200)
+
+
+def _cancelled(request: PageRequest, page: RunPage, asked: dict[str, Any]) -> HttpResponseBase:
+    run = page.run
+    whole_token = asked["scope"] == "token" and page.offers_token
+    scope = CancellationFilter(token=run.token) if whole_token else CancellationFilter(run_ids=(run.uid,))
+    cancellation, _ = cancel(
+        CancelRequest(
+            environment=request.environment, filter=scope, actor=f"user/{request.user.username}",
+            origin=Origin.BROWSER, reason=asked["reason"],
+        )
+    )  # fmt: skip
+    after = _page(request, run.uid)
+    said = _said(after, cancellation)
+    if not request.htmx:
+        messages.info(request, said)
+        return http.to_page(request, reverse("logs:run", args=[run.uid]))
+    context = _panel(request, after) | {"said": said, "on_run_page": request.POST.get("on") == "run"}
+    response = http.part(request, "logs/_cancelled.html", context)
+    response["HX-Trigger"] = "cancelled"
+    return response
+
+
+def _said(page: RunPage, cancellation: Cancellation) -> str:
+    """What the person who pressed the button is told."""
+    ours = page.cancelled is not None and page.cancelled.pk == cancellation.pk
+    if not ours:
+        return words.too_late(page.run)
+    if (cancellation.cancelled or 0) > 1:
+        return f"Cancelled {cancellation.cancelled:,} runs. No further step of them will start."
+    return words.cancelled_now(page.run, page.in_flight)
+
+
+def _exists(request: PageRequest, uid: UUID) -> bool:
+    return Run.objects.within(request.environment).filter(uid=uid).exists()
+
+
+def _page(request: PageRequest, uid: UUID) -> RunPage:
+    page = RunPage.read(uid=uid, environment=request.environment, now=timezone.now())
+    if page is None:
+        raise Http404("there is no such run in this environment")
+    return page
+
+
+def _panel(request: PageRequest, page: RunPage) -> dict[str, Any]:
+    address = reverse("logs:run", args=[page.run.uid])
+    return {
+        "page": page,
+        "run": page.run,
+        "may_cancel": request.user.can("cancel"),
+        "poll": f"{address}?tag={page.tag}" if page.may_change else "",
+        "poll_every": POLL_RUN,
+    }

@@ -1,0 +1,191 @@
+"""Says in words how a run stands: its badge, what a cancel will prevent, what it did prevent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.utils import timezone
+
+from automations.definition import Definition
+from automations.models import Event, LiveRun, Origin, Run, RunStatus
+from automations.timeline import StepState
+
+ORIGINS: dict[str, str] = {
+    Origin.API: "API",
+    Origin.COURIER: "Courier API",
+    Origin.BROWSER: "browser",
+    Origin.STEP: "cancel step",
+    Origin.DISABLE: "disabled automation",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Badge:
+    """A status to be seen: `look` names its colours and icon, `words` stand beside the icon, `note` below;
+    `at` (UTC) is a moment that belongs to the note."""
+
+    look: str
+    words: str
+    note: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InFlight:
+    """A step that had started when its run was cancelled."""
+
+    name: str
+    started_at: datetime
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """What made a run fail: the step's name and a sentence."""
+
+    step: str
+    message: str
+
+    @classmethod
+    def told_by(cls, event: Event) -> Failure | None:
+        """The error of the event that ended a run: its own, or that of the last step folded into it."""
+        entries = [{"step": event.step, **event.data}, *event.data.get("folded", ())]
+        errors = [entry for entry in entries if isinstance(entry.get("error"), dict)]
+        return cls(step=errors[-1]["step"], message=str(errors[-1]["error"]["message"])) if errors else None
+
+
+def badge(run: Run, *, definition: Definition, now: datetime, failure: Failure | None = None) -> Badge:
+    """How a run stands; `failure` is what made it fail."""
+    status = run.public_status
+    live = run.live_run
+    match status:
+        case RunStatus.WAITING if live is not None:
+            return _waiting(live, definition, now)
+        case RunStatus.RUNNING if live is not None:
+            words = f"Running · {step_at(definition, live.position)}"
+            return Badge(look="running", words=words, note="since", at=live.started_at)
+        case RunStatus.CANCELLED:
+            look, words = (
+                ("cancelling", "Cancelled, settling") if run.is_settling else ("cancelled", "Cancelled")
+            )
+            cancellation = run.called_off_by
+            by = f"by {who(cancellation.actor)} · {ORIGINS[cancellation.origin]}" if cancellation else ""
+            return Badge(look=look, words=words, note=by)
+        case RunStatus.FAILED if failure is not None:
+            step = definition.named(failure.step)
+            where = f" · {step_at(definition, step.position)}" if step is not None else ""
+            return Badge(look="failed", words=f"Failed{where}", note=failure.message)
+    steps = len(definition.steps)
+    return Badge(look=status, words=RunStatus(status).label, note=f"{steps} step{'s'[: steps != 1]}")
+
+
+def _waiting(live: LiveRun, definition: Definition, now: datetime) -> Badge:
+    """A delay that has not ended rests in front of the step that the run stands at."""
+    position, note = live.position, "next try" if live.attempt else "wakes"
+    if live.due_at <= now:
+        note = "due"
+    elif not live.attempt and position != "0":
+        before = definition.step_at(str(int(position) - 1))
+        position = before.position if before is not None and before.action == "delay" else position
+    return Badge(
+        look="waiting", words=f"Waiting · {step_at(definition, position)}", note=note, at=live.due_at
+    )
+
+
+def step_at(definition: Definition, position: str) -> str:
+    """“step 2 Delay”: people count from one."""
+    step = definition.step_at(position)
+    return f"step {int(position) + 1} {step.action.capitalize()}" if step else "end"
+
+
+def who(actor: str) -> str:
+    """An actor as people call it: a user by name, an API key by its name, a run by its short id."""
+    kind, _, name = actor.partition("/")
+    if kind == "user" and name:
+        return name
+    if kind == "key" and name:
+        return f"key “{name}”"
+    if kind == "run" and name:
+        return f"run {short(name)}"
+    return actor
+
+
+def short(uid: UUID | str) -> str:
+    """A run id to recognise: its first eight digits, which can be searched for, and its last four."""
+    text = str(uid)
+    return f"{text[:8]}…{text[-4:]}" if len(text) == 36 else text
+
+
+def prevented_by_cancel(steps: Sequence[StepState]) -> list[str]:
+    """What a cancel of an unfinished run will do, in sentences."""
+    ahead = [step for step in steps if step.status in ("pending", "waiting") and step.action != "delay"]
+    ran = [step for step in steps if step.status == "completed" and step.action != "delay"]
+    sentences = [f"{listed(*ahead)} will not run." if ahead else "No further step of this run will start."]
+    sentences += [
+        f"{listed(step)} has started and may still finish; nothing after it starts."
+        for step in steps if step.status == "running"
+    ]  # fmt: skip
+    if ran:
+        sentences.append(f"{listed(*ran)} already ran and {'are' if len(ran) > 1 else 'is'} not undone.")
+    return sentences
+
+
+def in_flight_of(run: Run) -> list[dict[str, str]]:
+    """The receipt's steps that had started when this run was cancelled."""
+    cancellation = run.called_off_by
+    entries = cancellation.in_flight if cancellation is not None else []
+    return [entry for entry in entries if entry["run"] == str(run.uid)]
+
+
+def outcome_after_cancel(step: StepState | None) -> str:
+    """What came of a step that was in flight at the cancel."""
+    word = (step.outcome_after_cancel or "" if step else "").removesuffix("_after_cancel")
+    return _OUTCOMES.get(word, "it may still finish; nothing after it starts")
+
+
+_OUTCOMES = {
+    "completed": "it finished afterwards",
+    "failed": "it failed afterwards",
+    "skipped": "it was skipped",
+    "unknown": "its worker was lost: whether it had its effect is not known",
+}
+
+
+def cancelled_now(run: Run, in_flight: Sequence[InFlight]) -> str:
+    """The promise, as the person who cancelled is told it."""
+    cancellation = run.called_off_by
+    if cancellation is None:
+        raise ValueError(f"run {run.uid} is not cancelled")
+    by = f"Cancelled {clock(cancellation.as_of)} by {who(cancellation.actor)}."
+    if not in_flight:
+        return f"{by} No further step of this run will start."
+    started = "; ".join(
+        f"{step.name} had started at {clock(step.started_at)}, {step.outcome}" for step in in_flight
+    )
+    return f"{by} {started}."
+
+
+def too_late(run: Run) -> str:
+    """Why a cancel changed nothing."""
+    cancellation, at = run.called_off_by, run.ended_at
+    when = f" at {clock(at)}" if at is not None else ""
+    if cancellation is not None:
+        return f"This run was already cancelled by {who(cancellation.actor)}{when}. Nothing was changed."
+    return f"This run finished{when}, before the cancel. Nothing was changed."
+
+
+def clock(at: datetime) -> str:
+    """ "14:05:02.118 UTC", in the zone of the page."""
+    local = timezone.localtime(at)
+    return f"{local:%H:%M:%S}.{local.microsecond // 1000:03d} {local.tzname()}"
+
+
+def listed(*steps: StepState) -> str:
+    """“Step 3 Send”, “Steps 3 Send and 5 Send”."""
+    names = [f"{step.index + 1} {step.action.capitalize()}" for step in steps]
+    if len(names) == 1:
+        return f"Step {names[0]}"
+    return f"Steps {', '.join(names[:-1])} and {names[-1]}"

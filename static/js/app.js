@@ -1,0 +1,206 @@
+// What the pages do beyond htmx: polling, dialogs, keys, copying, times that stay fresh. Every page works without it.
+"use strict";
+
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const first = (selector) => document.querySelector(selector);
+const openDialog = () => first("dialog[open]");
+
+// Polling: an element with data-poll="2000" gets the event "poll", which its hx-trigger waits for. Not while the
+// tab is hidden or a dialog is open. After two failures in a row it says so, and asks less and less often.
+const LONGEST_PAUSE = 30_000;
+const due = new WeakMap();
+let failures = 0;
+
+function poll(now) {
+  const polled = all("[data-poll]");
+  if (!document.hidden && !openDialog()) {
+    for (const element of polled) {
+      const pause = Math.min(element.dataset.poll * 2 ** Math.max(failures - 1, 0), LONGEST_PAUSE);
+      if (!due.has(element)) due.set(element, performance.now() + pause);
+      if (now || performance.now() >= due.get(element)) {
+        due.set(element, performance.now() + pause);
+        element.dispatchEvent(new Event("poll"));
+      }
+    }
+  }
+  const live = first("#live");
+  const state = !polled.length ? "still" : failures > 1 ? "retrying" : openDialog() ? "paused" : "live";
+  if (live && live.dataset.state !== state) live.dataset.state = state;
+}
+setInterval(poll, 200);
+document.addEventListener("visibilitychange", () => poll(!document.hidden));
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.successful) failures = 0;
+});
+for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
+  document.addEventListener(name, (event) => {
+    if (event.target.matches("[data-poll]")) failures += 1;
+    else if (!(event.detail.xhr && [403, 404, 429].includes(event.detail.xhr.status))) {
+      say("The server did not answer as it should. Try again.", "error");
+    }
+  });
+}
+
+// A request that a newer one replaced is no error, though htmx would say so on the console.
+htmx.logger = (_, name, detail) => {
+  if (name === "htmx:afterRequest" || name === "htmx:sendAbort") delete detail.error;
+};
+
+// What is said to the person: in #toast, read out by screen readers, gone after a while.
+let fading;
+function say(words, look = "info") {
+  const line = document.createElement("p");
+  line.className = look;
+  line.textContent = words;
+  first("#toast").replaceChildren(line);
+  fade();
+}
+function fade() {
+  clearTimeout(fading);
+  fading = setTimeout(() => first("#toast").replaceChildren(), 10_000);
+}
+
+// Dialogs: the one of the server opens when htmx has filled it, and closes when its cancel is acknowledged.
+document.addEventListener("htmx:afterSwap", (event) => {
+  const dialog = first("#dialog");
+  if (event.detail.target === dialog && !dialog.open) {
+    dialog.setAttribute("aria-labelledby", "dialog-title");
+    dialog.showModal();
+  }
+});
+document.addEventListener("cancelled", () => {
+  first("#dialog").close();
+  poll(true);
+});
+first("#dialog").addEventListener("close", (event) => event.target.replaceChildren());
+
+// A swap must not shut what a person has opened.
+let opened = [];
+document.addEventListener("htmx:beforeSwap", () => {
+  opened = all("details[id][open]").map((fold) => fold.id);
+});
+document.addEventListener("htmx:afterSettle", () => {
+  opened.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+  dress();
+  if (first("#toast").childElementCount) fade();
+});
+
+// Clicks
+document.addEventListener("click", (event) => {
+  const on = (selector) => event.target.closest(selector);
+  let found;
+  if ((found = on("[data-copy]"))) copy(found);
+  if ((found = on("[data-close]"))) found.closest("dialog").close();
+  if ((found = on("[data-open]"))) first(found.dataset.open).showModal();
+  if ((found = on("[data-suggest]"))) suggest(found);
+  for (const menu of all("details.menu[open]")) {
+    if (!menu.contains(event.target) || on("[data-open]")) menu.open = false;
+  }
+});
+
+async function copy(button) {
+  const text = first(button.dataset.copy).textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    say("Copied.");
+  } catch {
+    getSelection().selectAllChildren(first(button.dataset.copy));
+    say("Selected: press Ctrl+C to copy.");
+  }
+}
+
+function suggest(button) {
+  const field = first(button.dataset.into);
+  field.value = button.dataset.suggest;
+  field.focus();
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+// Forms that would lose work when left
+let unsaved = false;
+document.addEventListener("input", (event) => {
+  if (event.target.closest("form[data-guarded]")) unsaved = true;
+});
+document.addEventListener("submit", () => { unsaved = false; });
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.target.matches("form[data-guarded]")) unsaved = false;
+});
+addEventListener("beforeunload", (event) => {
+  if (unsaved) event.preventDefault();
+});
+
+// Keys. Off while typing, with a modifier, in a dialog, or when switched off (WCAG 2.1.4).
+let afterG = 0;
+const go = (address) => location.assign(address);
+const rows = () => all("[data-row] .run");
+function step(by) {
+  const links = rows();
+  const at = links.findIndex((link) => link.closest("[data-row]").contains(document.activeElement));
+  links[at < 0 ? 0 : Math.min(Math.max(at + by, 0), links.length - 1)]?.focus();
+}
+const keys = {
+  "/": () => (first("#q") ? (first("#q").focus(), first("#q").select()) : go("/logs/")),
+  "?": () => first("#keys").showModal(),
+  j: () => step(1),
+  k: () => step(-1),
+  c: () => (document.activeElement.closest("[data-row]")?.querySelector(".cancel") ?? first("#cancel-run"))?.click(),
+  g: () => { afterG = performance.now(); },
+};
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") all("details.menu[open]").forEach((menu) => { menu.open = false; });
+  if ((event.ctrlKey || event.metaKey) && event.key === "s" && first("#save")) {
+    event.preventDefault();
+    first("#save").form.requestSubmit(first("#save"));
+    return;
+  }
+  if (event.key === "ArrowDown" && event.target.id === "q" && rows().length) {
+    event.preventDefault();
+    step(1);
+    return;
+  }
+  const typing = event.target.matches("input, textarea, select, [contenteditable]");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || openDialog()) return;
+  if (localStorage.getItem("keys") === "off" && event.key !== "?") return;
+  const second = performance.now() - afterG < 1000 && { l: "/logs/", a: "/templates/" }[event.key];
+  afterG = 0;
+  if (second) go(second);
+  else if (Object.hasOwn(keys, event.key)) {
+    event.preventDefault();
+    keys[event.key]();
+  }
+});
+const keysOn = first("#keys-on");
+keysOn.checked = localStorage.getItem("keys") !== "off";
+keysOn.addEventListener("change", () => localStorage.setItem("keys", keysOn.checked ? "on" : "off"));
+
+// "in 23 h" stays true while one looks; the words are those of logs/templatetags/shown.py.
+const UNITS = [[172_800, 86_400, "d"], [3600, 3600, "h"], [60, 60, "min"], [1, 1, "s"]];
+function relative(moment) {
+  const seconds = Math.round((moment - Date.now()) / 1000);
+  const size = Math.abs(seconds);
+  for (const [from, length, unit] of UNITS) {
+    if (size >= from) {
+      const count = Math.floor(size / length);
+      return seconds > 0 ? `in ${count} ${unit}` : `${count} ${unit} ago`;
+    }
+  }
+  return "now";
+}
+setInterval(() => {
+  for (const time of all("time[data-relative]")) {
+    const words = relative(Date.parse(time.dateTime));
+    if (time.textContent !== words) time.textContent = words;
+  }
+}, 1000);
+
+// What only works with JavaScript shows only with it.
+function dress() {
+  all("[data-copy], button[data-open]").forEach((button) => { button.hidden = false; });
+  for (const button of all("[data-zone]")) {
+    button.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    button.hidden = button.value === "UTC";
+  }
+}
+dress();
+poll();
+if (first("#toast").childElementCount) fade();

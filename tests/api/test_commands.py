@@ -1,0 +1,149 @@
+"""The commands that stand beside the APIs: `create_api_key` and `apply`."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from automations.models import ApiKey, Automation, Version
+
+pytestmark = pytest.mark.django_db
+DOCUMENT: dict[str, Any] = {
+    "key": "trial", "name": "Trial", "definition": {"steps": [{"action": "delay", "duration": "1 hour"}]}
+}  # fmt: skip
+
+
+def run(*arguments: str) -> str:
+    """What the command prints on standard output."""
+    output = io.StringIO()
+    call_command(*arguments, stdout=output)
+    return output.getvalue()
+
+
+def test_a_key_is_printed_alone() -> None:
+    text = run("create_api_key", "backend")
+    assert re.fullmatch(r"cm_production_[0-9A-Za-z]{8}_[0-9A-Za-z]{43}\n", text)
+    key = ApiKey.objects.matching(text=text.strip(), now=timezone.now())
+    assert key is not None
+    assert (key.name, key.scopes, key.environment.key) == (
+        "backend",
+        ["read", "invoke", "cancel"],
+        "production",
+    )
+
+
+def test_a_key_has_the_scopes_and_the_environment_asked_for() -> None:
+    text = run("create_api_key", "ci", "--scopes", "write, read,read", "--environment", "test")
+    key = ApiKey.objects.get()
+    assert (key.scopes, key.environment.key, text.split("_")[1]) == (["write", "read"], "test", "test")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["k", "--scopes", "read,root"],
+            "unknown scope “root”; scopes are: read, invoke, cancel, write, admin",
+        ),
+        (["k", "--scopes", " , "], "no scope given; scopes are: read, invoke, cancel, write, admin"),
+        (["k", "--environment", "moon"], "there is no environment “moon”; there are: production, test"),
+        (["k" * 101], "a key's name is a text of up to 100 printable characters"),
+        (["a\nb"], "a key's name is a text of up to 100 printable characters"),
+        ([" "], "a key's name is a text of up to 100 printable characters"),
+    ],
+)
+def test_a_key_that_cannot_be_is_not_made(arguments: list[str], message: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        run("create_api_key", *arguments)
+    assert (str(caught.value), ApiKey.objects.count()) == (message, 0)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "trial.json"
+
+
+def apply(file: Path, document: object, *more: str) -> str:
+    file.write_text(json.dumps(document), encoding="utf-8")
+    return run("apply", str(file), *more)
+
+
+def test_applying_creates_updates_and_publishes_what_changed(file: Path) -> None:
+    assert apply(file, {**DOCUMENT, "alias": "T"}) == "trial: created, version 1\n"
+    assert apply(file, {**DOCUMENT, "alias": "T"}) == "trial: unchanged, version 1\n"
+    assert apply(file, DOCUMENT) == "trial: updated, version 1\n"
+    changed = {**DOCUMENT, "definition": {"steps": [{"action": "delay", "duration": "2 hours"}]}}
+    assert apply(file, changed) == "trial: updated, version 2\n"
+    automation = Automation.objects.get()
+    assert (automation.alias, automation.status, automation.updated_by) == (None, "published", "apply")
+
+
+def test_an_environment_has_its_own_automations(file: Path) -> None:
+    apply(file, DOCUMENT)
+    assert apply(file, DOCUMENT, "--environment", "test") == "trial: created, version 1\n"
+    assert Automation.objects.filter(environment__key="test").count() == 1
+    with pytest.raises(CommandError, match="there is no environment “moon”"):
+        apply(file, DOCUMENT, "--environment", "moon")
+
+
+@pytest.mark.parametrize(
+    ("document", "faults"),
+    [
+        ([], [("", "an automation must be an object")]),
+        ({**DOCUMENT, "key": 5}, [("/key", "“key” must be a non-empty text")]),
+        (
+            {**DOCUMENT, "name": 5, "alias": []},
+            [("/name", "“name” must be a non-empty text"), ("/alias", "“alias” must be a non-empty text")],
+        ),
+        ({**DOCUMENT, "extra": 1}, [("/extra", "“extra” is not known here")]),
+        ({"key": "trial"}, [("/definition", "“definition” is required")]),
+        (
+            {**DOCUMENT, "definition": {"steps": [{"action": "delay"}, {"action": "send"}]}},
+            [
+                ("/definition/steps/0/duration", "a delay needs either “duration” or “until”"),
+                ("/definition/steps/1/message", "a send step needs a “message”"),
+            ],
+        ),
+    ],
+)
+def test_what_cannot_be_applied_is_named_with_file_and_pointer(
+    file: Path, document: object, faults: list[tuple[str, str]]
+) -> None:
+    with pytest.raises(CommandError) as caught:
+        apply(file, document)
+    expected = [f"{file}{f' at {pointer}' if pointer else ''}: {message}" for pointer, message in faults]
+    assert str(caught.value).splitlines() == expected
+    assert (Automation.objects.count(), Version.objects.count()) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (
+            b"{",
+            ": the body is not JSON: Expecting property name enclosed in double quotes at line 1, column 2",
+        ),
+        (b'{"key": "a", "key": "b"}', " at /key: a member is given twice"),
+        (b"\xff", ": the body is not UTF-8 at byte 0"),
+    ],
+)
+def test_a_file_that_is_no_sound_json_is_named(file: Path, content: bytes, fault: str) -> None:
+    file.write_bytes(content)
+    with pytest.raises(CommandError) as caught:
+        run("apply", str(file))
+    assert str(caught.value) == f"{file}{fault}"
+
+
+def test_a_broken_file_does_not_keep_the_others_from_being_applied(file: Path) -> None:
+    file.write_text(json.dumps(DOCUMENT), encoding="utf-8")
+    missing = file.with_name("missing.json")
+    with pytest.raises(CommandError, match=re.escape(f"{missing}: No such file or directory")):
+        run("apply", str(missing), str(file))
+    assert Automation.objects.get().key == "trial"

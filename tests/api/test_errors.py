@@ -1,0 +1,197 @@
+"""Refusals: JSON on every path of the APIs, each dialect in its own shape, never a page of HTML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import Http404, UnreadablePostError
+from django.test import Client, RequestFactory
+
+from automations.api import errors
+from automations.definition import Problem
+from automations.models import No, Refusal
+from tests.api.conftest import Caller, courier_refused, refused
+
+NATIVE = [
+    "/api",
+    "/api/",
+    "/api/v1/nothing",
+    "/api/v2/runs",
+    "/v1/workflows/x/trigger",
+    "/trigger/",
+    "/metrics",
+    "/api/v1/runs/not-an-id",
+]
+COURIER = [
+    "/automations",
+    "/automations/",
+    "/automations/x",
+    "/automations/x/y/z",
+    "/journeys",
+    "/journeys/x/invoke",
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_unknown_path_of_an_api_is_answered_in_json(method: str) -> None:
+    for path in NATIVE:
+        assert refused(Client().generic(method, path)) == (404, "not_found", [("", "not_found")])
+    for path in COURIER:
+        text = "there is nothing at this address"
+        assert courier_refused(Client().generic(method, path)) == (404, "invalid_request_error", text)
+
+
+@pytest.mark.django_db
+def test_any_other_unknown_path_is_the_browsers() -> None:
+    response = Client().get("/nothing-here/")
+    assert (response.status_code, response["Content-Type"].partition(";")[0]) == (404, "text/html")
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("answer", "status", "code", "kind"),
+    [
+        (
+            lambda request: errors.bad_request(request, Exception()),
+            400,
+            "bad_request",
+            "invalid_request_error",
+        ),
+        (
+            lambda request: errors.permission_denied(request, Exception()),
+            403,
+            "forbidden",
+            "authorization_error",
+        ),
+        (lambda request: errors.not_found(request, Exception()), 404, "not_found", "invalid_request_error"),
+        (errors.server_error, 500, "internal_error", "api_error"),
+    ],
+)
+def test_what_django_answers_itself_is_json_too(
+    answer: Callable[..., Any], status: int, code: str, kind: str
+) -> None:
+    assert refused(answer(RequestFactory().get("/api/v1/x"))) == (status, code, [("", code)])
+    assert courier_refused(answer(RequestFactory().get("/automations/x")))[:2] == (status, kind)
+    page = answer(RequestFactory().get("/logs/"))
+    assert (page.status_code, page["Content-Type"].partition(";")[0]) == (status, "text/html")
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (Refusal(No.MALFORMED, "c", "m"), 400, "c"),
+        (Refusal(No.NOT_FOUND, "c", "m"), 404, "c"),
+        (Refusal(No.STALE, "c", "m"), 412, "c"),
+        (Refusal(No.INVALID, "c", "m"), 422, "c"),
+        (Refusal(No.UNAVAILABLE, "c", "m"), 503, "c"),
+        (Http404("where"), 404, "not_found"),
+        (UnreadablePostError("gone"), 400, "unreadable_body"),
+        (OperationalError("down"), 503, "unavailable"),
+        (InterfaceError("down"), 503, "unavailable"),
+        (DataError("NUL"), 400, "not_storable"),
+    ],
+)
+def test_every_kind_of_no_has_its_status(error: Exception, status: int, code: str) -> None:
+    response = errors.handle(error, {"request": RequestFactory().get("/api/v1/x")})
+    assert response is not None
+    assert refused(response) == (status, code, [("", code)])
+    assert response.get("Retry-After") == ("1" if status == 503 else None)
+
+
+@pytest.mark.pure
+def test_a_fault_of_ours_is_left_to_django() -> None:
+    assert errors.handle(ZeroDivisionError(), {"request": RequestFactory().get("/api/v1/x")}) is None
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (Refusal(No.INVALID, "c", "m"), 400, "invalid_request_error"),
+        (Refusal(No.INVALID, "idempotency_key_reused", "m"), 422, "invalid_request_error"),
+        (Refusal(No.NOT_FOUND, "c", "m"), 404, "invalid_request_error"),
+        (Refusal(No.UNAVAILABLE, "c", "m"), 503, "api_error"),
+        (errors.Denied(413, "c", "m"), 413, "invalid_request_error"),
+    ],
+)
+def test_couriers_shape_has_couriers_types(error: Exception, status: int, kind: str) -> None:
+    response = errors.handle(error, {"request": RequestFactory().get("/journeys/cancel")})
+    assert response is not None
+    assert courier_refused(response) == (status, kind, "m")
+
+
+@pytest.mark.pure
+def test_a_problem_document_says_everything_that_is_wrong() -> None:
+    problems = [
+        Problem(pointer="/a", code="required", message="give a"),
+        Problem(pointer="/b", code="x", message="no b"),
+    ]
+    error = Refusal(No.INVALID, "required", "give a", problems)
+    request = RequestFactory().get("/api/v1/x", HTTP_X_REQUEST_ID="req-1")
+    response = errors.handle(error, {"request": request})
+    assert response is not None
+    assert json.loads(response.content) == {
+        "type": "urn:countermand:problem:required",
+        "title": "Required",
+        "status": 422,
+        "detail": "give a",
+        "instance": "req-1",
+        "errors": [
+            {"pointer": "/a", "code": "required", "message": "give a"},
+            {"pointer": "/b", "code": "x", "message": "no b"},
+        ],
+    }
+    courier = errors.handle(error, {"request": RequestFactory().get("/automations/invoke")})
+    assert courier is not None
+    assert courier_refused(courier)[2] == "give a (/a); no b (/b)"
+
+
+@pytest.mark.django_db
+def test_the_request_id_is_the_callers_if_it_is_a_sane_one(api: Caller) -> None:
+    assert api.send("GET", "/api/v1/runs", X_Request_ID="a-B_1.2:3")["X-Request-ID"] == "a-B_1.2:3"
+    made = api.send("GET", "/api/v1/runs")["X-Request-ID"]
+    assert len(made) == 36
+    for odd in ("a b", "x" * 101, "é", "<script>", ""):
+        answer = api.send("GET", "/api/v1/runs", X_Request_ID=odd)["X-Request-ID"]
+        assert (len(answer), answer != odd) == (36, True)
+
+
+@pytest.mark.django_db
+def test_answers_are_not_kept_by_anybody(api: Caller) -> None:
+    assert api.send("GET", "/api/v1/runs")["Cache-Control"] == "no-store"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "nonsense", "*/*;q=0"])
+def test_an_odd_accept_header_is_answered_with_json(api: Caller, accept: str) -> None:
+    response = api.send("GET", "/api/v1/runs", Accept=accept)
+    assert (response.status_code, response["Content-Type"]) == (200, "application/json")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/api/v1/runs", "/automations/runs", "/healthz"])
+def test_a_trailing_slash_changes_nothing_and_redirects_nobody(api: Caller, path: str) -> None:
+    assert api.get(path + "/") == api.get(path)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "path", ["/api/v1/invocations", "/api/v1/cancellations", "/automations/invoke", "/journeys/cancel"]
+)
+def test_every_path_refuses_what_is_no_sound_json(api: Caller, path: str) -> None:
+    bodies = {
+        b"": 400, b"{": 400, b"[]": 400, b'"x"': 400, b"\xff": 400, b"[" * 100_000: 400, rb'{"a": "\u0000"}': 400,
+        rb'{"a": "\ud800"}': 400, b'{"a": NaN}': 400, b'{"a": 1, "a": 2}': 400, b'{"a": 1e999}': 400,
+        b" " * (1024 * 1024 + 1): 413,
+    }  # fmt: skip
+    for body, status in bodies.items():
+        response = api.send("POST", path, body)
+        shape = refused if path.startswith("/api/") else courier_refused
+        assert (body[:20], shape(response)[0]) == (body[:20], status)
+    assert api.send("POST", path, b"{}", Content_Encoding="gzip").status_code == 415

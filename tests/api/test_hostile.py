@@ -1,0 +1,200 @@
+"""Hostile values in every place of every request: whatever they are, the answer is a clear no, or they are data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.api.conftest import Caller
+from tests.api.test_authentication import CALLS
+from tests.scenes import DELAY, SEND, cancel_runs, invoke, publish
+
+pytestmark = pytest.mark.django_db
+
+TEXTS = [
+    "",
+    " ",
+    "\0",
+    "a\nb",
+    "\u0080",
+    "\ufeff",
+    "\U0001f600",
+    "'; DROP TABLE automations_run; --",
+    "%",
+    "_",
+    "\\",
+    "%(x)s",
+    "{{data}}",
+    "${1/0}",
+    "refs.",
+    "../x",
+    "a/b",
+    "%00",
+    "undefined",
+    "-1",
+    "9" * 40,
+    "0001-01-01",
+    "9999-12-31T23:59:59-14:00",
+    "x" * 3000,
+    "٣",
+    "0199d3f2-0000-7000-8000-000000000001",
+]
+VALUES: list[Any] = [
+    *TEXTS, None, True, 0, 2**31, 2**64, 1e308, [], {}, [None], [{}], {"": ""}, {"id": []}, {"$ref": "data.x"},
+]  # fmt: skip
+BODIES: dict[str, Any] = {
+    "/api/v1/automations": {
+        "key": "new",
+        "alias": "a",
+        "name": "n",
+        "description": "d",
+        "definition": {"steps": [DELAY]},
+    },
+    "/api/v1/automations/k/draft": {"definition": {"steps": [DELAY]}, "revision": 1},
+    "/api/v1/automations/k/publish": {"note": "n"},
+    "/api/v1/automations/k/disable": {"mode": "drain"},
+    "/api/v1/automations/k/preview-token": {"expression": "refs.data.x", "data": {"x": "y"}, "profile": {}},
+    "/api/v1/preview-token": {"expression": "refs.data.x", "data": {"x": "y"}, "profile": {"p": 1}},
+    "/api/v1/invocations": {
+        "definition": {
+            "cancellation_token": "refs.data.t",
+            "on_unresolved_token": "reject",
+            "name": "n",
+            "steps": [
+                {"id": "i", "action": "delay", "duration": "1 hour", "if": "true", "ref": "r"},
+                {"action": "delay", "until": "2026-11-20T00:00:00Z"},
+                {"action": "cancel", "cancellation_token": "x", "include_self": False, "reason": "r"},
+                {
+                    **SEND,
+                    "channel": "console",
+                    "timeout": "1 second",
+                    "retry": {"max_attempts": 2, "backoff": "fixed", "interval": "1 second"},
+                },
+            ],
+        },
+        "recipients": ["u", {"id": "v", "p": 1}],
+        "data": {"t": "tok"},
+        "profile": {"p": "q"},
+        "cancellation_key": "k",
+        "source": "s",
+        "tags": ["t"],
+    },
+    "/api/v1/cancellations": {
+        "filter": {"token": "t", "key": "k", "run_ids": ["0199d3f2-0000-7000-8000-000000000001"]},
+        "reason": "r",
+    },
+    "/automations/invoke": {
+        "automation": {
+            "cancelation_token": "t",
+            "steps": [{"action": "cancel", "cancelation_token": "x"}, {"action": "send", "template": "T"}],
+        },
+        "data": {"a": 1},
+        "profile": {"p": 1},
+        "recipient": "u",
+        "brand": "b",
+        "template": "t",
+    },
+    "/automations/k/invoke": {"recipient": "u", "data": {"a": 1}, "profile": {"p": 1}},
+    "/journeys/cancel": {"cancelation_token": "t"},
+}
+PAGING = ["limit", "cursor"]
+RUNS = [*PAGING, "status", "automation", "source", "token", "key", "recipient", "invocation", "id"]
+RUNS += ["created_after", "created_before", "due_before"]
+PARAMETERS = {
+    "/api/v1/automations": PAGING,
+    "/api/v1/automations/k/versions": PAGING,
+    "/api/v1/runs": RUNS,
+    "/api/v1/cancellations": PAGING,
+    "/automations/runs": [*PAGING, "status", "template_id", "start_date", "end_date"],
+}
+# What every address does with its headers is the same; these do most with what follows.
+HEADED = ["/api/v1/invocations", "/api/v1/cancellations", "/automations/invoke", "/journeys/cancel"]
+HEADERS = [
+    "Authorization",
+    "Idempotency_Key",
+    "X_Request_ID",
+    "Accept",
+    "Content_Type",
+    "x_idempotency_expiration",
+]
+
+
+def changed(value: Any, replacement: Any) -> Iterator[Any]:
+    """The value with each of its parts in turn replaced, itself first; and with a member of a hostile name."""
+    yield replacement
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from ({**value, name: part} for part in changed(member, replacement))
+        if isinstance(replacement, str):
+            yield {**value, replacement: 1}
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from ([*value[:index], part, *value[index + 1 :]] for part in changed(member, replacement))
+
+
+def check(response: Any, told: object) -> None:
+    """Not a fault of ours, and JSON."""
+    assert response.status_code < 500, (told, response.content)
+    assert response["Content-Type"] in ("application/json", "application/problem+json"), told
+    json.loads(response.content)
+
+
+@pytest.fixture
+def world(api: Caller) -> Caller:
+    """The caller, with something there to hit."""
+    publish(
+        "k",
+        {"cancellation_token": "refs.data.t", "on_unresolved_token": "run_without_token", "steps": [DELAY]},
+    )
+    invoke(DELAY, token="t")
+    cancel_runs(token="nobody")
+    return api
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_no_value_in_a_body_is_our_undoing(world: Caller, path: str) -> None:
+    method = "PUT" if path.endswith("/draft") else "POST"
+    for value in VALUES:
+        for body in changed(BODIES[path], value):
+            check(world.send(method, path, json.dumps(body).encode()), body)
+
+
+@pytest.mark.parametrize("path", PARAMETERS)
+def test_no_parameter_is_our_undoing(world: Caller, path: str) -> None:
+    for name in PARAMETERS[path]:
+        for text in TEXTS:
+            check(world.send("GET", f"{path}?{name}={quote(text)}"), (name, text))
+    check(world.send("GET", f"{path}?%FF=%FF&" + "&".join(f"p{n}=1" for n in range(2000))), "two thousand")
+
+
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in CALLS])
+def test_no_part_of_an_address_is_our_undoing(world: Caller, method: str, path: str) -> None:
+    parts = path.split("/")
+    for index in range(2, len(parts)):
+        for text in TEXTS:
+            address = "/".join([*parts[:index], quote(text, safe=""), *parts[index + 1 :]])
+            response = world.send(method, address, b"{}")
+            if address.startswith(("/api/", "/automations", "/journeys")):
+                check(response, address)
+
+
+@pytest.mark.parametrize("path", HEADED)
+def test_no_header_is_our_undoing(world: Caller, path: str) -> None:
+    body = json.dumps(BODIES[path]).encode()
+    for name in HEADERS:
+        for text in [
+            "",
+            " ",
+            "\0",
+            "é",
+            "Bearer",
+            "Bearer \0",
+            "x" * 9000,
+            "9" * 400,
+            "multipart/form-data; boundary=x",
+        ]:
+            check(world.send("POST", path, body, **{name: text}), (name, text))

@@ -1,0 +1,1 @@
+"""Measurements, not tests: `python -m tests.bench` prints figures and ratios, each pair taken in one run."""

@@ -1,0 +1,132 @@
+"""Cancelling by token among 200,000 waiting runs, up to the acknowledgement, beside a raw committed UPDATE."""
+
+from __future__ import annotations
+
+import gc
+import time
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import django
+
+from tests.bench.figures import line, milliseconds, percentile
+
+WAITING = 200_000
+SETS = {"one": (1, 200), "thousand": (1_000, 20), "hundred thousand": (100_000, 1)}
+
+
+def fill() -> None:
+    """200,000 waiting runs: a hundred thousand with one token, twenty times a thousand, the rest alone."""
+    from automations.models import Environment, Invocation, LiveRun, Run, database_now
+
+    now = database_now()
+    environment = Environment.objects.get(key="production")
+    invocation = Invocation.objects.create(
+        environment=environment, source="bench", dialect="native", actor="bench", run_count=WAITING,
+        definition={"steps": [{"action": "delay", "duration": "1 day"}]}, created_at=now, answer=[],
+    )  # fmt: skip
+    for start in range(0, WAITING, 5_000):
+        common = {"environment": environment, "invocation": invocation, "source": "bench", "created_at": now}
+        runs = Run.objects.bulk_create(
+            Run(token=_token(index), recipient=f"r{index}", **common) for index in range(start, start + 5_000)
+        )
+        LiveRun.objects.bulk_create(
+            LiveRun(run=run, uid=run.uid, token=run.token, recipient=run.recipient, position="1",
+                    due_at=now + timedelta(days=1, seconds=run.pk), **common)
+            for run in runs
+        )  # fmt: skip
+
+
+def _token(index: int) -> str:
+    if index < 100_000:
+        return "hundred thousand-0"
+    return f"thousand-{(index - 100_000) // 1_000}" if index < 120_000 else f"one-{index - 120_000}"
+
+
+def settle() -> None:
+    """Everything waits again, in a table as compact as it was."""
+    from django.db import connection
+
+    from automations.models import Cancellation, LiveRun
+
+    LiveRun.objects.exclude(cancellation=None).update(state="waiting", cancellation=None)
+    Cancellation.objects.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
+
+
+def ours(token: str) -> int:
+    from automations.cancellation import CancelRequest, cancel
+    from automations.models import CancellationFilter, Origin
+
+    request = CancelRequest(
+        environment=_production(), filter=CancellationFilter(token=token), actor="bench", origin=Origin.API
+    )
+    return cancel(request)[0].cancelled or 0
+
+
+@cache
+def _production() -> Any:
+    """As a request has it from its key."""
+    from tests.scenes import production
+
+    return production()
+
+
+def raw(token: str) -> int:
+    """The least any cancel could do: the same rows by the same condition, committed."""
+    from django.db import connection
+
+    name = uuid.uuid4()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE automations_liverun SET state = 'cancelled', cancellation_id = %s "
+            "WHERE environment_id = 1 AND (token = %s OR key = %s) AND state IN ('waiting', 'running')",
+            [name if connection.vendor == "postgresql" else name.hex, token, token],
+        )
+        return int(cursor.rowcount)
+
+
+def timed(cancel: Callable[[str], int], token: str, expected: int) -> float:
+    gc.collect()
+    begun = time.perf_counter()
+    assert cancel(token) == expected
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    django.setup()
+    from automations import execution
+    from automations.models import Cancellation
+
+    fill()
+    settle()
+    for size, (matches, sets) in SETS.items():
+        rounds = 3 if matches == 100_000 else 1
+        times: dict[str, list[float]] = {"raw": [], "ours": []}
+        for _ in range(rounds):
+            for index in range(
+                sets
+            ):  # the two take turns; for big sets each finds the table as the other did
+                if sets > 1:
+                    which, cancel = ("ours", ours) if index % 2 else ("raw", raw)
+                    times[which].append(timed(cancel, f"{size}-{index}", matches))
+                    continue
+                for which, cancel in (("raw", raw), ("ours", ours)):
+                    times[which].append(timed(cancel, f"{size}-{index}", matches))
+                    if which == "raw" or _ + 1 < rounds:
+                        settle()
+        for which in ("raw", "ours"):
+            line(f"{matches:,} matches, {which}", milliseconds(times[which]))
+        line("ratio of p50", f"{percentile(times['ours'], 0.5) / percentile(times['raw'], 0.5):.2f}x")
+    begun = time.perf_counter()
+    while execution.keep_house(_production()) or Cancellation.objects.filter(archived_at=None).exists():
+        pass
+    line("archiving what was left, apart", f"{time.perf_counter() - begun:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""No page breaks a rule of axe, in light, in dark and on a telephone, and none scrolls sideways at 320 px."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.visitors import SEND, enter, invoke, make_people, status, waiting_run
+from tests.live import Product
+
+AXE = Axe()
+# The rules that a change of colours, or of the width, could break.
+COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+WIDTH = {
+    "runOnly": {"type": "rule", "values": ["target-size", "scrollable-region-focusable", "color-contrast"]}
+}
+
+
+@cache
+def scene(product: Product) -> dict[str, str]:
+    """A run of each look."""
+    make_people(product)
+    broken = {"action": "send", "message": {"content": {"title": "${throw new Error('no')}"}}}
+    runs = {
+        "waiting": waiting_run(product, token="axe-waiting"),
+        "cancelled": waiting_run(product, token="axe-cancelled"),
+        "failed": invoke(product, definition={"steps": [broken]}, source="axe"),
+        "completed": invoke(product, definition={"steps": [{**SEND, "if": "false"}]}, source="axe"),
+    }
+    product.http.post("cancellations", json={"filter": {"token": "axe-cancelled"}, "reason": "axe"})
+    return runs
+
+
+def opened(*, selector: str, shown: str) -> Callable[[Page], None]:
+    def open_it(page: Page) -> None:
+        page.locator(selector).first.click()
+        expect(page.locator(shown)).to_be_visible()
+
+    return open_it
+
+
+def previewed(page: Page) -> None:
+    page.locator("#token").fill("the same for all refs.data.x")
+    expect(page.locator(".warning").first).to_be_visible()
+
+
+def refused(page: Page) -> None:
+    page.locator("#steps").fill("[")
+    page.locator("#save").click()
+    expect(page.locator("#steps-errors")).to_be_visible()
+
+
+PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
+    "login": (None, "/login/", None),
+    "not found": ("viewer", "/nothing/", None),
+    "logs and menu": ("operator", "/logs/", opened(selector="#person-name", shown="#log-out")),
+    "no hits": ("operator", "/logs/?q=nothing-like-it&started=1h", None),
+    "waiting": ("operator", "/logs/{waiting}/", None),
+    "dialog": ("operator", "/logs/{waiting}/", opened(selector="#cancel-run", shown="#confirm-cancel")),
+    "confirm": ("operator", "/logs/{waiting}/cancel/", None),
+    "cancelled": ("viewer", "/logs/{cancelled}/", opened(selector="#raw summary", shown="#raw-json")),
+    "failed": ("viewer", "/logs/{failed}/", opened(selector="#events summary", shown=".events")),
+    "automations and help": ("admin", "/templates/", lambda page: page.keyboard.press("?")),
+    "editor": ("admin", "/templates/onboarding-reminder/", previewed),
+    "refused": ("admin", "/templates/new/", refused),
+}
+EXPECTED = {"not found": 404, "refused": 422}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing(page: Page, product: Product, complaints: list[str], name: str) -> None:
+    role, address, prepare = PAGES[name]
+    runs = scene(product)
+    if role:
+        enter(page, product, role)
+    page.goto(address.format(**runs))
+    if prepare:
+        prepare(page)
+    found = violations(page, "light", {})
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    found += violations(page, "dark", COLOURS)
+    page.set_viewport_size({"width": 390, "height": 844})
+    found += violations(page, "390 px", WIDTH)
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert found == []
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 320
+    if name in EXPECTED:
+        assert [f"status of {EXPECTED[name]} " in said for said in complaints] == [True]
+        complaints.clear()
+
+
+def violations(page: Page, look: str, options: Mapping[str, Any]) -> list[str]:
+    answer = AXE.run(page, options=dict(options)).response
+    return [
+        f"{look}: {fault['id']} at {node['target']}: {node['failureSummary']}"
+        for fault in answer["violations"] for node in fault["nodes"]
+    ]  # fmt: skip
+
+
+def test_the_scene_holds_a_run_of_each_look(product: Product) -> None:
+    assert {name: status(product, run) for name, run in scene(product).items()} == {
+        name: name for name in ("waiting", "cancelled", "failed", "completed")
+    }

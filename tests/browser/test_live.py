@@ -1,0 +1,174 @@
+"""What changes by itself on a page, what must not, and when it stops asking."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.visitors import DELAY, SEND, enter, invoke, status, waiting_run
+from tests.live import Product
+
+WATCH_BADGES = """() => {
+    window.badges = [];
+    const look = () => {
+        const now = document.querySelector(".standing .badge").textContent.trim();
+        if (window.badges.at(-1) !== now) window.badges.push(now);
+    };
+    look();
+    new MutationObserver(look).observe(document.getElementById("main"), {childList: true, subtree: true});
+}"""
+
+
+def test_a_new_run_and_its_cancel_show_up_while_the_focus_stays(page: Page, product: Product) -> None:
+    enter(page, product, "operator")
+    first = waiting_run(product, token="live-1", source="live")
+    page.clock.install()
+    page.goto("/logs/?q=source:live")
+    expect(page.locator("#live")).to_have_text("Live, every 2 s · UTC", use_inner_text=True)
+    focused = page.locator(f"#run-{first}")
+    focused.focus()
+    second = waiting_run(product, token="live-2", source="live")
+    page.clock.run_for(2_200)
+    expect(page.locator(f"#row-{second}")).to_contain_text("Waiting · step 2 Delay")
+    product.http.post("cancellations", json={"filter": {"token": "live-2"}})
+    page.clock.run_for(2_200)
+    expect(page.locator(f"#row-{second}")).to_contain_text("Cancelled")
+    expect(page.locator(f"#row-{second} .cancel")).to_have_count(0)
+    expect(focused).to_be_focused()
+    expect(page).to_have_url(re.compile(r"/logs/\?q=source:live$"))
+
+
+def test_the_filters_stand_in_the_address_and_survive_reload_and_back(page: Page, product: Product) -> None:
+    enter(page, product, "viewer")
+    run = waiting_run(product, token="filters-1")
+    page.goto("/logs/")
+    page.locator("#q").fill("filters-1")
+    expect(page).to_have_url(re.compile(r"/logs/\?q=filters-1$"))
+    page.locator("#chip-waiting").click()
+    expect(page).to_have_url(re.compile(r"/logs/\?q=filters-1&status=waiting$"))
+    page.locator("#started").select_option("Last hour")
+    expect(page).to_have_url(re.compile(r"/logs/\?q=filters-1&status=waiting&started=1h$"))
+    expect(page.locator("[data-row]")).to_have_count(1)
+    page.reload()
+    expect(page.locator("#chip-waiting")).to_have_attribute("aria-current", "true")
+    page.locator(f"#run-{run}").click()
+    expect(page.locator("h1")).to_have_text(run)
+    page.go_back()
+    expect(page.locator("#q")).to_have_value("filters-1")
+    expect(page.locator("#started")).to_have_value("1h")
+    expect(page.locator("[data-row]")).to_have_count(1)
+
+
+def test_a_run_is_followed_to_its_end_and_then_left_alone(page: Page, product: Product) -> None:
+    enter(page, product, "viewer")
+    run = invoke(
+        product,
+        definition={"steps": [{"action": "delay", "duration": "2 seconds"}, SEND]},
+        data={"user_id": "u1"},
+    )
+    page.clock.install()
+    page.goto(f"/logs/{run}/")
+    expect(page.locator(".standing")).to_contain_text("Waiting · step 1 Delay")
+    expect(page.locator(".standing")).to_contain_text("Completed")
+    expect(page.locator(".message")).to_contain_text("To u1")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(10_000)
+    assert asked == []
+
+
+@pytest.mark.parametrize("late", ["before the cancel is answered", "after the cancel is answered"])
+def test_a_slow_answer_never_brings_an_older_state_back(page: Page, product: Product, late: str) -> None:
+    enter(page, product, "operator")
+    token = f"race-{late[0]}"
+    run = waiting_run(product, token=token)
+    page.goto(f"/logs/{run}/")
+    page.evaluate(WATCH_BADGES)
+    polls, posts = hold(page, "**/logs/*/?tag=*"), hold(page, "**/logs/*/cancel/")
+    invoke(product, definition={"cancellation_token": token, "steps": [DELAY]})  # or the poll would get a 204
+    stale = some(page, polls).fetch()
+    assert (stale.status, "Waiting · step 2 Delay" in stale.text()) == (200, True)
+    page.get_by_role("button", name="Cancel run").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel run").click()
+    cancel = some(page, posts)
+    if late.startswith("before"):
+        polls[0].fulfill(response=stale)
+        page.wait_for_timeout(200)
+        cancel.continue_()
+    else:
+        cancel.continue_()
+        expect(page.locator(".standing")).to_have_text("Cancelled")
+        polls[0].fulfill(response=stale)
+        page.wait_for_timeout(200)
+    expect(page.locator(".standing")).to_have_text("Cancelled")
+    assert page.evaluate("() => window.badges") == ["Waiting · step 2 Delay", "Cancelled"]
+    assert status(product, run) == "cancelled"
+
+
+def hold(page: Page, address: str) -> list[Route]:
+    """Requests to this address from now on, each held until the test lets it go."""
+    held: list[Route] = []
+    page.route(address, lambda route: held.append(route))
+    return held
+
+
+def some(page: Page, held: list[Route]) -> Route:
+    while not held:
+        page.wait_for_timeout(20)
+    return held[0]
+
+
+def test_nothing_is_asked_while_a_dialog_is_open(page: Page, product: Product) -> None:
+    enter(page, product, "operator")
+    run = waiting_run(product, token="dialog-1")
+    page.clock.install()
+    page.goto(f"/logs/{run}/")
+    page.get_by_role("button", name="Cancel run").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Keep it running")).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(10_000)
+    assert asked == []
+    dialog.get_by_role("button", name="Keep it running").click()
+    expect(dialog).to_have_count(0)
+    with page.expect_response(lambda answer: "?tag=" in answer.url) as polled:
+        pass
+    assert polled.value.status == 204
+    assert status(product, run) == "waiting"
+
+
+def test_a_list_that_cannot_ask_says_so_and_recovers(
+    page: Page, product: Product, complaints: list[str]
+) -> None:
+    enter(page, product, "viewer")
+    waiting_run(product, token="retry-1")
+    page.clock.install()
+    page.goto("/logs/")
+    page.route("**/logs/?tag=*", lambda route: route.abort())
+    live = page.locator("#live")
+    for said in ("Live, every 2 s · UTC", "Not live: retrying · UTC"):
+        with page.expect_event("requestfailed"):
+            page.clock.run_for(2_200)
+        page.clock.run_for(200)
+        expect(live).to_have_text(said, use_inner_text=True)
+    page.unroute("**/logs/?tag=*")
+    page.clock.run_for(4_200)
+    expect(live).to_have_text("Live, every 2 s · UTC", use_inner_text=True)
+    complaints.clear()
+
+
+def test_cancelling_from_the_list_leaves_one_in_the_list(page: Page, product: Product) -> None:
+    enter(page, product, "operator")
+    runs = [waiting_run(product, token="shared-1") for _ in range(2)]
+    page.goto("/logs/?q=shared-1")
+    page.locator(f"#cancel-{runs[0]}").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("All 2 unfinished runs with the token shared-1").check()
+    dialog.get_by_role("button").last.click()
+    expect(page.locator("#toast")).to_have_text("Cancelled 2 runs. No further step of them will start.")
+    expect(page.locator("[data-row] .badge")).to_have_text(["Cancelled", "Cancelled"])
+    expect(page.locator(".cancel")).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"/logs/\?q=shared-1$"))

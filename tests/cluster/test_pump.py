@@ -1,0 +1,77 @@
+"""One shift of the pump, with its real threads, on the database under test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+
+from automations.cluster import pump
+from automations.cluster.crew import Crew
+from automations.models import LiveRun, Run, Worker, database_now
+from tests.scenes import DELAY, SEND, cancel_runs, invoke, run_of, status
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+def test_a_shift_carries_every_due_run_to_its_end_and_leaves_the_others() -> None:
+    ended = [run_of(invoke(SEND, SEND, data={"user_id": str(n)})) for n in range(70)]
+    waiting = run_of(invoke(SEND, DELAY, SEND))
+    pump.run_pump()
+    assert {status(run) for run in ended} == {"completed"}
+    assert (status(waiting), LiveRun.objects.get().position) == ("waiting", "2")
+    assert Worker.objects.count() == 1
+
+
+def test_a_shift_waits_for_a_step_that_is_nearly_due_and_starts_it_on_time() -> None:
+    run = run_of(invoke({"action": "delay", "duration": "0.15 seconds"}, SEND))
+    due_at = run.live.due_at
+    pump.run_pump()
+    event = run.events.get(kind="step_completed")
+    started_at = event.data["started_at"]
+    assert status(run) == "completed"
+    assert due_at.isoformat() <= started_at < (due_at + timedelta(seconds=1)).isoformat()
+
+
+def test_a_shift_archives_what_was_cancelled() -> None:
+    run = run_of(invoke(DELAY, token="t"))
+    cancel_runs(token="t")
+    pump.run_pump()
+    assert Run.objects.get(pk=run.pk).status == "cancelled"
+
+
+def test_a_shift_of_both_environments_starts_in_both() -> None:
+    from automations.models import Environment
+
+    test = Environment.objects.get(key="test")
+    runs = [run_of(invoke(SEND)), run_of(invoke(SEND, environment=test))]
+    pump.run_pump()
+    assert [status(run) for run in runs] == ["completed", "completed"]
+
+
+def test_a_shift_with_nothing_to_do_ends_soon() -> None:
+    begun = time.monotonic()
+    pump.run_pump()
+    assert time.monotonic() - begun < 2
+
+
+def test_told_to_stop_a_shift_starts_nothing_more() -> None:
+    run = run_of(invoke(SEND))
+    pump.stopping.set()
+    try:
+        pump.run_pump()
+    finally:
+        pump.stopping.clear()
+    assert status(run) == "waiting"
+
+
+def test_a_crew_is_no_larger_than_its_work_needs() -> None:
+    before = threading.active_count()
+    invoke(SEND, recipients=[f"r{n}" for n in range(5)])
+    now = database_now()
+    pump.run_pump()
+    assert LiveRun.objects.filter(due_at__lte=now).count() == 0
+    assert threading.active_count() - before <= 64
+    assert Crew.of_this_process(64) is Crew.of_this_process(64)

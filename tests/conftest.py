@@ -1,0 +1,80 @@
+"""Which tests run on which database, what is reported about them, and what every test may use."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from django.core.cache import cache
+
+from automations import invocation
+from automations.models import definitions
+
+pytest_plugins = ["tests.live"]
+
+TESTS = Path(__file__).parent
+# Folders and files whose tests touch no database; a single test elsewhere is marked `pure`.
+PURE = (
+    *("channels", "config", "definition", "expressions"),
+    *("test_architecture.py", "test_linters.py", "test_machine.py", "test_timeline.py"),
+)
+DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "live_server", "product"}
+_left_out: Counter[str] = Counter()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run the slow tests as well")
+    parser.addoption("--without-pure", action="store_true", help="leave out tests that need no database")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept: list[pytest.Item] = []
+    dropped: list[pytest.Item] = []
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in PURE:
+            item.add_marker("pure")
+        if item.get_closest_marker("pure") and _uses_database(item):
+            raise pytest.UsageError(f"{item.nodeid} is marked pure, and uses the database")
+        why = _why_not(config, item)
+        if why:
+            _left_out[why] += 1
+        (dropped if why else kept).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> None:
+    """Rolled-back tests give the same primary keys to others; what processes keep is dropped between tests."""
+    definitions.forget()
+    invocation.forget()
+    cache.clear()
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return bool(item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES)
+
+
+def _why_not(config: pytest.Config, item: pytest.Item) -> str | None:
+    if item.get_closest_marker("slow") and not config.getoption("--all"):
+        return "slow"
+    if item.get_closest_marker("pure") and config.getoption("--without-pure"):
+        return "pure"
+    return None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell `manage.py test` what happened, for the block that it closes with."""
+    file = os.environ.get("COUNTERMAND_TEST_REPORT")
+    if file is None:
+        return
+    stats = terminalreporter.stats
+    outcomes = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
+    skipped = Counter(str(report.longrepr[2]) for report in stats.get("skipped", []))
+    counts = {outcome: len(stats.get(outcome, [])) for outcome in outcomes}
+    Path(file).write_text(json.dumps(counts | {"reasons": skipped, "left_out": _left_out}))

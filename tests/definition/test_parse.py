@@ -1,0 +1,187 @@
+"""Definitions are read, or refused with a pointer to everything that is wrong."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from automations.definition import Cancel, DefinitionError, Delay, Kind, Retry, Send, parse
+
+MESSAGE = {"content": {"title": "Hi", "body": "there"}}
+SEND = {"action": "send", "message": MESSAGE}
+
+
+def problems(raw: object, *, strict: bool = True) -> list[tuple[str, str]]:
+    with pytest.raises(DefinitionError) as refused:
+        parse(raw, strict=strict)
+    return [(problem.pointer, problem.code) for problem in refused.value.problems]
+
+
+def only_step(**step: Any) -> Any:
+    return parse({"steps": [step]}).steps[0]
+
+
+def test_a_whole_definition_is_read() -> None:
+    definition = parse({
+        "cancellation_token": "${`trial-${data.user_id}`}",
+        "steps": [
+            {"id": "hello", "action": "send", "message": MESSAGE},
+            {"action": "delay", "duration": "1 day 2 hours"},
+            {"action": "cancel", "cancelation_token": "refs.data.user_id", "include_self": True, "if": "data.x"},
+        ],
+    })  # fmt: skip
+    assert definition.cancellation_token == "${`trial-${data.user_id}`}"
+    assert definition.on_unresolved_token == "reject"
+    assert definition.steps == (
+        Send(position="0", id="hello", title="Hi", body="there"),
+        Delay(position="1", duration="1 day 2 hours"),
+        Cancel(position="2", token="refs.data.user_id", include_self=True, condition="data.x"),
+    )
+    assert [step.name for step in definition.steps] == ["hello", "1", "2"]
+    assert [step.kind for step in definition.steps] == [Kind.EFFECT, Kind.PURE, Kind.RECORD]
+
+
+def test_courier_s_spelling_is_accepted_and_stored_as_ours() -> None:
+    definition = parse({"cancelation_token": "t", "steps": [{"action": "cancel", "cancelation_token": "u"}]})
+    assert definition.source == {
+        "cancellation_token": "t",
+        "steps": [{"action": "cancel", "cancellation_token": "u"}],
+    }
+    assert parse(definition.source) == definition
+
+
+def test_nulls_count_as_absent() -> None:
+    assert parse({"cancellation_token": None, "steps": [{**SEND, "if": None, "ref": None}]}).steps == (
+        Send(position="0", title="Hi", body="there"),
+    )
+
+
+@pytest.mark.parametrize("raw", [None, [], "steps", 5])
+def test_a_definition_is_an_object(raw: object) -> None:
+    assert problems(raw) == [("", "invalid")]
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        ({}, [("/steps", "required")]),
+        ({"steps": []}, [("/steps", "required")]),
+        ({"steps": {}}, [("/steps", "required")]),
+        ({"steps": [SEND] * 101}, [("/steps", "too_many")]),
+        ({"steps": [5]}, [("/steps/0", "invalid")]),
+        ({"steps": [{}]}, [("/steps/0/action", "required")]),
+        ({"steps": [{"action": "sned"}]}, [("/steps/0/action", "unknown_action")]),
+        ({"steps": [{"action": ["send"]}]}, [("/steps/0/action", "unknown_action")]),
+        ({"steps": [{"action": "add-to-batch"}]}, [("/steps/0/action", "not_supported")]),
+        ({"steps": [SEND], "stpes": 1}, [("/stpes", "unknown_field")]),
+        ({"steps": [SEND], "cancel_on": []}, [("/cancel_on", "not_supported")]),
+        ({"steps": [SEND], "a/b~c": 1}, [("/a~1b~0c", "unknown_field")]),
+        ({"steps": [SEND], "cancellation_token": ""}, [("/cancellation_token", "invalid")]),
+        ({"steps": [SEND], "cancellation_token": 5}, [("/cancellation_token", "invalid")]),
+        ({"steps": [SEND], "cancellation_token": "x" * 2001}, [("/cancellation_token", "too_long")]),
+        (
+            {"steps": [SEND], "cancellation_token": "a", "cancelation_token": "b"},
+            [("/cancelation_token", "duplicate")],
+        ),
+        ({"steps": [SEND], "on_unresolved_token": "maybe"}, [("/on_unresolved_token", "invalid")]),
+        ({"steps": [{"action": "delay"}]}, [("/steps/0/duration", "required")]),
+        (
+            {"steps": [{"action": "delay", "duration": "1 day", "until": "2026-11-20"}]},
+            [("/steps/0/duration", "required")],
+        ),
+        ({"steps": [{"action": "delay", "duration": "soon"}]}, [("/steps/0/duration", "invalid_duration")]),
+        ({"steps": [{"action": "delay", "until": "soon"}]}, [("/steps/0/until", "invalid_until")]),
+        ({"steps": [{"action": "delay", "duration": 5}]}, [("/steps/0/duration", "invalid")]),
+        ({"steps": [{"action": "cancel"}]}, [("/steps/0/cancellation_token", "required")]),
+        ({"steps": [{"action": "cancel", "filter": {}}]},
+         [("/steps/0/cancellation_token", "required"), ("/steps/0/filter", "not_supported")]),
+        ({"steps": [{"action": "send"}]}, [("/steps/0/message", "required")]),
+        ({"steps": [{"action": "send", "message": "hi"}]}, [("/steps/0/message", "invalid")]),
+        ({"steps": [{"action": "send", "message": {}}]}, [("/steps/0/message/content", "required")]),
+        ({"steps": [{"action": "send", "message": {"content": {}}}]}, [("/steps/0/message/content/body", "required")]),
+        (
+            {"steps": [{"action": "send", "message": {**MESSAGE, "channel": "pigeon"}}]},
+            [("/steps/0/message/channel", "invalid")],
+        ),
+        (
+            {"steps": [{"action": "send", "message": {**MESSAGE, "channel": "email"}}]},
+            [("/steps/0/message/to", "required")],
+        ),
+        (
+            {"steps": [{"action": "send", "message": {**MESSAGE, "to": {"webhook": {}}}}]},
+            [("/steps/0/message/to/webhook/url", "required")],
+        ),
+        (
+            {"steps": [{"action": "send", "message": {**MESSAGE, "to": {}}}]},
+            [("/steps/0/message/to", "required")],
+        ),
+        ({"steps": [{**SEND, "template": "T1"}]}, []),
+        ({"steps": [{"action": "send", "template": "T1"}]}, [("/steps/0/template", "not_supported")]),
+        ({"steps": [{**SEND, "id": "1"}]}, [("/steps/0/id", "invalid")]),
+        ({"steps": [{**SEND, "id": "a b"}]}, [("/steps/0/id", "invalid")]),
+        ({"steps": [{**SEND, "id": "a"}, {**SEND, "id": "a"}]}, [("/steps/1/id", "duplicate")]),
+        ({"steps": [{**SEND, "timeout": "2 hours"}]}, [("/steps/0/timeout", "invalid_duration")]),
+        ({"steps": [{**SEND, "retry": {"max_attempts": 0}}]}, [("/steps/0/retry/max_attempts", "invalid")]),
+        ({"steps": [{**SEND, "retry": {"jitter": 1}}]}, [("/steps/0/retry/jitter", "unknown_field")]),
+    ],
+)  # fmt: skip
+def test_every_problem_has_its_pointer(raw: object, found: list[tuple[str, str]]) -> None:
+    if found:
+        assert problems(raw) == found
+    else:
+        parse(raw)
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    raw = {"steps": [{"action": "delay"}, {"action": "x"}, {**SEND, "id": "7"}], "foo": 1}
+    assert problems(raw) == [
+        ("/steps/0/duration", "required"), ("/steps/1/action", "unknown_action"), ("/steps/2/id", "invalid"),
+        ("/foo", "unknown_field"),
+    ]  # fmt: skip
+
+
+def test_a_lenient_reader_ignores_unknown_members_with_a_warning() -> None:
+    raw = {"steps": [{"action": "send", "template": "T1", "brand": "b", "zip": 1}], "zap": 2}
+    definition = parse(raw, strict=False)
+    assert definition.steps == (Send(position="0", template="T1"),)
+    assert definition.warnings == (
+        "/steps/0/template is recorded on the run, not delivered",
+        "/steps/0/zip is not known and was ignored",
+        "/zap is not known and was ignored",
+    )
+
+
+def test_a_lenient_reader_still_refuses_what_it_cannot_do() -> None:
+    assert problems({"steps": [{"action": "throttle"}]}, strict=False) == [
+        ("/steps/0/action", "not_supported")
+    ]
+
+
+def test_steps_without_their_action_are_guessed_for_an_old_sdk() -> None:
+    raw = {"steps": [{"duration": "PT1H"}, {"cancelation_token": "tok-1"}]}
+    assert parse(raw, strict=False).steps == (
+        Delay(position="0", duration="PT1H"),
+        Cancel(position="1", token="tok-1"),
+    )
+
+
+def test_conditions_retries_and_timeouts_are_read() -> None:
+    step = only_step(
+        **SEND, **{"if": "data.plan === 'pro'"}, timeout="45 seconds",
+        retry={"max_attempts": 5, "backoff": "fixed", "interval": "10 seconds"},
+    )  # fmt: skip
+    assert step.condition == "data.plan === 'pro'"
+    assert step.timeout == timedelta(seconds=45)
+    assert step.retry == Retry(max_attempts=5, backoff="fixed", interval=timedelta(seconds=10))
+    assert only_step(**SEND, **{"if": True}).condition == "true"
+
+
+def test_the_pause_between_attempts_doubles_up_to_an_hour() -> None:
+    retry = Retry(interval=timedelta(seconds=5))
+    assert [retry.pause(attempt=attempt).total_seconds() for attempt in (1, 2, 3, 12, 50)] == [
+        5, 10, 20, 3600, 3600,
+    ]  # fmt: skip
+    fixed = Retry(backoff="fixed", interval=timedelta(seconds=5))
+    assert fixed.pause(attempt=9) == timedelta(seconds=5)

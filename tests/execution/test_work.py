@@ -1,0 +1,231 @@
+"""Starting, performing and finishing steps."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from automations import execution
+from automations.models import Environment, Event, LiveRun, Run, database_now, steps_of_run
+from tests.scenes import (
+    DELAY,
+    SEND,
+    cancel_runs,
+    expire_leases,
+    finish,
+    invoke,
+    make_due,
+    production,
+    run_of,
+    start,
+    status,
+    work_off,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def read(run: Run) -> Run:
+    return Run.objects.with_state().get(pk=run.pk)
+
+
+def test_a_run_goes_from_step_to_step_to_its_end() -> None:
+    run = run_of(invoke(SEND, DELAY, SEND))
+    assert work_off() == 1
+    assert (read(run).public_status, read(run).live.position) == ("waiting", "2")
+    make_due(run)
+    assert work_off() == 1
+    ended = read(run)
+    assert (ended.public_status, ended.status_reason, ended.has_errors) == ("completed", "end", False)
+    assert LiveRun.objects.count() == 0
+    assert list(run.events.values_list("kind", "step")) == [
+        ("invoked", ""), ("step_completed", "0"), ("step_completed", "2"),
+    ]  # fmt: skip
+    assert [(step.id, step.status, step.attempts) for step in steps_of_run(ended)] == [
+        ("0", "completed", 1), ("1", "completed", 0), ("2", "completed", 1),
+    ]  # fmt: skip
+
+
+def test_the_console_records_the_interpolated_message_on_the_run() -> None:
+    run = run_of(invoke(SEND, recipients=["ada"]))
+    work_off()
+    output = run.events.get(kind="step_completed").data["output"]
+    assert (output["channel"], output["title"], output["body"], output["recipient"]) == (
+        "console", "Hi", "Hello u1", "ada",
+    )  # fmt: skip
+
+
+def test_start_takes_the_oldest_due_first_and_no_more_than_there_is_room_for() -> None:
+    runs = [run_of(invoke(SEND, data={"user_id": str(n)})) for n in range(3)]
+    now = database_now()
+    for run, seconds in zip(runs, (1, 3, 2), strict=True):
+        LiveRun.objects.filter(pk=run.pk).update(due_at=now - timedelta(seconds=seconds))
+    tasks = start(room=2)
+    assert [task.claim.run_id for task in tasks] == [runs[1].pk, runs[2].pk]
+    assert [status(run) for run in runs] == ["waiting", "running", "running"]
+
+
+def test_nothing_is_started_before_its_time() -> None:
+    invoke(DELAY, SEND)
+    assert start() == []
+
+
+def test_one_environment_s_runs_are_not_another_s() -> None:
+    invoke(SEND)
+    assert start(environment=Environment.objects.get(key="test")) == []
+
+
+def test_a_started_run_carries_a_lease_and_a_fence() -> None:
+    run = run_of(invoke(SEND))
+    (task,) = start()
+    live = read(run).live
+    assert (live.state, live.attempt, live.fence) == ("running", 1, 1)
+    assert live.started_at is not None
+    assert live.lease_until == live.started_at + timedelta(seconds=15)
+    assert (task.claim.attempt, task.claim.fence, task.claim.started_at) == (1, 1, live.started_at)
+
+
+def test_a_condition_is_evaluated_after_the_start() -> None:
+    run = run_of(invoke({**SEND, "if": "data.user_id === 'u2'"}, SEND))
+    assert work_off() == 2
+    steps = steps_of_run(read(run))
+    assert [(step.status, step.skip_reason) for step in steps] == [
+        ("skipped", "condition_false"),
+        ("completed", None),
+    ]
+
+
+def test_a_condition_that_cannot_be_evaluated_fails_the_run() -> None:
+    run = run_of(invoke({**SEND, "if": "data.a.b.c"}, SEND))
+    work_off()
+    failed = read(run)
+    assert (failed.public_status, failed.status_reason, failed.has_errors) == ("failed", "step_failed", True)
+    assert [step.status for step in steps_of_run(failed)] == ["failed", "pending"]
+
+
+def test_a_failed_delivery_is_tried_again_later_and_then_fails_the_run() -> None:
+    unreachable = {"webhook": {"url": "http://127.0.0.1:1/"}}
+    message = {"content": {"body": "x"}, "to": unreachable}
+    run = run_of(invoke({"action": "send", "message": message, "retry": {"max_attempts": 1}}))
+    work_off()
+    assert status(run) == "failed"
+    error = run.events.get(kind="step_failed").data["error"]
+    assert error["kind"] == "delivery"
+
+
+def test_a_retryable_failure_waits_at_the_same_step(settings: object) -> None:
+    settings.ALLOW_PRIVATE_NETWORKS = ("127.0.0.1",)  # type: ignore[attr-defined]
+    message = {"content": {"body": "x"}, "to": {"webhook": {"url": "http://127.0.0.1:1/"}}}
+    run = run_of(invoke({"action": "send", "message": message, "retry": {"max_attempts": 2}}, SEND))
+    assert work_off() == 1
+    live = read(run).live
+    assert (live.state, live.position, live.attempt) == ("waiting", "0", 1)
+    assert 3 < (live.due_at - database_now()).total_seconds() <= 5
+    (step, _) = steps_of_run(read(run))
+    assert (step.status, step.attempts, step.due_at) == ("waiting", 1, live.due_at)
+    make_due(run)
+    assert work_off() == 1
+    assert (status(run), read(run).status_reason) == ("failed", "step_failed")
+    assert list(run.events.values_list("kind", flat=True)) == [
+        "invoked", "step_retried", "step_failed",
+    ]  # fmt: skip
+
+
+def test_a_cancel_in_the_middle_of_a_step_lets_it_end_and_starts_nothing_more() -> None:
+    run = run_of(invoke(SEND, SEND))
+    (task,) = start()
+    receipt = cancel_runs(run_pks=(run.pk,))
+    assert (receipt.cancelled, status(run), read(run).is_settling) == (1, "cancelled", True)
+    assert [(entry["step"], entry["action"], entry["attempt"]) for entry in receipt.in_flight] == [
+        ("0", "send", 1)
+    ]
+    finish(execution.perform(task))
+    assert (status(run), read(run).is_settling) == ("cancelled", False)
+    assert start() == []
+    assert [(step.status, step.outcome_after_cancel) for step in steps_of_run(read(run))] == [
+        ("completed", "completed_after_cancel"), ("cancelled", None),
+    ]  # fmt: skip
+
+
+def test_a_failure_after_the_cancel_is_not_tried_again(settings: Any) -> None:
+    settings.ALLOW_PRIVATE_NETWORKS = ("127.0.0.1",)
+    run = run_of(
+        invoke(
+            {
+                "action": "send",
+                "message": {"content": {"body": "x"}, "to": {"webhook": {"url": "http://127.0.0.1:1/"}}},
+            }
+        )
+    )
+    (task,) = start()
+    cancel_runs(run_pks=(run.pk,))
+    finish(execution.perform(task))
+    assert status(run) == "cancelled"
+    assert [step.outcome_after_cancel for step in steps_of_run(read(run))] == ["failed_after_cancel"]
+
+
+def test_a_cancel_step_in_the_middle_cancels_others_with_its_own_transition() -> None:
+    other = run_of(invoke(DELAY, token="other"))
+    run = run_of(invoke(SEND, {"action": "cancel", "cancellation_token": "other"}, SEND))
+    (task,) = start()
+    finish(execution.perform(task))
+    assert (status(other), status(run), read(run).live.position) == ("cancelled", "waiting", "2")
+    folded = run.events.get(kind="step_completed").data["folded"]
+    assert [(item["step"], item["token"], item["cancelled"]) for item in folded] == [("1", "other", 1)]
+
+
+def test_a_cancel_step_of_a_run_that_was_cancelled_meanwhile_writes_nothing() -> None:
+    other = run_of(invoke(DELAY, token="other"))
+    run = run_of(invoke(SEND, {"action": "cancel", "cancellation_token": "other"}))
+    (task,) = start()
+    done = execution.perform(task)
+    cancel_runs(run_pks=(run.pk,))
+    finish(done)
+    assert (status(other), status(run)) == ("waiting", "cancelled")
+
+
+def test_a_cancel_step_that_is_due_after_a_delay_is_carried_out() -> None:
+    other = run_of(invoke(DELAY, token="other"))
+    run = run_of(invoke(DELAY, {"action": "cancel", "cancellation_token": "other"}))
+    make_due(run)
+    work_off()
+    assert (status(other), status(run)) == ("cancelled", "completed")
+    assert [step.status for step in steps_of_run(read(run))] == ["completed", "completed"]
+
+
+def test_a_late_answer_of_a_worker_that_lost_its_run_changes_only_the_log() -> None:
+    run = run_of(invoke(SEND, DELAY))
+    (stale,) = start()
+    expire_leases()
+    execution.keep_house(production())
+    (again,) = start()
+    finish(execution.perform(stale))
+    assert (status(run), read(run).live.fence) == ("running", 2)
+    assert read(run).live.unsettled is None
+    finish(execution.perform(again))
+    assert (status(run), read(run).live.position) == ("waiting", "2")
+    assert list(run.events.values_list("kind", "attempt")) == [
+        ("invoked", 0), ("reaped", 1), ("late_result", 1), ("step_completed", 2),
+    ]  # fmt: skip
+
+
+def test_a_turn_costs_the_same_statements_for_one_run_and_for_fifty(
+    django_assert_max_num_queries: object,
+) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    counts = []
+    for amount in (1, 50):
+        for n in range(amount):
+            invoke(SEND, SEND, data={"user_id": str(n)})
+        done = [execution.perform(task) for task in start()]
+        with CaptureQueriesContext(connection) as captured:
+            tasks = finish(*done, room=64)
+        assert len(tasks) == amount
+        counts.append(len(captured))
+        finish(*[execution.perform(task) for task in tasks])
+    assert counts == ([9, 9] if connection.vendor == "postgresql" else [8, 8])
+    assert Event.objects.filter(kind="step_completed").count() == 102

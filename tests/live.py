@@ -1,0 +1,81 @@
+"""Fixtures that start the real product: web server, workers, and a database like the one under test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import cache, cached_property
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+from django.conf import settings
+
+from automations.management.trial import Trial, running
+
+
+class Product:
+    """The running product as a client sees it."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.url = trial.url  # without a slash at the end
+        self.folder = trial.folder
+        self.pid = trial.process.pid
+        self.manage = trial.manage
+        self._trial = trial
+        # A key is as good the second time, and making one starts a Python.
+        self.key: Callable[[str], str] = cache(self._make_key)
+
+    @property
+    def log(self) -> str:
+        """All that the product printed."""
+        return self._trial.log
+
+    @cached_property
+    def http(self) -> httpx.Client:
+        """A client of the native API with a key of every scope; paths are relative to /api/v1/."""
+        headers = {"Authorization": f"Bearer {self.key('read,invoke,cancel,write')}"}
+        return httpx.Client(base_url=f"{self.url}/api/v1/", headers=headers, timeout=10)
+
+    def close(self) -> None:
+        """Closes what the client keeps open."""
+        if "http" in self.__dict__:
+            self.http.close()
+
+    def _make_key(self, scopes: str) -> str:
+        return self._trial.key(name=f"tests {scopes}", scopes=scopes)
+
+
+@contextmanager
+def started(**variables: str) -> Iterator[Product]:
+    """A product of one's own, for tests that stop, kill or configure it, with a fresh database."""
+    with (
+        database_url() as url,
+        running(settings_given={"DATABASE_URL": url} | variables) as trial,
+        closing(Product(trial)) as product,
+    ):
+        yield product
+
+
+@contextmanager
+def database_url() -> Iterator[str]:
+    """DATABASE_URL of a fresh database of the kind under test; empty, which means a file in the data folder,
+    on SQLite."""
+    if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+        yield ""
+        return
+    name = f"live_{uuid4().hex[:12]}"
+    with psycopg.connect(settings.DATABASE_URL, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield settings.DATABASE_URL.rpartition("/")[0] + f"/{name}"
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def product() -> Iterator[Product]:
+    """The one that most tests share. They leave the settings and the processes alone."""
+    with started() as product:
+        yield product

@@ -1,0 +1,129 @@
+"""What can be searched for, where it is looked for, and the one address that a search has."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.http import QueryDict
+
+from automations.models import Environment, Run, database_now
+from automations.models import run as run_module
+from logs.search import Search
+from tests.scenes import DELAY, invoke, production, run_of
+
+pytestmark = pytest.mark.django_db
+
+
+def search(query: str) -> Search:
+    return Search.read(QueryDict(query))
+
+
+def found(text: str, **more: Any) -> list[Run]:
+    runs = Search(text=text, **more).runs(production(), now=database_now())
+    return list(runs.order_by("pk"))
+
+
+@pytest.fixture(params=["few", "many"])
+def paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few hits are fetched through indexes, many by reading newest first: both find the same."""
+    if request.param == "many":
+        monkeypatch.setattr(run_module, "FEW", 0)
+
+
+@pytest.fixture
+def runs() -> dict[str, Run]:
+    given: dict[str, dict[str, Any]] = {
+        "a": {"source": "api/backend", "token": "user-1", "recipients": ["ana"], "key": "k1"},
+        "b": {"source": "api/billing", "token": "user-12", "recipients": ["ana@example.com"], "key": "k12"},
+        "c": {"source": "invoke", "token": "User-1", "idempotency_key": "order-7", "fingerprint": "f"},
+        "d": {"source": "user-1 100%_x", "recipients": ["user-1"], "key": "user-1"},
+    }
+    return {name: run_of(invoke(DELAY, **fields)) for name, fields in given.items()}
+
+
+@pytest.mark.usefixtures("paths")
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("user-1", "abd"),  # token a and b, source, recipient and key d; not User-1: capitals count
+        ("User-1", "c"),
+        ("api/b", "ab"),
+        ("api/backend", "a"),
+        ("ana", "ab"),
+        ("k1", "ab"),
+        ("order-7", "c"),
+        ("order-", ""),  # idempotency keys are found whole
+        ("ser-1", ""),  # never in the middle
+        ("user-1 100%_", "d"),
+        ("user-1 100%__", ""),  # % and _ stand for themselves
+        ("token:user-1", "ab"),
+        ('token:"user-1"', "a"),
+        ("source:user-1", "d"),
+        ('source:"user-1 100%_x"', "d"),
+        ("recipient:ana", "ab"),
+        ('recipient:"ana"', "a"),
+        ("key:k1", "ab"),
+        ('key:"k1"', "a"),
+        ('key:"order-7"', "c"),
+        ("token:user-1 source:api/backend", "a"),
+        ("token:user-1 recipient:user-1", ""),
+        ("token:user-1 api/billing", "b"),
+        ("colour:red", ""),
+    ],
+)
+def test_a_text_is_found_where_it_is_or_begins(runs: dict[str, Run], text: str, names: str) -> None:
+    assert found(text) == [runs[name] for name in names]
+
+
+@pytest.mark.usefixtures("paths")
+def test_a_run_is_found_by_the_beginning_of_its_id_from_eight_digits_on(runs: dict[str, Run]) -> None:
+    uid = str(runs["a"].uid)
+    assert [run for run in found(uid[:18]) if run == runs["a"]] == [runs["a"]]
+    assert found(uid) == found(uid.upper()) == found(uid.replace("-", "")) == [runs["a"]]
+    assert found(uid[:35]) == [runs["a"]]
+    assert found(uid[:7]) == []
+
+
+def test_another_environments_runs_are_not_found(runs: dict[str, Run]) -> None:
+    test = Environment.objects.get(key="test")
+    assert list(Search(text="user-1").runs(test, now=database_now())) == []
+    assert list(Search(text=str(runs["a"].uid)).runs(test, now=database_now())) == []
+    foreign = run_of(invoke(DELAY, environment=test, idempotency_key="order-7", fingerprint="f"))
+    assert found("order-7") == [runs["c"]]
+    assert list(Search(text="order-7").runs(test, now=database_now())) == [foreign]
+
+
+def test_the_presets_reach_back_so_far_and_no_further(runs: dict[str, Run]) -> None:
+    now = database_now()
+    Run.objects.filter(pk=runs["a"].pk).update(created_at=now - timedelta(minutes=16))
+    recent = Search(started="15m").runs(production(), now=now).order_by("pk")
+    assert list(recent) == [runs["b"], runs["c"], runs["d"]]
+    later = Search(started="15m").runs(production(), now=now + timedelta(hours=1))
+    assert list(later) == []
+
+
+def test_the_address_drops_what_is_empty_and_what_is_not_known() -> None:
+    assert search("q=&status=&automation=&started=").address() == ""
+    assert search("status=waiting&q=+a+b+&started=1h&x=1").address() == "?q=a+b&status=waiting&started=1h"
+    assert (
+        search("status=lost&started=2y&before=-1&automation=onboarding").address() == "?automation=onboarding"
+    )
+    assert search("before=17&q=x").address() == "?q=x&before=17"
+    assert search("before=99999999999999999999").address() == ""
+
+
+@pytest.mark.parametrize("text", ["a\0b", "x" * 601])
+def test_a_text_that_cannot_be_searched_for_finds_nothing_and_says_why(text: str) -> None:
+    run_of(invoke(DELAY))
+    assert found(text) == []
+    assert Search(text=text).fault in {
+        "A search may have at most 600 characters.",
+        "A search cannot hold a NUL character.",
+    }
+
+
+def test_the_searched_fields_are_named() -> None:
+    assert Search(text="x").searched == ["run ID", "source", "token", "recipient", "key"]
+    assert Search(text='token:a source:"b"').searched == ["token", "source"]

@@ -1,0 +1,120 @@
+"""The words and figures that pages are made of."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from automations.timeline import StepState
+from logs import words
+from logs.templatetags import shown
+
+NOW = datetime(2026, 11, 20, 14, 2, 11, 204_900, tzinfo=UTC)
+pytestmark = pytest.mark.pure
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.4, "now"),
+        (1, "in 1 s"),
+        (59, "in 59 s"),
+        (60, "in 1 min"),
+        (3599, "in 59 min"),
+        (23 * 3600 + 3500, "in 23 h"),
+        (47 * 3600, "in 47 h"),
+        (48 * 3600, "in 2 d"),
+        (-5, "5 s ago"),
+        (-3 * 86_400, "3 d ago"),
+    ],
+)
+def test_a_moment_is_told_in_its_largest_whole_unit(seconds: float, said: str) -> None:
+    assert shown.relative(NOW + timedelta(seconds=seconds), now=NOW) == said
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "said"), [(0, "0 ms"), (180, "180 ms"), (2400, "2.4 s"), (180_000, "3 min")]
+)
+def test_a_step_took_so_long(milliseconds: int, said: str) -> None:
+    assert shown.lasted(NOW, NOW + timedelta(milliseconds=milliseconds)) == said
+    assert shown.lasted(None, NOW) == ""
+
+
+def test_counts_stop_at_ten_thousand() -> None:
+    assert [shown.capped(count) for count in (0, 241, 10_000, 10_001)] == ["0", "241", "10,000", "10,000+"]
+    assert shown.capped(1_001, 1_000) == "1,000+"
+
+
+@pytest.mark.parametrize(
+    ("actor", "said"),
+    [
+        ("user/ana", "ana"),
+        ("key/backend", "key “backend”"),
+        ("run/0199d3f2-0000-7000-8000-000000005b21", "run 0199d3f2…5b21"),
+        ("samples", "samples"),
+        ("user/", "user/"),
+    ],
+)
+def test_actors_are_called_by_name(actor: str, said: str) -> None:
+    assert words.who(actor) == said
+
+
+def test_times_are_told_in_the_zone_of_the_page() -> None:
+    assert words.clock(NOW) == "14:02:11.204 UTC"
+    with timezone.override("Europe/Berlin"):
+        assert words.clock(NOW) == "15:02:11.204 CET"
+        assert shown.moment(NOW) == (
+            '<time datetime="2026-11-20T14:02:11.204Z" title="2026-11-20T14:02:11.204Z">'
+            "20 Nov 2026 15:02:11.204 CET</time>"
+        )
+
+
+def steps(*states: tuple[str, str]) -> list[StepState]:
+    return [
+        StepState(index=index, id=str(index), action=action, status=status)
+        for index, (action, status) in enumerate(states)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("states", "sentences"),
+    [
+        (
+            [("send", "completed"), ("delay", "waiting"), ("send", "pending")],
+            ["Step 3 Send will not run.", "Step 1 Send already ran and is not undone."],
+        ),
+        (
+            [("send", "completed")] * 2 + [("send", "waiting"), ("cancel", "pending"), ("send", "pending")],
+            [
+                "Steps 3 Send, 4 Cancel and 5 Send will not run.",
+                "Steps 1 Send and 2 Send already ran and are not undone.",
+            ],
+        ),
+        (
+            [("send", "running"), ("send", "pending")],
+            [
+                "Step 2 Send will not run.",
+                "Step 1 Send has started and may still finish; nothing after it starts.",
+            ],
+        ),
+        ([("delay", "waiting")], ["No further step of this run will start."]),
+    ],
+)  # fmt: skip
+def test_what_a_cancel_will_do_is_said_beforehand(
+    states: list[tuple[str, str]], sentences: list[str]
+) -> None:
+    assert words.prevented_by_cancel(steps(*states)) == sentences
+
+
+def test_a_remark_becomes_a_sentence() -> None:
+    assert shown.sentence("reads no data: all share it") == "Reads no data: all share it."
+    assert shown.sentence("refs. counts at the beginning") == "refs. counts at the beginning."
+    assert shown.sentence("${...} counts whole") == "${...} counts whole."
+
+
+def test_json_is_shown_with_its_own_letters() -> None:
+    assert shown.pretty({"a": "ü", "at": NOW}) == '{\n  "a": "ü",\n  "at": "2026-11-20T14:02:11.204Z"\n}'
+    assert shown.compact({"a": 1}) == '{"a": 1}'
+    assert shown.search_for("a b", "token") == "q=token%3A%22a+b%22"

@@ -1,0 +1,137 @@
+"""Cancelling: what is hit, what is not, and what the receipt says."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from automations.cancellation import CancelRequest, cancel
+from automations.models import Cancellation, CancellationFilter, Event, LiveRun, No, Origin, Refusal, Run
+from tests.scenes import DELAY, SEND, archive_all, cancel_runs, invoke, production, run_of, status, work_off
+
+pytestmark = pytest.mark.django_db
+
+
+def request(**given: object) -> CancelRequest:
+    base = {
+        "environment": production(),
+        "actor": "key/a",
+        "origin": Origin.API,
+        "filter": CancellationFilter(token="t"),
+    }
+    return CancelRequest(**{**base, **given})  # type: ignore[arg-type]
+
+
+def run_of_pk(run: Run) -> Run:
+    return Run.objects.with_state().get(pk=run.pk)
+
+
+def test_a_cancel_by_token_hits_exactly_the_runs_with_that_token_or_key() -> None:
+    hit = [run_of(invoke(DELAY, token="a")), run_of(invoke(DELAY, token="b", key="a"))]
+    spared = [run_of(invoke(DELAY, token=token)) for token in ("a-1", "A", "aa", "b")] + [
+        run_of(invoke(DELAY))
+    ]
+    receipt = cancel_runs(token="a", reason="asked")
+    assert [status(run) for run in hit] == ["cancelled", "cancelled"]
+    assert [status(run) for run in spared] == ["waiting"] * 5
+    assert (receipt.matched, receipt.cancelled, receipt.already_finished) == (2, 2, 0)
+    assert receipt.cancelled_run_ids == [str(run.uid) for run in hit]
+    assert (receipt.in_flight, receipt.counted, receipt.reason) == ([], True, "asked")
+
+
+def test_a_cancel_by_key_leaves_the_tokens_alone() -> None:
+    by_token, by_key = run_of(invoke(DELAY, token="a")), run_of(invoke(DELAY, key="a"))
+    cancel_runs(key="a")
+    assert (status(by_token), status(by_key)) == ("waiting", "cancelled")
+
+
+def test_a_cancelled_run_is_archived_with_its_cancellation() -> None:
+    run = run_of(invoke(DELAY, SEND, token="a"))
+    receipt = cancel_runs(token="a")
+    assert (run_of_pk(run).reason, run_of_pk(run).ended_at) == ("cancel_request", receipt.as_of)
+    archive_all()
+    receipt.refresh_from_db()
+    run.refresh_from_db()
+    assert (run.status, run.status_reason, run.finished_at) == ("cancelled", "cancel_request", receipt.as_of)
+    assert (run.cancellation, LiveRun.objects.count()) == (receipt, 0)
+    assert receipt.archived_at is not None
+    assert list(Event.objects.filter(run=run).values_list("kind", flat=True)) == ["invoked", "cancelled"]
+
+
+def test_cancelling_again_moves_nothing_and_says_so() -> None:
+    run = run_of(invoke(DELAY, token="a"))
+    first = cancel_runs(token="a")
+    second = cancel_runs(token="a")
+    assert (second.matched, second.cancelled, second.already_finished) == (1, 0, 1)
+    assert (second.cancelled_run_ids, second.in_flight) == ([], [])
+    assert run_of_pk(run).called_off_by == first
+
+
+def test_a_finished_run_stays_what_it_is() -> None:
+    run = run_of(invoke(SEND, token="a"))
+    work_off()
+    receipt = cancel_runs(token="a")
+    assert (status(run), receipt.cancelled, receipt.already_finished) == ("completed", 0, 1)
+
+
+def test_a_cancel_that_matches_nothing_is_stored_too() -> None:
+    receipt = cancel_runs(token="nobody", reason="typo")
+    assert Cancellation.objects.get() == receipt
+    assert (receipt.matched, receipt.cancelled, receipt.already_finished) == (0, 0, 0)
+
+
+def test_a_later_run_with_the_same_token_is_not_hit() -> None:
+    cancel_runs(token="a")
+    run = run_of(invoke(DELAY, token="a"))
+    assert status(run) == "waiting"
+
+
+def test_run_ids_are_public_ids_of_this_environment() -> None:
+    run = run_of(invoke(DELAY))
+    unknown = Cancellation().pk
+    receipt = cancel_runs(run_ids=(run.uid, unknown))
+    assert (receipt.cancelled, status(run)) == (1, "cancelled")
+
+
+def test_fields_of_a_filter_are_anded() -> None:
+    one, other = run_of(invoke(DELAY, token="a", key="x")), run_of(invoke(DELAY, token="a", key="y"))
+    cancel_runs(token="a", key="y")
+    assert (status(one), status(other)) == ("waiting", "cancelled")
+
+
+def test_an_empty_filter_is_refused_and_nothing_is_stored() -> None:
+    run = run_of(invoke(DELAY))
+    with pytest.raises(Refusal) as refused:
+        cancel(request(filter=CancellationFilter()))
+    assert (refused.value.kind, refused.value.code) == (No.MALFORMED, "empty_filter")
+    assert (Cancellation.objects.count(), status(run)) == (0, "waiting")
+
+
+def test_a_reason_of_more_than_500_characters_is_refused() -> None:
+    with pytest.raises(Refusal) as refused:
+        cancel(request(reason="x" * 501))
+    assert [problem.pointer for problem in refused.value.problems] == ["/reason"]
+
+
+def test_a_repeated_request_is_answered_with_the_first_receipt() -> None:
+    invoke(DELAY, token="t")
+    first, replayed = cancel(request(idempotency_key="k", fingerprint="f"))
+    assert replayed is False
+    later = run_of(invoke(DELAY, token="t"))
+    again, replayed = cancel(request(idempotency_key="k", fingerprint="f"))
+    assert (again, replayed, again.cancelled, status(later)) == (first, True, 1, "waiting")
+    with pytest.raises(Refusal) as refused:
+        cancel(request(idempotency_key="k", fingerprint="g"))
+    assert refused.value.code == "idempotency_key_reused"
+
+
+def test_a_cancel_of_one_run_and_of_many_costs_the_same_statements() -> None:
+    counts = []
+    for token, amount in (("one", 1), ("many", 80)):
+        invoke(DELAY, token=token, recipients=[f"r{n}" for n in range(amount)])
+        with CaptureQueriesContext(connection) as captured:
+            assert cancel_runs(token=token).cancelled == amount
+        counts.append(len([query for query in captured if "SAVEPOINT" not in query["sql"]]))
+    assert counts == ([5, 5] if connection.vendor == "postgresql" else [4, 4])
+    assert Run.objects.with_status("cancelled").count() == 81

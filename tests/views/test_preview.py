@@ -1,0 +1,124 @@
+"""The live preview of a cancellation token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.pages import Element, read
+from tests.people import client
+from tests.scenes import DELAY, invoke, publish
+
+pytestmark = pytest.mark.django_db
+
+
+def preview(token: str, data: str = '{"user_id": "u1"}', role: str = "admin", **more: str) -> Element:
+    fields = {"token": token, "sample_data": data, "sample_profile": "", **more}
+    answer = client(role).post("/templates/token-preview", fields, headers={"HX-Request": "true"})
+    assert answer.status_code == 200
+    return read(answer).one("#token-result")
+
+
+def said(element: Element) -> list[str]:
+    """The paragraphs, the figure of the milliseconds left out."""
+    return [
+        " · ".join(part for part in text.split(" · ") if not part.endswith(" ms"))
+        for text in element.texts("p")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "form"),
+    [
+        ("${`user-${data.user_id}`}", "JavaScript"),
+        ("user-{{data.user_id}}", "Text with {{path}}"),
+        ("${'user-' + data.user_id}", "JavaScript"),
+    ],
+)
+def test_it_shows_the_token_that_a_run_would_get(expression: str, form: str) -> None:
+    publish("a", {"steps": [DELAY], "cancellation_token": expression}, name="Reminder")
+    run = invoke(definition=None, automation="a", data={"user_id": "u1"}).runs[0]
+    shown = preview(expression, key="a")
+    assert shown.one("#resolved-token").text == run["cancellation_token"] == "user-u1"
+    assert said(shown) == ["→ user-u1", f"{form} · 1 unfinished run has this token now"]
+
+
+def test_it_names_other_automations_whose_runs_have_the_token() -> None:
+    publish("a", {"steps": [DELAY], "cancellation_token": "user-{{data.user_id}}"}, name="Reminder")
+    for _ in range(2):
+        invoke(definition=None, automation="a")
+    assert said(preview("user-{{data.user_id}}", key="b"))[1:] == [
+        "Text with {{path}} · 2 unfinished runs have this token now",
+        "Runs of other automations have it too: Reminder.",
+    ]
+
+
+def test_it_warns_of_a_token_that_all_would_share() -> None:
+    assert said(preview("onboarding")) == [
+        "→ onboarding",
+        "Literal · 0 unfinished runs have this token now",
+        "Reads no data: every run would share this token, and one cancel would stop them all.",
+    ]
+
+
+def test_it_suggests_what_was_probably_meant() -> None:
+    shown = preview("onboarding-refs.data.user_id")
+    assert "${`onboarding-${data.user_id}`}" in [button["data-suggest"] for button in shown.all("button")]
+    assert shown.texts(".token") == ["onboarding-refs.data.user_id"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "consequence"),
+    [
+        ("reject", "An invoke with such data is refused."),
+        ("run_without_token", "A run with such data gets no token: no cancel by token will find it."),
+    ],
+)
+def test_a_missing_field_is_named_with_what_follows(choice: str, consequence: str) -> None:
+    shown = preview("user-{{data.user.id}}", on_unresolved_token=choice)
+    problem, then = shown.texts("p")
+    assert problem.startswith("No token: ")
+    assert "data.user.id" in problem
+    assert then == consequence
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        ('{"a": 1,}', "Sample data: Line 1, column "),
+        ("[1]", "Sample data: This must be an object: { … }"),
+        ('{"a": 1, "a": 2}', "Sample data: “a” is given twice in one object"),
+        ('{"a": NaN}', "Sample data: NaN is not JSON"),
+        ('{"a": "\\u0000"}', "Sample data: This holds a NUL character or half a surrogate pair"),
+        ("[" * 100_000, "Sample data: This is nested deeper than 64 levels"),
+        ('{"a":' * 65 + "1" + "}" * 65, "Sample data: This is nested deeper than 64 levels"),
+        ("9" * 5000, "Sample data: "),
+    ],
+)  # fmt: skip
+def test_a_sample_that_is_not_json_says_where(data: str, fault: str) -> None:
+    (words,) = preview("x", data).texts("p")
+    assert words.startswith(fault)
+
+
+@pytest.mark.parametrize(
+    ("expression", "tokens"),
+    [("${while(true){}}", []), ("${throw 1}", []), ("${({}).x.y}", []), ("x" * 2001, []), ("${", ["${"])],
+)
+def test_no_expression_breaks_it(expression: str, tokens: list[str]) -> None:
+    assert preview(expression).texts("#resolved-token") == tokens
+
+
+def test_an_empty_token_is_a_choice() -> None:
+    assert said(preview("")) == [
+        "No token: runs can be cancelled one by one, or by a key that the invoke gives."
+    ]
+
+
+def test_what_the_sample_holds_is_text_and_never_markup() -> None:
+    evil = "<script>alert(1)</script>"
+    answer: Any = client("admin").post(
+        "/templates/token-preview", {"token": "{{data.x}}", "sample_data": f'{{"x": "{evil}"}}'}
+    )
+    assert evil.encode() not in answer.content
+    assert read(answer).one("#resolved-token").text == evil

@@ -29,6 +29,7 @@ from automations.models import (
     retried,
     uid_parameter,
 )
+from automations.testpoints import testpoint
 
 LISTED = 1_000  # run ids on a receipt; above it, what had finished before is counted later
 COUNTED_FINISHED = 10_000
@@ -62,12 +63,15 @@ def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
         raise Refusal.at("/reason", "too_long", f"a reason may have at most {LONGEST_REASON} characters")
     if (earlier := _earlier(request)) is not None:
         return earlier, True
+    testpoint("cancel.begins")
     try:
-        return _cancel(_with_run_pks(request)), False
+        cancellation = _cancel(_with_run_pks(request))
     except IntegrityError:
         if (earlier := _earlier(request)) is None:  # not the idempotency key's constraint
             raise
         return earlier, True
+    testpoint("cancel.committed")
+    return cancellation, False
 
 
 @retried
@@ -96,6 +100,7 @@ def carry_out(request: CancelRequest, *, now: datetime) -> Cancellation:
             environment=request.environment, key_holder=request.idempotency_key, key_expires_at__lte=now
         ).update(key_holder=None, key_expires_at=None)
     moved = LiveRun.objects.cancel(cancellation=cancellation, scope=request.filter, now=now)
+    testpoint("cancel.moved")
     _write_receipt(cancellation, request.filter, moved)
     insert([cancellation])
     return cancellation

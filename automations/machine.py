@@ -87,10 +87,6 @@ class Plan:
             if isinstance(carried.step, Cancel) and carried.token is not None:
                 yield carried.step, carried.token
 
-    def folded(self) -> list[dict[str, Any]]:
-        """What the event of this transition says about the steps carried out."""
-        return [carried.as_json() for carried in self.carried]
-
 
 class _StepFailed(Exception):
     """A step without an effect that cannot be carried out."""

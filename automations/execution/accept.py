@@ -14,6 +14,7 @@ from automations.invocation import ChangedMeanwhile, Composed, Draft, InvokeRequ
 from automations.machine import Plan
 from automations.models import Event, Invocation, LiveRun, No, Refusal, gate, insert, retried, serialise
 from automations.steps import cancel
+from automations.testpoints import testpoint
 
 PREPARATIONS = 3
 
@@ -52,14 +53,17 @@ def accept(request: InvokeRequest) -> Accepted:
             for run in draft.runs
         ]
         _refuse_if_starved(plans)
+        testpoint("invoke.prepared")
         try:
-            return Accepted(invocation=_store(draft, plans), replayed=False)
+            accepted = Accepted(invocation=_store(draft, plans), replayed=False)
         except ChangedMeanwhile:
             continue
         except IntegrityError:
             if (before := invocation.earlier(request)) is None:  # not the idempotency key's constraint
                 raise
             return Accepted(invocation=before, replayed=True)
+        testpoint("invoke.committed")
+        return accepted
     raise Refusal(No.UNAVAILABLE, "changed_meanwhile", "the automation is being changed; try again")
 
 
@@ -73,10 +77,10 @@ def _store(draft: Draft, plans: list[Plan]) -> Invocation:
         plans = [plan.at(now) for plan in plans]
         composed = invocation.invoke(draft, plans=plans, now=now)
         if not tokens:
-            insert([*composed.rows(), *_events(composed, plans, {}, now)])
+            insert([*composed.rows(), *_events(composed, plans, now)])
             return composed.invocation
         insert(composed.rows())
-        insert(_events(composed, plans, _fold(draft, plans, composed.invocation, now), now))
+        insert(_events(composed, plans, now))
         if any(
             isinstance(step, Cancel) and step.include_self for plan in plans for step, _ in plan.cancels()
         ):
@@ -84,44 +88,24 @@ def _store(draft: Draft, plans: list[Plan]) -> Invocation:
     return composed.invocation
 
 
-def _events(
-    composed: Composed, plans: list[Plan], done: dict[tuple[str, str], dict[str, Any]], now: datetime
-) -> list[Event]:
+def _events(composed: Composed, plans: list[Plan], now: datetime) -> list[Event]:
+    """Carries out the heads' cancel steps; the first event of each run says what came of them."""
+    stored, done = composed.invocation, dict[tuple[str, str], dict[str, Any]]()
     return [
-        invocation.invoked_event(run, plan=plan, folded=_folded(plan, done), now=now)
+        invocation.invoked_event(
+            run, plan=plan, now=now, folded=cancel.fold(
+                plan, environment=stored.environment, invocation_id=stored.pk, run=str(run.uid), now=now,
+                done=done,
+            ),
+        )
         for run, plan in zip(composed.runs, plans, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def _labels(draft: Draft) -> list[str]:
     """Every token and key the runs will bear."""
     labels = {run.token for run in draft.runs} | {draft.request.key}
     return [label for label in labels if label is not None]
-
-
-def _fold(
-    draft: Draft, plans: list[Plan], stored: Invocation, now: datetime
-) -> dict[tuple[str, str], dict[str, Any]]:
-    """Carries out the heads' cancel steps, once for each step and token; what came of them."""
-    done: dict[tuple[str, str], dict[str, Any]] = {}
-    for run, plan in zip(draft.runs, plans, strict=True):
-        for step, token in plan.cancels():
-            if (step.name, token) not in done:
-                cancellation = cancel.perform(
-                    step, token=token, environment=draft.request.environment, invocation_id=stored.pk,
-                    actor=f"run/{run.uid}", now=now,
-                )  # fmt: skip
-                done[step.name, token] = {
-                    "cancellation": str(cancellation.pk), "cancelled": cancellation.cancelled
-                }  # fmt: skip
-    return done
-
-
-def _folded(plan: Plan, done: dict[tuple[str, str], dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {**carried.as_json(), **done.get((carried.step.name, carried.token or ""), {})}
-        for carried in plan.carried
-    ]
 
 
 def _correct_answer(draft: Draft, composed: Composed) -> None:

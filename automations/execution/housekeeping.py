@@ -31,6 +31,7 @@ from automations.models import (
     insert,
     retried,
 )
+from automations.testpoints import testpoint
 
 CHUNK = 1_000
 REAPED_AT_ONCE = 100
@@ -91,6 +92,7 @@ def reap(environment: Environment) -> int:
             LiveRun.objects.within(environment.pk).expired(now=now)
             .select_for_update(skip_locked=True).order_by("pk")[:REAPED_AT_ONCE]
         )  # fmt: skip
+        testpoint("reap.read")
         versions = dict(Run.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", "version_id"))
         events = [_reap(row, version_id=versions[row.pk], now=now) for row in rows]
         insert(events)
@@ -141,6 +143,7 @@ def settle(environment: Environment) -> int:
             ]  # fmt: skip
             if not gone:
                 continue
+            testpoint("settle.read")
             settled += LiveRun.objects.settle(row, fences=[entry["fence"] for entry in gone])
             insert(
                 Event(

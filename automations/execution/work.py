@@ -29,6 +29,7 @@ from automations.models import (
     retried,
 )
 from automations.steps import Attempt, Outcome
+from automations.testpoints import testpoint
 
 OVERDUE_SECONDS = 5.0
 
@@ -95,7 +96,9 @@ def perform(task: Task) -> Done:
         scope=task.scope(),
         deadline=task.started + step.timeout.total_seconds(),
     )
+    testpoint("effect.begins")
     outcome = steps.perform_effect(step, attempt)
+    testpoint("effect.ended")
     if outcome.status == "failed":
         plan = machine.after_failure(
             step=step, attempt=task.claim.attempt, retryable=outcome.retryable, now=task.now()
@@ -119,11 +122,15 @@ def turn(*, environment: Environment, done: Sequence[Done], room: int) -> list[T
     for item in cancelling:
         _turn(environment=environment, done=[item], room=0)
     together = [item for item in done if item not in cancelling] if cancelling else done
+    if not together and not room:
+        return []
     return _turn(environment=environment, done=together, room=room)
 
 
 def _turn(*, environment: Environment, done: Sequence[Done], room: int) -> list[Task]:
     """Supposes that all runs are still held, as they nearly always are; looks at each only where one is not."""
+    if done:
+        testpoint("finish.begins")
     try:
         return _transact(environment=environment, done=done, room=room, look=False)
     except NotAllHeld:
@@ -136,13 +143,20 @@ class NotAllHeld(Exception):
 
 @retried
 def _transact(*, environment: Environment, done: Sequence[Done], room: int, look: bool) -> list[Task]:
+    tasks: list[Task] = []
     with gate(environment_id=environment.pk) as now:
-        _finish(environment, [replace(item, plan=item.plan.at(now)) for item in done], now=now, look=look)
-        if not room:
-            return []
-        return _tasks(
-            LiveRun.objects.start(environment_id=environment.pk, limit=room, lease=lease(), now=now)
-        )
+        if done:
+            _finish(environment, [replace(item, plan=item.plan.at(now)) for item in done], now=now, look=look)
+            testpoint("finish.moved")
+        if room:
+            live = LiveRun.objects
+            tasks = _tasks(live.start(environment_id=environment.pk, limit=room, lease=lease(), now=now))
+            testpoint("start.moved")
+    if done:
+        testpoint("finish.committed")
+    if tasks:
+        testpoint("start.committed")
+    return tasks
 
 
 def _tasks(claims: Sequence[Claim]) -> list[Task]:
@@ -214,8 +228,8 @@ def _finish(environment: Environment, done: Sequence[Done], *, now: datetime, lo
         raise NotAllHeld
     if stopping:
         LiveRun.objects.let_go(item.task.claim for item in stopping)
-    events = [_ended(item, _cancel(environment, item, now), now) for item in moving]
-    events += [_ended(item, None, now, stopped=True) for item in stopping]
+    events = [_ended(item, _fold(environment, item, now), now) for item in moving]
+    events += [_ended(item, [], now, stopped=True) for item in stopping]
     insert(event for event in events if event is not None)
     for item in late:
         _settle_late(item, now=now)
@@ -245,31 +259,22 @@ def _move(item: Done) -> Move:
     )
 
 
-def _cancel(environment: Environment, item: Done, now: datetime) -> list[dict[str, Any]] | None:
+def _fold(environment: Environment, item: Done, now: datetime) -> list[dict[str, Any]]:
     """Carries out the plan's cancel steps, after its own run was moved; what the log says of the steps."""
-    if not item.plan.carried:
-        return None
-    done = {}
-    for step, token in item.plan.cancels():
-        cancellation = steps.cancel.perform(
-            step, token=token, environment=environment, invocation_id=item.task.invocation_id,
-            actor=f"run/{item.task.run}", now=now,
-        )  # fmt: skip
-        done[step.name] = {"cancellation": str(cancellation.pk), "cancelled": cancellation.cancelled}
-    return [{**carried.as_json(), **done.get(carried.step.name, {})} for carried in item.plan.carried]
+    return steps.cancel.fold(
+        item.plan, environment=environment, invocation_id=item.task.invocation_id, run=item.task.run, now=now
+    )
 
 
-def _ended(
-    item: Done, folded: list[dict[str, Any]] | None, now: datetime, *, stopped: bool = False
-) -> Event | None:
+def _ended(item: Done, folded: list[dict[str, Any]], now: datetime, *, stopped: bool = False) -> Event | None:
     """The event that ends the step; for a run that was being cancelled (`stopped`) nothing follows, no other
     attempt either."""
     outcome, claim, step = item.outcome, item.task.claim, item.task.step
     data: dict[str, Any] = {"fence": claim.fence}
-    if folded is not None:
+    if folded:
         data["folded"] = folded
     if outcome is None or step is None:
-        if folded is None:
+        if not folded:
             return None
         return Event(run_id=claim.run_id, at=now, kind=EventKind.ADVANCED, data=data)
     kind = _KINDS[outcome.status]
@@ -312,5 +317,6 @@ def _settle_late(item: Done, *, now: datetime) -> None:
 @retried
 def renew(*, environment: Environment, tasks: Sequence[Task]) -> None:
     """Prolongs the leases of tasks still being performed."""
+    testpoint("renew.begins")
     with gate(environment_id=environment.pk) as now:
         LiveRun.objects.renew([task.claim for task in tasks], lease=lease(), now=now)

@@ -15,6 +15,8 @@ from typing import ParamSpec, TypeVar
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from automations.testpoints import testpoint
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -32,6 +34,7 @@ def gate(*, environment_id: int, exclusive: bool = False) -> Iterator[datetime]:
     """
     with transaction.atomic():
         if connection.vendor != "postgresql":
+            testpoint("gate.passed")
             yield timezone.now()
             return
         function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
@@ -39,6 +42,7 @@ def gate(*, environment_id: int, exclusive: bool = False) -> Iterator[datetime]:
             statement = f"SELECT clock_timestamp() FROM {function}(%s, %s)"  # noqa: S608  (one of two names)
             cursor.execute(statement, [GATE, environment_id])
             (now,) = cursor.fetchone()
+        testpoint("gate.passed")
         yield now
 
 

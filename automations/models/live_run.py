@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 from itertools import groupby
+from operator import attrgetter, or_
 from typing import Any
 
 from django.db import connection, models
@@ -19,6 +21,7 @@ from automations.models.event import Event, EventKind
 from automations.models.insert import insert
 from automations.models.invocation import Invocation
 from automations.models.run import TOKEN_LENGTH, Run, RunStatus
+from automations.testpoints import testpoint
 
 
 class LiveState(models.TextChoices):
@@ -30,7 +33,6 @@ class LiveState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
-UNFINISHED = (LiveState.WAITING, LiveState.RUNNING)
 LEASED = (LiveState.RUNNING, LiveState.CANCELLING)
 
 
@@ -72,6 +74,8 @@ class Move:
             self.attempt,
         )
 
+
+TARGET = attrgetter("target")
 
 Cancelled = tuple[int, str, str]
 """A run that a cancel moved: primary key, public id, new state."""
@@ -135,10 +139,8 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
 
     def renew(self, claims: Iterable[Claim], *, lease: timedelta, now: datetime) -> int:
         """Prolongs the leases still held under these fences; the number prolonged."""
-        held = Q(pk__in=[])
-        for claim in claims:
-            held |= Q(pk=claim.run_id, fence=claim.fence)
-        return self.filter(held, state__in=LEASED, lease_until__isnull=False).update(lease_until=now + lease)
+        held = self._mine(claims).filter(state__in=LEASED, lease_until__isnull=False)
+        return held.update(lease_until=now + lease)
 
     # -- finish -----------------------------------------------------------------------------------------
 
@@ -159,9 +161,7 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
         runs with `hold` first.
         """
         moved = 0
-        for target, group in groupby(
-            sorted(moves, key=lambda move: move.target), key=lambda move: move.target
-        ):
+        for target, group in groupby(sorted(moves, key=TARGET), key=TARGET):
             status, reason, has_errors, position, due_at, attempt = target
             members = list(group)
             mine = self._mine(members).filter(state=LiveState.RUNNING)
@@ -174,15 +174,13 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
                 )  # fmt: skip
         return moved
 
-    def _mine(self, moves: Sequence[Move]) -> LiveRunQuerySet:
-        """The rows of these moves, under their fences."""
-        fences = {move.fence for move in moves}
-        if len(fences) == 1:
-            return self.filter(pk__in=[move.run_id for move in moves], fence=fences.pop())
-        mine = Q(pk__in=[])
-        for fence in fences:
-            mine |= Q(pk__in=[move.run_id for move in moves if move.fence == fence], fence=fence)
-        return self.filter(mine)
+    def _mine(self, held: Iterable[Claim | Move]) -> LiveRunQuerySet:
+        """The rows held under these fences."""
+        by_fence: dict[int, list[int]] = {}
+        for one in held:
+            by_fence.setdefault(one.fence, []).append(one.run_id)
+        mine = (Q(pk__in=pks, fence=fence) for fence, pks in by_fence.items())
+        return self.filter(reduce(or_, mine, Q(pk__in=[])))
 
     def _end(
         self, moves: Sequence[Move], *, status: str, reason: str, has_errors: bool, now: datetime
@@ -199,11 +197,8 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
     def let_go(self, claims: Iterable[Claim]) -> None:
         """An attempt ended while its run was cancelling: the lease goes, the run is cancelled once no other
         attempt of it is unsettled. Only for runs locked by `hold`."""
-        held = Q(pk__in=[])
-        for claim in claims:
-            held |= Q(pk=claim.run_id, fence=claim.fence)
         settled = When(unsettled__isnull=True, then=Value(LiveState.CANCELLED))
-        self.filter(held, state=LiveState.CANCELLING).update(
+        self._mine(claims).filter(state=LiveState.CANCELLING).update(
             state=Case(settled, default=F("state")), lease_until=None
         )
 
@@ -274,6 +269,7 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
         )  # fmt: skip
         if not rows:
             return 0
+        testpoint("archive.read")
         pks = [row[0] for row in rows]
         gone, _ = self.model.objects.filter(pk__in=pks, state=LiveState.CANCELLED).delete()
         if gone != len(pks):
@@ -298,8 +294,8 @@ class LiveRun(models.Model):
     """An unfinished run: queue entry, timer, lease and status in one narrow row.
 
     State, lease, fence, attempt and cancellation are in no index, so that starting and cancelling are
-    heap-only updates on PostgreSQL. Foreign keys carry no constraint: Run's do, and both rows are written
-    together; a constraint here would lock the same few parent rows at every invoke.
+    heap-only updates on PostgreSQL. Foreign keys carry no constraint: Run and LiveRun are written together,
+    and a constraint here would lock the same few parent rows at every invoke.
     """
 
     run = models.OneToOneField(

@@ -8,6 +8,7 @@ from automations import channels, expressions
 from automations.definition import Send
 from automations.expressions import FieldWarning
 from automations.steps.base import Attempt, Outcome
+from automations.testpoints import testpoint
 
 
 def perform(step: Send, attempt: Attempt) -> Outcome:
@@ -36,6 +37,7 @@ def perform(step: Send, attempt: Attempt) -> Outcome:
     )
     try:
         channel = channels.channel_of(channel=step.channel, to=message.to)
+        testpoint("effect.sends")
         output = channels.deliver(channel, message, deadline=attempt.deadline)
     except channels.DeliveryError as error:
         return Outcome.failed("delivery", error.message, retryable=error.retryable, **error.detail)

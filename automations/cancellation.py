@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, connection
+from django.db import IntegrityError
 
 from automations.models import (
+    COUNTED_FINISHED,
     Cancellation,
     CancellationFilter,
     Cancelled,
@@ -27,12 +28,10 @@ from automations.models import (
     gate,
     insert,
     retried,
-    uid_parameter,
 )
 from automations.testpoints import testpoint
 
 LISTED = 1_000  # run ids on a receipt; above it, what had finished before is counted later
-COUNTED_FINISHED = 10_000
 KEY_KEPT = timedelta(hours=24)
 LONGEST_REASON = 500
 POLL_SECONDS = 0.05
@@ -99,9 +98,9 @@ def carry_out(request: CancelRequest, *, now: datetime) -> Cancellation:
         Cancellation.objects.filter(
             environment=request.environment, key_holder=request.idempotency_key, key_expires_at__lte=now
         ).update(key_holder=None, key_expires_at=None)
-    moved = LiveRun.objects.cancel(cancellation=cancellation, scope=request.filter, now=now)
+    moved, finished = LiveRun.objects.cancel(cancellation=cancellation, scope=request.filter, now=now)
     testpoint("cancel.moved")
-    _write_receipt(cancellation, request.filter, moved)
+    _write_receipt(cancellation, moved, finished=finished)
     insert([cancellation])
     return cancellation
 
@@ -161,7 +160,7 @@ def _earlier(request: CancelRequest) -> Cancellation | None:
     return earlier
 
 
-def _write_receipt(cancellation: Cancellation, scope: CancellationFilter, moved: list[Cancelled]) -> None:
+def _write_receipt(cancellation: Cancellation, moved: list[Cancelled], *, finished: int) -> None:
     """What the acknowledgement says: the runs moved and every step in flight, none left out."""
     cancellation.cancelled = len(moved)
     cancellation.cancelled_run_ids = [uid for _, uid, _ in moved[:LISTED]]
@@ -171,35 +170,10 @@ def _write_receipt(cancellation: Cancellation, scope: CancellationFilter, moved:
         cancellation.in_flight = [entry for run in runs for entry in _in_flight(run)]
     if not moved:
         cancellation.archived_at = cancellation.as_of
-    if len(moved) <= LISTED:
-        finished = _count_finished(cancellation, scope)
-        if finished <= COUNTED_FINISHED:
-            cancellation.already_finished = finished
-            cancellation.matched = len(moved) + finished
-            return
-    cancellation.counted = False
-
-
-FINISHED = """
-SELECT count(*) FROM (
-    SELECT 1 FROM automations_run r LEFT JOIN automations_liverun l ON l.run_id = r.id
-    WHERE r.environment_id = %s AND {where}
-      AND (r.status IS NOT NULL OR (l.cancellation_id IS NOT NULL AND l.cancellation_id <> %s))
-    LIMIT %s
-) finished
-"""
-
-
-def _count_finished(cancellation: Cancellation, scope: CancellationFilter) -> int:
-    """Runs that match but had ended, or had been called off, before this cancellation; counted up to a limit."""
-    where, values = scope.where(prefix="r.", pk="id")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            FINISHED.format(where=where),
-            [cancellation.environment_id, *values, uid_parameter(cancellation.pk), COUNTED_FINISHED + 1],
-        )
-        (finished,) = cursor.fetchone()
-    return int(finished)
+    cancellation.counted = len(moved) <= LISTED and finished <= COUNTED_FINISHED
+    if cancellation.counted:
+        cancellation.already_finished = finished
+        cancellation.matched = len(moved) + finished
 
 
 def count(cancellation: Cancellation) -> None:

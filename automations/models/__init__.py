@@ -7,16 +7,17 @@ from automations.models.definitions import definition_of, definition_of_run, ste
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
-from automations.models.insert import draw, insert
 from automations.models.invocation import Invocation
-from automations.models.live_run import Cancelled, Claim, LiveRun, LiveState, Move
+from automations.models.live_run import COUNTED_FINISHED, Cancelled, Claim, LiveRun, LiveState, Move
 from automations.models.refusal import No, Refusal
 from automations.models.run import FINAL, Run, RunQuerySet, RunStatus
+from automations.models.statements import draw, insert
 from automations.models.uid import new_uid
 from automations.models.user import Role, User
 from automations.models.worker import Worker
 
 __all__ = [
+    "COUNTED_FINISHED",
     "DEFAULT_ENVIRONMENT",
     "FINAL",
     "KEY_PATTERN",

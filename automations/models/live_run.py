@@ -18,9 +18,9 @@ from automations.models.automation import Automation
 from automations.models.cancellation import Cancellation, CancellationFilter, uid_parameter, uid_text
 from automations.models.environment import Environment
 from automations.models.event import Event, EventKind
-from automations.models.insert import insert
 from automations.models.invocation import Invocation
 from automations.models.run import TOKEN_LENGTH, Run, RunStatus
+from automations.models.statements import fetch, insert
 from automations.testpoints import testpoint
 
 
@@ -89,6 +89,16 @@ SET state = CASE WHEN state = 'waiting' AND unsettled IS NULL THEN 'cancelled' E
 WHERE environment_id = %s AND {where} AND state IN ('waiting', 'running')
 RETURNING run_id, uid, state
 """
+
+FINISHED = """
+SELECT count(*) FROM (
+    SELECT 1 FROM automations_run r LEFT JOIN automations_liverun l ON l.run_id = r.id
+    WHERE r.environment_id = %s AND {where}
+      AND (r.status IS NOT NULL OR (l.cancellation_id IS NOT NULL AND l.cancellation_id <> %s))
+    LIMIT %s
+) finished
+"""
+COUNTED_FINISHED = 10_000
 
 
 class LiveRunQuerySet(models.QuerySet["LiveRun"]):
@@ -206,8 +216,9 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
 
     def cancel(
         self, *, cancellation: Cancellation, scope: CancellationFilter, now: datetime
-    ) -> list[Cancelled]:
-        """waiting -> cancelled, at once and for good; running -> cancelling, which starts nothing more.
+    ) -> tuple[list[Cancelled], int]:
+        """waiting -> cancelled, at once and for good; running -> cancelling, which starts nothing more. Also
+        counts the runs that match but had ended or been called off before, up to COUNTED_FINISHED + 1.
 
         One UPDATE: between two, a run could pass from the second one's state to the first one's and escape.
         A waiting run with unsettled attempts becomes cancelling and due, so that reap finds it. Written out,
@@ -215,17 +226,13 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
         against the ORM's).
         """
         where, values = scope.where()
-        with connection.cursor() as cursor:
-            cursor.execute(
-                CANCEL.format(where=where),
-                [
-                    connection.ops.adapt_datetimefield_value(now),
-                    uid_parameter(cancellation.pk),
-                    cancellation.environment_id,
-                    *values,
-                ],
-            )
-            return sorted((pk, uid_text(uid), state) for pk, uid, state in cursor.fetchall())
+        due_at, name = connection.ops.adapt_datetimefield_value(now), uid_parameter(cancellation.pk)
+        update = (CANCEL.format(where=where), [due_at, name, cancellation.environment_id, *values])
+        where, values = scope.where(prefix="r.", pk="id")
+        limit = COUNTED_FINISHED + 1
+        count = (FINISHED.format(where=where), [cancellation.environment_id, *values, name, limit])
+        moved, ((finished,),) = fetch([update, count])
+        return sorted((pk, uid_text(uid), state) for pk, uid, state in moved), finished
 
     # -- reap and settle --------------------------------------------------------------------------------
 

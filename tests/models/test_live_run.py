@@ -73,7 +73,7 @@ def test_the_written_out_cancel_equals_the_orm_s(fields: dict[str, Any]) -> None
         reference_cancel(cancellation, scope, now)
         expected = rows()
         transaction.set_rollback(True)
-    moved = LiveRun.objects.cancel(cancellation=cancellation, scope=scope, now=now)
+    moved, _ = LiveRun.objects.cancel(cancellation=cancellation, scope=scope, now=now)
     assert rows() == expected
     mine = LiveRun.objects.filter(cancellation=cancellation.pk).order_by("pk")
     assert [(pk, state) for pk, _, state in moved] == list(mine.values_list("pk", "state"))

@@ -23,14 +23,19 @@ def rounds(times: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
         def repeated() -> None:
             for _ in range(times):
                 race()
-                for model in (Event, LiveRun, Run, Invocation, Cancellation):
-                    model.objects.all().delete()
-                definitions.forget()
-                invocation.forget()
+                clear()
 
         return repeated
 
     return repeat
+
+
+def clear() -> None:
+    """Empties the tables of runs."""
+    for model in (Event, LiveRun, Run, Invocation, Cancellation):
+        model.objects.all().delete()
+    definitions.forget()
+    invocation.forget()
 
 
 def together(functions: Sequence[Callable[[], Any]]) -> list[Any]:

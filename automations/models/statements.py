@@ -1,4 +1,5 @@
-"""Inserts rows by statements that are composed once: what `bulk_create` does, without composing them anew."""
+"""Statements sent as they are written: rows inserted without composing anew what `bulk_create` would compose,
+and several statements in one round trip."""
 
 from __future__ import annotations
 
@@ -67,6 +68,20 @@ def _send(cursor: Any, statements: list[_Statement]) -> None:
         for sql, values in statements:
             cursor.execute(sql, values)
     statements.clear()
+
+
+def fetch(statements: Sequence[tuple[str, Sequence[Any]]]) -> list[list[tuple[Any, ...]]]:
+    """The rows of each statement with its parameters, carried out one after the other; on PostgreSQL in one
+    round trip, each with a snapshot of its own all the same."""
+    with connection.cursor() as cursor:
+        if connection.vendor != "postgresql":
+            return [cursor.execute(sql, values).fetchall() for sql, values in statements]
+        text = "; ".join(sql for sql, _ in statements)
+        cursor.execute(text, [value for _, values in statements for value in values])
+        fetched = [cursor.fetchall()]
+        while cursor.nextset():
+            fetched.append(cursor.fetchall())
+        return fetched
 
 
 def _copy(cursor: Any, model: type[models.Model], fields: _Fields, rows: list[models.Model]) -> None:

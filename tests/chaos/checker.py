@@ -1,0 +1,357 @@
+"""Judges a finished chaos run from what the client was told, what the sink received and what the database holds."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import quantiles
+from typing import Any
+
+Entry = Mapping[str, Any]
+
+FINAL = frozenset({"completed", "failed", "cancelled", "skipped"})
+CALLED_OFF = frozenset({"cancelling", "cancelled"})
+# What a live row may become; None is a row not yet, or no more, there.
+TRANSITIONS = frozenset({
+    (None, "waiting"), ("waiting", "running"), ("running", "waiting"), ("running", None),
+    ("waiting", "cancelled"), ("waiting", "cancelling"), ("running", "cancelling"),
+    ("cancelling", "cancelled"), ("cancelled", None),
+})  # fmt: skip
+SETTLE_GRACE = 5.0  # seconds beyond a step's hard deadline after which a lost attempt counts as settled
+MOST_SENDS = 2  # in one attempt: a connection found closed is replaced once, under the same idempotency key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All that a run left behind.
+
+    `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status,
+    finished (wall, seconds), cancellation, live}; `cancellations` {id, actor, runs, in_flight}; `audit`, in the
+    order of the writes, {run, table, old, new, at (wall), finish}: `run` is the public id, `table` run or live,
+    and `finish` tells that a worker wrote back what it had done.
+    """
+
+    history: Sequence[Entry]
+    receipts: Sequence[Entry]
+    runs: Sequence[Entry]
+    cancellations: Sequence[Entry]
+    audit: Sequence[Entry]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ack:
+    """A cancel from the moment somebody knew of it: `listed` holds (run, step, attempt)."""
+
+    t: float
+    runs: frozenset[str]
+    listed: frozenset[tuple[str, str, int]]
+    settled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """`faults` must all be empty lists; `figures` are for people to read."""
+
+    faults: Mapping[str, Sequence[Any]]
+    figures: Mapping[str, Any]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of each kind of fault; 0 is right."""
+        return {name: len(found) for name, found in self.faults.items()}
+
+    @property
+    def holds(self) -> bool:
+        return not any(self.faults.values())
+
+
+def check(evidence: Evidence) -> Verdict:
+    """Whether the promise held, and the figures."""
+    acks = [*_told(evidence), *_inferred(evidence)]
+    after = list(_after_acks(evidence, acks))
+    frozen = _freezes(evidence.history)
+    within = [(ack, receipt) for ack, receipt in after if not _is_past_deadline(receipt, frozen)]
+    listed = [receipt for ack, receipt in within if _attempt(receipt) in ack.listed]
+    faults = {
+        "unlisted effects after an acknowledged cancel": [
+            receipt for ack, receipt in within if _attempt(receipt) not in ack.listed
+        ],
+        "effects after a settled acknowledgement": [receipt for ack, receipt in within if ack.settled],
+        "runs lost": list(_lost(evidence)),
+        "forbidden changes of a state": list(_forbidden(evidence)),
+        "cancelled runs not reported by exactly one cancellation": list(_misreported(evidence)),
+        "runs that a cancel missed": list(_missed(evidence)),
+        "runs cancelled that the filter does not match": list(_strangers(evidence)),
+        "duplicates with another idempotency key": list(_other_keys(evidence.receipts)),
+        "steps out of order": list(_out_of_order(evidence)),
+        "effects of unknown runs": list(_unknown(evidence)),
+        "attempts that sent more than twice": list(_too_often(evidence.receipts)),
+        "requests refused": [entry for entry in evidence.history if entry["phase"] == "refused"],
+    }
+    return Verdict(faults=faults, figures=_figures(evidence, listed=len(listed), apart=len(after) - len(within)))
+
+
+def _attempt(receipt: Entry) -> tuple[str, str, int]:
+    return receipt["run"], receipt["step"], receipt["attempt"]
+
+
+# -- cancels and what came after them -----------------------------------------------------------------------
+
+
+def _told(evidence: Evidence) -> Iterator[Ack]:
+    """What the client was told."""
+    for entry in _entries(evidence.history, "cancel", "ack"):
+        listed = frozenset((run, step, attempt) for run, step, attempt in entry["in_flight"])
+        yield Ack(t=entry["t"], runs=frozenset(entry["runs"]), listed=listed, settled=entry["settled"])
+
+
+def _inferred(evidence: Evidence) -> Iterator[Ack]:
+    """Cancel steps: known from the acknowledgement of the invoke that folded them, or from the first effect of
+    a later step of their own run."""
+    invoked = {
+        run["id"]: entry["t"]
+        for entry in _entries(evidence.history, "invoke", "ack")
+        for run in entry["runs"]
+    }
+    actions = {run["id"]: _actions(run) for run in evidence.runs}
+    receipts = _by_run(evidence.receipts)
+    for row in evidence.cancellations:
+        run = row["actor"].removeprefix("run/")
+        if run not in actions or "cancel" not in actions[run]:
+            continue
+        place = actions[run].index("cancel")
+        known = [receipt["t"] for receipt in receipts[run] if _place(receipt) > place]
+        known += [invoked[run]] if place == 0 and run in invoked else []
+        if known:
+            listed = frozenset((one["run"], one["step"], one["attempt"]) for one in row["in_flight"])
+            yield Ack(t=min(known), runs=frozenset(row["runs"]), listed=listed)
+
+
+def _after_acks(evidence: Evidence, acks: Iterable[Ack]) -> Iterator[tuple[Ack, Entry]]:
+    receipts = _by_run(evidence.receipts)
+    for ack in acks:
+        for run in ack.runs:
+            for receipt in receipts[run]:
+                if receipt["t"] > ack.t:
+                    yield ack, receipt
+
+
+def _freezes(history: Sequence[Entry]) -> list[tuple[float, float]]:
+    """From when to when some process was frozen."""
+    frozen: list[tuple[float, float]] = []
+    for entry in history:
+        if entry["what"] == "fault" and entry["kind"].startswith("freeze"):
+            if entry["phase"] == "inject":
+                frozen.append((entry["t"], float("inf")))
+            elif frozen:
+                frozen[-1] = (frozen[-1][0], entry["t"])
+    return frozen
+
+
+def _is_past_deadline(receipt: Entry, frozen: Sequence[tuple[float, float]]) -> bool:
+    """A process frozen past its step's hard deadline, which woke and sent: outside anybody's promise."""
+    deadline = receipt["deadline"]
+    return receipt["t"] > deadline + SETTLE_GRACE and any(
+        begun <= deadline <= ended for begun, ended in frozen
+    )
+
+
+# -- what must not be --------------------------------------------------------------------------------------
+
+
+def _lost(evidence: Evidence) -> Iterator[Entry]:
+    """Acknowledged runs that are not there, and any that did not come to an end."""
+    known = {run["id"] for run in evidence.runs}
+    for entry in _entries(evidence.history, "invoke", "ack"):
+        yield from (run for run in entry["runs"] if run["id"] not in known)
+    yield from (run for run in evidence.runs if run["status"] not in FINAL or run["live"] is not None)
+
+
+def _forbidden(evidence: Evidence) -> Iterator[Entry]:
+    status = {run["id"]: run["status"] for run in evidence.runs}
+    called_off: set[str] = set()
+    states: dict[str, str | None] = {}
+    for row in evidence.audit:
+        run, old, new = row["run"], row["old"], row["new"]
+        if row["table"] == "run":
+            if old is not None or new not in FINAL:
+                yield row
+            continue
+        born_again = old is None and run in states
+        if (old, new) not in TRANSITIONS or born_again or states.get(run) != old:
+            yield row
+        states[run] = new
+        if new in CALLED_OFF and run not in called_off:
+            called_off.add(run)
+            if status.get(run) != "cancelled":
+                yield {**row, "status": status.get(run)}
+
+
+def _misreported(evidence: Evidence) -> Iterator[Entry]:
+    reported = defaultdict(list)
+    for row in evidence.cancellations:
+        for run in row["runs"]:
+            reported[run].append(row["id"])
+    for run in evidence.runs:
+        wanted = [run["cancellation"]] if run["status"] == "cancelled" else []
+        if reported.pop(run["id"], []) != wanted:
+            yield run
+    yield from ({"run": run, "reported by": rows} for run, rows in reported.items())
+    stored = {row["id"]: row for row in evidence.cancellations}
+    for ack in _entries(evidence.history, "cancel", "ack"):
+        row = stored.get(ack["cancellation"])
+        if row is None or sorted(row["runs"]) != sorted(ack["runs"]):
+            yield ack
+
+
+def _missed(evidence: Evidence) -> Iterator[Entry]:
+    """Runs acknowledged before a cancel began, that match it, and still went on to an end of their own."""
+    born = {
+        run["id"]: entry["t"]
+        for entry in _entries(evidence.history, "invoke", "ack")
+        for run in entry["runs"]
+    }
+    begun: dict[int, float] = {}
+    for entry in _entries(evidence.history, "cancel", "begin"):
+        begun.setdefault(entry["op"], entry["t"])
+    labelled = defaultdict(list)
+    for run in evidence.runs:
+        for label in {run["id"], run["token"], run["key"]}:
+            labelled[label].append(run)
+    for ack in _entries(evidence.history, "cancel", "ack"):
+        ((_, label),) = ack["filter"].items()
+        for run in labelled[label]:
+            if (
+                run["status"] != "cancelled"
+                and born.get(run["id"], float("inf")) < begun[ack["op"]]
+                and _matches(run, ack["filter"])
+                and (run["finished"] is None or run["finished"] > ack["wall"])
+            ):
+                yield {"run": run, "cancel": ack}
+
+
+def _strangers(evidence: Evidence) -> Iterator[Entry]:
+    runs = {run["id"]: run for run in evidence.runs}
+    for ack in _entries(evidence.history, "cancel", "ack"):
+        for run in ack["runs"]:
+            if run in runs and not _matches(runs[run], ack["filter"]):
+                yield {"run": runs[run], "cancel": ack}
+
+
+def _matches(run: Entry, asked: Entry) -> bool:
+    ((name, value),) = asked.items()
+    if name == "token":
+        return value in (run["token"], run["key"])
+    return bool(run["key" if name == "key" else "id"] == value)
+
+
+def _other_keys(receipts: Sequence[Entry]) -> Iterator[Entry]:
+    return (receipt for receipt in receipts if receipt["key"] != f"{receipt['run']}:{receipt['step']}")
+
+
+def _out_of_order(evidence: Evidence) -> Iterator[Entry]:
+    """The first effect of a step before that of an earlier step."""
+    actions = {run["id"]: _actions(run) for run in evidence.runs}
+    for run, receipts in _by_run(evidence.receipts).items():
+        sends = [place for place, action in enumerate(actions.get(run, [])) if action == "send"]
+        firsts = list(dict.fromkeys(_place(receipt) for receipt in receipts))
+        if run in actions and firsts != sends[: len(firsts)]:
+            yield {"run": run, "steps": firsts, "of": sends}
+
+
+def _unknown(evidence: Evidence) -> Iterator[Entry]:
+    known = {run["id"] for run in evidence.runs}
+    return (receipt for receipt in evidence.receipts if receipt["run"] not in known)
+
+
+def _too_often(receipts: Sequence[Entry]) -> Iterator[tuple[str, str, int]]:
+    sends = Counter(map(_attempt, receipts))
+    return (attempt for attempt, times in sends.items() if times > MOST_SENDS)
+
+
+# -- figures -----------------------------------------------------------------------------------------------
+
+
+def _figures(evidence: Evidence, *, listed: int, apart: int) -> dict[str, Any]:
+    history, receipts = evidence.history, evidence.receipts
+    acks = _entries(history, "cancel", "ack")
+    effects = len({(receipt["run"], receipt["step"]) for receipt in receipts})
+    drain = [entry["t"] for entry in history if entry["what"] == "drain"]
+    return {
+        "faults": dict(Counter(entry["kind"] for entry in _entries(history, "fault", "inject"))),
+        "faults not injected": len(_entries(history, "fault", "failed")),
+        "runs": len(evidence.runs),
+        "statuses": dict(Counter(run["status"] for run in evidence.runs)),
+        "invokes acknowledged": len(_entries(history, "invoke", "ack")),
+        "invokes unknown": len(_entries(history, "invoke", "unknown")),
+        "cancels acknowledged": len(acks),
+        "cancels unknown": len(_entries(history, "cancel", "unknown")),
+        "runs moved by acknowledged cancels": sum(len(ack["runs"]) for ack in acks),
+        "in-flight lists not empty, %": _percent(sum(bool(ack["in_flight"]) for ack in acks), len(acks)),
+        "effects": effects,
+        "duplicates with the same key": len(receipts) - effects,
+        "effects after an acknowledged cancel, listed": listed,
+        "effects past the deadline of a frozen process": apart,
+        "recovery, s": _spread(list(_recoveries(evidence))),
+        "longest pause between finishes, s": _longest_pause(evidence),
+        "lateness of starts, s": _spread([receipt["late"] for receipt in receipts]),
+        "drain, s": round(drain[-1] - drain[0], 1) if len(drain) > 1 else None,
+    }
+
+
+def _recoveries(evidence: Evidence) -> Iterator[float]:
+    """From the end of each fault to the next finish."""
+    finishes = _finishes(evidence)
+    for entry in _entries(evidence.history, "fault", "heal"):
+        following = bisect_right(finishes, entry["wall"])
+        if following < len(finishes):
+            yield finishes[following] - entry["wall"]
+
+
+def _longest_pause(evidence: Evidence) -> float:
+    """While there was load."""
+    invokes = [entry["wall"] for entry in _entries(evidence.history, "invoke", "begin")]
+    finishes = [at for at in _finishes(evidence) if invokes and at <= invokes[-1]]
+    pauses = (later - earlier for earlier, later in zip(finishes, finishes[1:], strict=False))
+    return round(max(pauses, default=0.0), 2)
+
+
+def _finishes(evidence: Evidence) -> list[float]:
+    return sorted(row["at"] for row in evidence.audit if row["finish"])
+
+
+def _spread(values: Sequence[float]) -> dict[str, float] | None:
+    if len(values) < 2:
+        return None
+    cuts = quantiles(values, n=100, method="inclusive")
+    return {"p50": round(cuts[49], 3), "p99": round(cuts[98], 3), "max": round(max(values), 3)}
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 1) if whole else 0.0
+
+
+# -- reading -----------------------------------------------------------------------------------------------
+
+
+def _entries(history: Sequence[Entry], what: str, phase: str) -> list[Entry]:
+    return [entry for entry in history if entry["what"] == what and entry["phase"] == phase]
+
+
+def _by_run(receipts: Sequence[Entry]) -> defaultdict[str, list[Entry]]:
+    found: defaultdict[str, list[Entry]] = defaultdict(list)
+    for receipt in sorted(receipts, key=lambda receipt: float(receipt["t"])):
+        found[receipt["run"]].append(receipt)
+    return found
+
+
+def _actions(run: Entry) -> list[str]:
+    """The driver puts a definition's actions into the run's source: "chaos/send,delay,send"."""
+    return str(run["source"]).partition("/")[2].split(",")
+
+
+def _place(receipt: Entry) -> int:
+    """A step's place in its definition: its id is an s and that number."""
+    return int(receipt["step"].removeprefix("s"))

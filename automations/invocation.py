@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, models
+from django.db import models
 
 from automations import expressions
 from automations.definition import Definition, DefinitionError, parse
@@ -155,8 +155,7 @@ def invoke(draft: Draft, *, plans: Sequence[Plan], now: datetime) -> Composed:
     published anew since the draft was prepared.
     """
     request = draft.request
-    _check_unchanged(draft)
-    (invocation_pk,), run_pks = draw((Invocation, 1), (Run, len(plans)))
+    (invocation_pk,), run_pks = _drawn_if_unchanged(draft)
     invocation = Invocation(
         pk=invocation_pk,
         environment=request.environment,
@@ -278,16 +277,17 @@ SELECT published_id FROM automations_automation WHERE id = %s AND disabled_at IS
 """
 
 
-def _check_unchanged(draft: Draft) -> None:
-    """The automation read again, inside the gate: disabling takes the gate exclusively."""
+def _drawn_if_unchanged(draft: Draft) -> list[list[int]]:
+    """Primary keys for the invocation and its runs; beside them the automation's state is read again, inside the
+    gate, which disabling takes exclusively."""
+    wanted = (Invocation, 1), (Run, len(draft.runs))
     if draft.automation is None:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute(STATE, [draft.automation.pk])
-        state = cursor.fetchone()
-    if state != (draft.version_id,):
+        return draw(*wanted)[0]
+    keys, (state,) = draw(*wanted, beside=[(STATE, [draft.automation.pk])])
+    if state != [(draft.version_id,)]:
         _kept.pop((draft.request.environment.pk, draft.automation.key), None)
         raise ChangedMeanwhile
+    return keys
 
 
 class ChangedMeanwhile(Exception):

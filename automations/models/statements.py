@@ -15,28 +15,27 @@ SQLITE_VARIABLES = 32_000
 WORTH_COPYING = 5
 
 _Fields: TypeAlias = "Sequence[models.Field[Any, Any]]"
-_Statement = tuple[str, list[Any]]
+Statement = tuple[str, Sequence[Any]]
+Rows = list[tuple[Any, ...]]
+Drawn = tuple[list[list[int]], list[Rows]]
 
 
-def draw(*wanted: tuple[type[models.Model], int]) -> list[list[int]]:
-    """For each model so many fresh primary keys, in order, for rows that the same transaction inserts."""
+def draw(*wanted: tuple[type[models.Model], int], beside: Sequence[Statement] = ()) -> Drawn:
+    """For each model so many fresh primary keys, in order, for rows that the same transaction inserts; and the
+    rows of other statements, which on PostgreSQL travel with them."""
     tables = [model._meta.db_table for model, _ in wanted]
     counts = [count for _, count in wanted]
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            drawn = "ARRAY(SELECT nextval(%s::regclass) FROM generate_series(1, %s))"
-            parameters = [
-                value
-                for table, count in zip(tables, counts, strict=True)
-                for value in (f"{table}_id_seq", count)
-            ]
-            cursor.execute(f"SELECT {', '.join([drawn] * len(wanted))}", parameters)
-            return list(cursor.fetchone())
-        # The transaction is the only writer, and a row with a key of its own moves the sequence on.
-        cursor.execute("SELECT name, seq FROM sqlite_sequence")
-        last = dict(cursor.fetchall())
-        firsts = [last.get(table, 0) + 1 for table in tables]
-        return [list(range(first, first + count)) for first, count in zip(firsts, counts, strict=True)]
+    if connection.vendor == "postgresql":
+        drawn = "ARRAY(SELECT nextval(%s::regclass) FROM generate_series(1, %s))"
+        named = zip([f"{table}_id_seq" for table in tables], counts, strict=True)
+        drawing = f"SELECT {', '.join([drawn] * len(wanted))}", [value for pair in named for value in pair]
+        *rows, (keys,) = fetch([*beside, drawing])
+        return list(keys), rows
+    # The transaction is the only writer, and a row with a key of its own moves the sequence on.
+    *rows, sequences = fetch([*beside, ("SELECT name, seq FROM sqlite_sequence", [])])
+    last: dict[str, int] = dict(sequences)
+    firsts = [last.get(table, 0) + 1 for table in tables]
+    return [list(range(first, first + count)) for first, count in zip(firsts, counts, strict=True)], rows
 
 
 def insert(objects: Iterable[models.Model]) -> None:
@@ -46,7 +45,7 @@ def insert(objects: Iterable[models.Model]) -> None:
     (docs/decisions/0003-raw-statements.md). On PostgreSQL they take one round trip, and many of one model COPY.
     Inside the caller's transaction.
     """
-    waiting: list[_Statement] = []
+    waiting: list[Statement] = []
     with connection.cursor() as cursor:
         for model, rows in groupby(objects, key=type):
             same = list(rows)
@@ -59,29 +58,31 @@ def insert(objects: Iterable[models.Model]) -> None:
         _send(cursor, waiting)
 
 
-def _send(cursor: Any, statements: list[_Statement]) -> None:
+def _send(cursor: Any, statements: list[Statement]) -> None:
     """Carries the statements out, on PostgreSQL in one round trip; the list is empty afterwards."""
     if connection.vendor == "postgresql" and statements:
-        text = "; ".join(sql for sql, _ in statements)
-        cursor.execute(text, [value for _, values in statements for value in values])
+        cursor.execute(*_joined(statements))
     else:
         for sql, values in statements:
             cursor.execute(sql, values)
     statements.clear()
 
 
-def fetch(statements: Sequence[tuple[str, Sequence[Any]]]) -> list[list[tuple[Any, ...]]]:
+def fetch(statements: Sequence[Statement]) -> list[Rows]:
     """The rows of each statement with its parameters, carried out one after the other; on PostgreSQL in one
     round trip, each with a snapshot of its own all the same."""
     with connection.cursor() as cursor:
         if connection.vendor != "postgresql":
             return [cursor.execute(sql, values).fetchall() for sql, values in statements]
-        text = "; ".join(sql for sql, _ in statements)
-        cursor.execute(text, [value for _, values in statements for value in values])
+        cursor.execute(*_joined(statements))
         fetched = [cursor.fetchall()]
         while cursor.nextset():
             fetched.append(cursor.fetchall())
         return fetched
+
+
+def _joined(statements: Sequence[Statement]) -> Statement:
+    return "; ".join(sql for sql, _ in statements), [value for _, values in statements for value in values]
 
 
 def _copy(cursor: Any, model: type[models.Model], fields: _Fields, rows: list[models.Model]) -> None:
@@ -90,13 +91,15 @@ def _copy(cursor: Any, model: type[models.Model], fields: _Fields, rows: list[mo
             copy.write_row(_values(row, fields))
 
 
-def _statements(model: type[models.Model], fields: _Fields, rows: list[models.Model]) -> list[_Statement]:
+def _statements(model: type[models.Model], fields: _Fields, rows: list[models.Model]) -> list[Statement]:
+    """Without columns that are empty in every row: half of them usually, and each costs its part of a statement."""
+    fields = tuple(field for field in fields if any(getattr(row, field.attname) is not None for row in rows))
     step = min(ROWS_AT_ONCE, SQLITE_VARIABLES // len(fields))
-    statements = []
+    statements: list[Statement] = []
     for start in range(0, len(rows), step):
         chunk = rows[start : start + step]
         values = [value for row in chunk for value in _values(row, fields)]
-        statements.append((_statement(model, tuple(fields), len(chunk)), values))
+        statements.append((_statement(model, fields, len(chunk)), values))
     return statements
 
 

@@ -23,7 +23,6 @@ from automations.models import (
     Origin,
     Refusal,
     Run,
-    database_now,
     definition_of,
     gate,
     insert,
@@ -91,13 +90,10 @@ def carry_out(request: CancelRequest, *, now: datetime) -> Cancellation:
         as_of=now,
         swept_at=now,
     )
-    if request.idempotency_key is not None:
-        cancellation.idempotency_key = cancellation.key_holder = request.idempotency_key
-        cancellation.fingerprint = request.fingerprint
-        cancellation.key_expires_at = now + KEY_KEPT
-        Cancellation.objects.filter(
-            environment=request.environment, key_holder=request.idempotency_key, key_expires_at__lte=now
-        ).update(key_holder=None, key_expires_at=None)
+    cancellation.take_key(
+        request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + KEY_KEPT,
+        environment=request.environment,
+    )  # fmt: skip
     moved, finished = LiveRun.objects.cancel(cancellation=cancellation, scope=request.filter, now=now)
     testpoint("cancel.moved")
     _write_receipt(cancellation, moved, finished=finished)
@@ -148,16 +144,9 @@ def _with_run_pks(request: CancelRequest) -> CancelRequest:
 
 def _earlier(request: CancelRequest) -> Cancellation | None:
     """The cancellation that holds the request's idempotency key."""
-    if request.idempotency_key is None:
-        return None
-    earlier = Cancellation.objects.filter(
-        environment=request.environment, key_holder=request.idempotency_key, key_expires_at__gt=database_now()
-    ).first()
-    if earlier is not None and earlier.fingerprint != request.fingerprint:
-        raise Refusal(
-            No.INVALID, "idempotency_key_reused", "this Idempotency-Key came with another request before"
-        )
-    return earlier
+    return Cancellation.earlier(
+        key=request.idempotency_key, fingerprint=request.fingerprint, environment=request.environment
+    )
 
 
 def _write_receipt(cancellation: Cancellation, moved: list[Cancelled], *, finished: int) -> None:

@@ -25,7 +25,6 @@ from automations.models import (
     Refusal,
     Run,
     clock,
-    database_now,
     definition_of,
     draw,
     new_uid,
@@ -103,19 +102,10 @@ class Draft:
 
 def earlier(request: InvokeRequest) -> Invocation | None:
     """The invocation that holds the request's idempotency key. Refusal when it came with another body."""
-    if request.idempotency_key is None:
-        return None
-    invocation = (
-        Invocation.objects.filter(
-            environment=request.environment, dialect=request.dialect, key_holder=request.idempotency_key,
-            key_expires_at__gt=database_now(),
-        ).select_related("automation", "version").first()
+    return Invocation.earlier(
+        key=request.idempotency_key, fingerprint=request.fingerprint, environment=request.environment,
+        dialect=request.dialect,
     )  # fmt: skip
-    if invocation is not None and invocation.fingerprint != request.fingerprint:
-        raise Refusal(
-            No.INVALID, "idempotency_key_reused", "this Idempotency-Key came with another request before"
-        )
-    return invocation
 
 
 def prepare(request: InvokeRequest) -> Draft:
@@ -172,8 +162,10 @@ def invoke(draft: Draft, *, plans: Sequence[Plan], now: datetime) -> Composed:
         created_at=now,
         answer=answer_of(draft, [plan.status or "waiting" for plan in plans]),
     )
-    if request.idempotency_key is not None:
-        _take_key(invocation, request, now)
+    invocation.take_key(
+        request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + request.key_kept,
+        environment=request.environment, dialect=request.dialect,
+    )  # fmt: skip
     runs = [
         _run(pk, draft, invocation, run, plan, now)
         for pk, run, plan in zip(run_pks, draft.runs, plans, strict=True)
@@ -292,17 +284,6 @@ def _drawn_if_unchanged(draft: Draft) -> list[list[int]]:
 
 class ChangedMeanwhile(Exception):
     """The automation changed between preparing and storing: prepare again."""
-
-
-def _take_key(invocation: Invocation, request: InvokeRequest, now: datetime) -> None:
-    expired = Invocation.objects.filter(
-        environment=request.environment, dialect=request.dialect, key_holder=request.idempotency_key,
-        key_expires_at__lte=now,
-    )  # fmt: skip
-    expired.update(key_holder=None, key_expires_at=None)
-    invocation.idempotency_key = invocation.key_holder = request.idempotency_key
-    invocation.fingerprint = request.fingerprint
-    invocation.key_expires_at = now + request.key_kept
 
 
 def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Plan, now: datetime) -> Run:

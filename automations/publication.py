@@ -79,9 +79,7 @@ def save_draft(
     try:
         with transaction.atomic():
             automation = _locked(environment, key)
-            if revision is not None and revision != automation.draft_revision:
-                message = f"the draft is at revision {automation.draft_revision}, not {revision}"
-                raise Refusal(No.STALE, "stale_draft", message)
+            _check_revision(automation, revision)
             for name, value in changes.items():
                 setattr(automation, name, value)
             _check_names(
@@ -97,16 +95,19 @@ def save_draft(
 
 
 @retried
-def publish(*, environment: Environment, key: str, by: str, note: str = "") -> Version:
+def publish(
+    *, environment: Environment, key: str, by: str, note: str = "", revision: int | None = None
+) -> Version:
     """The draft as a new version, which every later invoke follows; runs under way keep theirs.
 
     A draft equal to the published version gives that version again. Refusal with pointers for a definition
-    that cannot be run.
+    that cannot be run, and for a `revision` other than the draft's own: somebody saved in between.
     """
     if len(note) > 500:
         raise Refusal.at("/note", "too_long", "a note may have at most 500 characters")
     with transaction.atomic():
         automation = _locked(environment, key)
+        _check_revision(automation, revision)
         try:
             definition = parse(automation.draft)
         except DefinitionError as error:
@@ -165,16 +166,18 @@ def apply(*, environment: Environment, document: object, by: str) -> tuple[Autom
         raise Refusal.of_definition(error) from error
     automation = Automation.objects.within(environment).filter(key=key).first()
     if automation is None:
-        create(environment=environment, key=key, definition=definition, by=by, **settings)
+        automation = create(environment=environment, key=key, definition=definition, by=by, **settings)
         done = "created"
     elif automation.draft != definition or any(
         getattr(automation, name) != value for name, value in settings.items()
     ):
-        save_draft(environment=environment, key=key, definition=definition, by=by, settings=settings)
+        automation = save_draft(
+            environment=environment, key=key, definition=definition, by=by, settings=settings
+        )
         done = "updated"
     else:
         done = "unchanged"
-    publish(environment=environment, key=key, by=by)
+    publish(environment=environment, key=key, by=by, revision=automation.draft_revision)
     return find(environment=environment, key=key), done
 
 
@@ -193,6 +196,12 @@ def _locked(environment: Environment, key: str) -> Automation:
     if automation is None:
         raise Refusal(No.NOT_FOUND, "automation_not_found", f"there is no automation “{key[:100]}”")
     return automation
+
+
+def _check_revision(automation: Automation, revision: int | None) -> None:
+    if revision is not None and revision != automation.draft_revision:
+        message = f"the draft is at revision {automation.draft_revision}, not {revision}"
+        raise Refusal(No.STALE, "stale_draft", message)
 
 
 def _storable(definition: Mapping[str, Any]) -> dict[str, Any]:

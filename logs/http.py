@@ -41,9 +41,9 @@ def part(
     return response if url is None else replace_url(response, url)
 
 
-def dialog(request: PageRequest, template: str, context: dict[str, Any], *, status: int) -> HttpResponse:
-    """The rendered part, put into the page's dialog whatever the request's target was."""
-    response = render(request, template, context, status=status)
+def refused(request: PageRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    """The dialog's form with what is wrong in it: into the dialog again, whatever the form's target was."""
+    response = render(request, template, context, status=422)
     return retarget(reswap(response, "innerHTML"), "#dialog")
 
 

@@ -23,7 +23,7 @@ from automations.models import (
     RunStatus,
     Version,
 )
-from automations.models.run import CappedCount
+from automations.models.run_search import CappedCount
 from logs import words
 from logs.search import Search
 from logs.tags import tag

@@ -171,7 +171,7 @@ class RunPage:
             "cancellation_key": run.key,
             "status": run.public_status,
             "settling": run.is_settling,
-            "status_reason": run.status_reason,
+            "status_reason": run.reason,
             "created_at": run.created_at,
             "due_at": run.due_at,
             "finished_at": run.ended_at,

@@ -94,9 +94,11 @@ def cancel_run(request: PageRequest, uid: UUID) -> HttpResponseBase:
         "on": request.GET.get("on", "run"),
         "longest_reason": LONGEST_REASON,
     }
-    if http.wants_part(request):
-        return http.dialog(request, "logs/_cancel_dialog.html", context, status=422 if form.is_bound else 200)
-    return render(request, "logs/cancel.html", context, status=422 if form.is_bound else 200)
+    if not http.wants_part(request):
+        return render(request, "logs/cancel.html", context, status=422 if form.is_bound else 200)
+    if form.is_bound:
+        return http.refused(request, "logs/_cancel_dialog.html", context)
+    return http.part(request, "logs/_cancel_dialog.html", context)
 
 
 def _cancelled(request: PageRequest, page: RunPage, asked: dict[str, Any]) -> HttpResponseBase:

@@ -48,9 +48,19 @@ def run_of(accepted: Accepted, index: int = 0) -> Run:
     return Run.objects.with_state().get(uid=accepted.runs[index]["id"])
 
 
+def read(run: Run) -> Run:
+    """The run as a page reads it now."""
+    return Run.objects.with_state().get(pk=run.pk)
+
+
 def status(run: Run) -> str:
     """The run's public status, read anew."""
-    return Run.objects.with_state().get(pk=run.pk).public_status
+    return read(run).public_status
+
+
+def statuses() -> list[str]:
+    """The public statuses of all runs, in order."""
+    return sorted(run.public_status for run in Run.objects.with_state())
 
 
 def publish(key: str, definition: dict[str, Any], **given: Any) -> None:

@@ -1,37 +1,10 @@
-"""Filters and pages of runs that the dialects share."""
+"""Pages of runs that the dialects share."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
-from datetime import datetime
-from uuid import UUID
-
-from django.db.models import Subquery
-from django.db.models.functions import Coalesce
 
 from automations.models import Environment, Run, RunQuerySet
-from automations.models.run import SKEW, first_uid
-
-HIGHEST_PK = 2**63 - 1
-
-
-def with_id_prefix(runs: RunQuerySet, prefix: str) -> RunQuerySet:
-    """Runs whose id is, or begins with, `prefix`, by a range that an index serves.
-
-    ValueError for what no id begins with.
-    """
-    digits = prefix.replace("-", "")
-    if not re.fullmatch(r"[0-9a-fA-F]{1,32}", digits):
-        raise ValueError("an id has up to 32 of 0-9 a-f")
-    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    return runs.filter(uid__gte=first, uid__lte=last)
-
-
-def until(runs: RunQuerySet, moment: datetime) -> RunQuerySet:
-    """Runs invoked at `moment` (UTC) or earlier; the other end of `RunQuerySet.since`, found in the same way."""
-    later = Run.objects.filter(uid__gte=first_uid(moment + SKEW)).order_by("uid").values("pk")[:1]
-    return runs.filter(pk__lt=Coalesce(Subquery(later), HIGHEST_PK), created_at__lte=moment)
 
 
 def newest(

@@ -7,8 +7,7 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, Subquery
-from django.db.models.functions import Now
+from django.db.models import Q
 
 from automations import cancellation as cancelling
 from automations import machine
@@ -38,28 +37,6 @@ REAPED_AT_ONCE = 100
 ARCHIVING_SECONDS = 0.05
 SETTLE_GRACE = timedelta(seconds=5)
 WORKER_FORGOTTEN = timedelta(minutes=10)
-
-
-def seconds_to_due() -> float | None:
-    """How long until the next thing is to be done, over all environments, in one statement and by the
-    database's clock; not above 0 when it is overdue, None when nothing is waiting.
-
-    Counts due steps, leases that ran out and cancellations not yet archived.
-    """
-    live = LiveRun.objects.filter(environment=OuterRef("pk"))
-    waiting = live.filter(state=LiveState.WAITING).order_by("due_at").values("due_at")[:1]
-    rows = Environment.objects.annotate(
-        clock=Now(),
-        waiting=Subquery(waiting),
-        expired=Exists(live.expired(now=Now())),
-        unarchived=Exists(Cancellation.objects.filter(environment=OuterRef("pk"), archived_at__isnull=True)),
-    ).values_list("clock", "waiting", "expired", "unarchived")
-    seconds = [
-        0.0 if expired or unarchived else (waiting - clock).total_seconds()
-        for clock, waiting, expired, unarchived in rows
-        if expired or unarchived or waiting is not None
-    ]
-    return min(seconds, default=None)
 
 
 def keep_house(environment: Environment) -> bool:
@@ -182,9 +159,8 @@ def tidy() -> None:
     """Idempotency keys whose time is over no longer hold anything; workers long silent are forgotten."""
     now = database_now()
     Worker.objects.filter(seen_at__lt=now - WORKER_FORGOTTEN).delete()
-    for holders in (Invocation.objects, Cancellation.objects):
-        expired = holders.filter(key_holder__isnull=False, key_expires_at__lte=now)
-        expired.update(key_holder=None, key_expires_at=None)
+    for holder in (Invocation, Cancellation):
+        holder.free_keys(now=now)
 
 
 def beat(*, pid: int, started_at: datetime) -> None:

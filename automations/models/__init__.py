@@ -4,13 +4,15 @@ from automations.models.api_key import SCOPES, ApiKey
 from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
 from automations.models.cancellation import Cancellation, CancellationFilter, Origin, uid_parameter
 from automations.models.definitions import definition_of, definition_of_run, steps_of_run
+from automations.models.due import seconds_to_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
 from automations.models.invocation import Invocation
 from automations.models.live_run import COUNTED_FINISHED, Cancelled, Claim, LiveRun, LiveState, Move
 from automations.models.refusal import No, Refusal
-from automations.models.run import FINAL, Run, RunQuerySet, RunStatus
+from automations.models.run import Run, RunQuerySet
+from automations.models.run_status import FINAL, RunStatus
 from automations.models.statements import draw, insert
 from automations.models.uid import new_uid
 from automations.models.user import Role, User
@@ -55,6 +57,7 @@ __all__ = [
     "insert",
     "new_uid",
     "retried",
+    "seconds_to_due",
     "serialise",
     "steps_of_run",
     "uid_parameter",

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import connection, models
 
 from automations.models.environment import Environment
+from automations.models.key_holder import KeyHolder
 from automations.models.uid import new_uid
 
 
@@ -122,7 +123,7 @@ class Origin(models.TextChoices):
     DISABLE = "disable"
 
 
-class Cancellation(models.Model):
+class Cancellation(KeyHolder):
     """`in_flight` and the counts are the receipt as acknowledged: nothing rewrites them, except that counts
     left open at the acknowledgement (`counted` false) are filled in once known."""
 
@@ -141,10 +142,6 @@ class Cancellation(models.Model):
     counted = models.BooleanField(default=True)
     cancelled_run_ids = models.JSONField(default=list)
     in_flight = models.JSONField(default=list)
-    idempotency_key = models.CharField(max_length=255, null=True)
-    fingerprint = models.CharField(max_length=64, null=True)
-    key_holder = models.CharField(max_length=255, null=True)
-    key_expires_at = models.DateTimeField(null=True)
     hold_until = models.DateTimeField(null=True)
     undo_until = models.DateTimeField(null=True)
     undone_at = models.DateTimeField(null=True)

@@ -6,15 +6,12 @@ from django.db import models
 
 from automations.models.automation import Automation, Version
 from automations.models.environment import Environment
+from automations.models.key_holder import KeyHolder
 from automations.models.uid import new_uid
 
 
-class Invocation(models.Model):
-    """Wide and written once. `definition` is set when the request brought its own steps.
-
-    `key_holder` holds the idempotency key only while it is in force, and carries its uniqueness;
-    `idempotency_key` stays, so that runs are found by it for ever.
-    """
+class Invocation(KeyHolder):
+    """Wide and written once. `definition` is set when the request brought its own steps."""
 
     uid = models.UUIDField(default=new_uid, unique=True, editable=False)
     environment = models.ForeignKey(
@@ -35,10 +32,6 @@ class Invocation(models.Model):
     tenant = models.CharField(max_length=255, null=True)
     run_count = models.PositiveIntegerField()
     created_at = models.DateTimeField()
-    idempotency_key = models.CharField(max_length=255, null=True)
-    fingerprint = models.CharField(max_length=64, null=True)
-    key_holder = models.CharField(max_length=255, null=True)
-    key_expires_at = models.DateTimeField(null=True)
     answer = models.JSONField(null=True)
 
     class Meta:

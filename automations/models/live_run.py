@@ -19,7 +19,8 @@ from automations.models.cancellation import Cancellation, CancellationFilter, ui
 from automations.models.environment import Environment
 from automations.models.event import Event, EventKind
 from automations.models.invocation import Invocation
-from automations.models.run import TOKEN_LENGTH, Run, RunStatus
+from automations.models.run import TOKEN_LENGTH, Run
+from automations.models.run_status import RunStatus
 from automations.models.statements import fetch, insert
 from automations.testpoints import testpoint
 

@@ -99,8 +99,11 @@ def _published(request: PageRequest, form: AutomationForm, automation: Automatio
             key=automation.key,
             by=actor(request),
             note=form.cleaned_data["note"],
+            revision=automation.draft_revision,
         )
     except Refusal as refusal:
+        if refusal.kind is No.STALE:
+            return _conflict(request, form, _find(request, automation.key))
         form.point_out(refusal.problems)
         messages.warning(request, "The draft is saved. It was not published.")
         return _page(request, form, automation, status=422)

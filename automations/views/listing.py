@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from automations.definition import DefinitionError, parse
 from automations.middleware import PageRequest
 from automations.models import Automation, LiveRun, LiveState
-from automations.models.run import CappedCount
+from automations.models.run_search import CappedCount
 
 MOST_COUNTED = 1_000
 

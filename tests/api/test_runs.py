@@ -11,7 +11,7 @@ import pytest
 from automations.api.moments import stamp
 from automations.execution import keep_house
 from automations.models import Cancellation, LiveRun, Run
-from automations.models.run import first_uid
+from automations.models.run_search import first_uid
 from tests.api.conftest import Caller, decoded, refused
 from tests.scenes import (
     DELAY,

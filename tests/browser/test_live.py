@@ -107,6 +107,19 @@ def test_a_slow_answer_never_brings_an_older_state_back(page: Page, product: Pro
     assert status(product, run) == "cancelled"
 
 
+def test_the_dialog_opens_though_its_row_was_drawn_anew_meanwhile(page: Page, product: Product) -> None:
+    enter(page, product, "operator")
+    run = waiting_run(product, token="redrawn-1", source="redrawn")
+    page.goto("/logs/?q=source:redrawn")
+    asked = hold(page, f"**/logs/{run}/cancel/*")
+    page.locator(f"#cancel-{run}").click()
+    held = some(page, asked)
+    waiting_run(product, token="redrawn-2", source="redrawn")
+    expect(page.locator("[data-row]")).to_have_count(2)
+    held.continue_()
+    expect(page.get_by_role("dialog")).to_contain_text("Cancel this run?")
+
+
 def hold(page: Page, address: str) -> list[Route]:
     """Requests to this address from now on, each held until the test lets it go."""
     held: list[Route] = []

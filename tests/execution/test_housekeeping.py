@@ -9,7 +9,7 @@ import pytest
 
 from automations import cancellation, execution
 from automations.execution import housekeeping
-from automations.models import Cancellation, LiveRun, Run, Worker, database_now, steps_of_run
+from automations.models import Cancellation, LiveRun, Worker, database_now, steps_of_run
 from tests.scenes import (
     DELAY,
     SEND,
@@ -18,16 +18,13 @@ from tests.scenes import (
     expire_leases,
     invoke,
     production,
+    read,
     run_of,
     start,
     status,
 )
 
 pytestmark = pytest.mark.django_db
-
-
-def read(run: Run) -> Run:
-    return Run.objects.with_state().get(pk=run.pk)
 
 
 def pass_deadlines() -> None:

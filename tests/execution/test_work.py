@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from automations import execution
-from automations.models import Environment, Event, LiveRun, Run, database_now, steps_of_run
+from automations.models import Environment, Event, LiveRun, database_now, steps_of_run
 from tests.scenes import (
     DELAY,
     SEND,
@@ -18,6 +18,7 @@ from tests.scenes import (
     invoke,
     make_due,
     production,
+    read,
     run_of,
     start,
     status,
@@ -25,10 +26,6 @@ from tests.scenes import (
 )
 
 pytestmark = pytest.mark.django_db
-
-
-def read(run: Run) -> Run:
-    return Run.objects.with_state().get(pk=run.pk)
 
 
 def test_a_run_goes_from_step_to_step_to_its_end() -> None:

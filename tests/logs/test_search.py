@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from django.http import QueryDict
 
-from automations.models import Environment, Run, database_now
-from automations.models import run as run_module
+from automations.models import Environment, Run, database_now, run_search
 from logs.search import Search
 from tests.scenes import DELAY, invoke, production, run_of
 
@@ -29,7 +28,7 @@ def found(text: str, **more: Any) -> list[Run]:
 def paths(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few hits are fetched through indexes, many by reading newest first: both find the same."""
     if request.param == "many":
-        monkeypatch.setattr(run_module, "FEW", 0)
+        monkeypatch.setattr(run_search, "FEW", 0)
 
 
 @pytest.fixture

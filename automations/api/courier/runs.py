@@ -17,7 +17,7 @@ from automations.api.courier.statuses import run_status, statuses_named, step_st
 from automations.api.endpoint import Endpoint
 from automations.api.moments import stamp
 from automations.api.reading import UUID_PATTERN, Query
-from automations.api.run_filters import newest, until
+from automations.api.run_filters import newest
 from automations.models import Automation, Environment, No, Refusal, Run, RunQuerySet, steps_of_run
 from automations.timeline import StepState
 
@@ -81,7 +81,7 @@ def _filtered(runs: RunQuerySet, query: Query, environment: Environment) -> RunQ
     if (first := _moment(query, "start_date")) is not None:
         runs = runs.since(first)
     if (last := _moment(query, "end_date", at_end=True)) is not None:
-        runs = until(runs, last)
+        runs = runs.until(last)
     return runs
 
 

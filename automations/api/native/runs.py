@@ -17,7 +17,7 @@ from automations.api.errors import request_id
 from automations.api.moments import stamp
 from automations.api.native.receipts import receipt, wait_of
 from automations.api.reading import Body, Query
-from automations.api.run_filters import newest, until, with_id_prefix
+from automations.api.run_filters import newest
 from automations.cancellation import CancelRequest
 from automations.models import (
     Automation,
@@ -129,13 +129,13 @@ def _filtered(runs: RunQuerySet, query: Query, environment: Environment) -> RunQ
         runs = runs.labelled(token)
     if prefix := query.text("id", longest=36):
         try:
-            runs = with_id_prefix(runs, prefix)
+            runs = runs.with_id(prefix)
         except ValueError as error:
             query.refuse("id", "invalid", str(error))
     if after := query.moment("created_after"):
         runs = runs.since(after)
     if before := query.moment("created_before"):
-        runs = until(runs, before)
+        runs = runs.until(before)
     conditions = {
         "key": query.text("key", longest=255),
         "recipient": query.text("recipient", longest=255),
@@ -156,7 +156,6 @@ def _lean(runs: RunQuerySet) -> RunQuerySet:
 
 def _summary(run: Run) -> dict[str, Any]:
     called_off_by = run.called_off_by
-    reason = run.status_reason or (called_off_by.status_reason if called_off_by else None)
     return {
         "id": str(run.uid),
         "invocation": str(run.invocation.uid),
@@ -168,7 +167,7 @@ def _summary(run: Run) -> dict[str, Any]:
         "cancellation_key": run.key,
         "status": run.public_status,
         "settling": run.is_settling,
-        "status_reason": reason,
+        "status_reason": run.reason or None,
         "created_at": stamp(run.created_at),
         "due_at": stamp(run.due_at),
         "finished_at": stamp(run.ended_at),

@@ -1,0 +1,144 @@
+"""How runs are found: each search through an index, whatever the planner would make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+from django.db import models
+from django.db.models.functions import Coalesce, Now
+
+from automations.models.cancellation import Cancellation, CancellationFilter
+from automations.models.environment import Environment
+from automations.models.invocation import Invocation
+from automations.models.run_status import RunStatus
+
+if TYPE_CHECKING:
+    from automations.models.run import Run  # noqa: F401  (of the base class below)
+
+SKEW = timedelta(minutes=5)  # between a run's uid, made while an invoke is prepared, and its created_at
+FEW = 2_000  # runs that a search fetches one by one
+MANY = 20  # cancellations whose filters are asked for one by one
+SEARCHED = ("id", "source", "token", "recipient", "key")
+LEAST_DIGITS = 8  # of an id, to be searched for among other fields
+HIGHEST_PK = 2**63 - 1
+_HEX = frozenset("0123456789abcdef")
+
+
+class CappedCount(models.Subquery):
+    """`CappedCount(queryset[:most])`: how many rows, counted no further than the slice, in another query."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) capped)"
+    output_field = models.IntegerField()
+    empty_result_set_value = 0
+
+
+class RunSearch(models.QuerySet["Run"]):
+    """Filters that give runs of their own queryset."""
+
+    def since(self, moment: datetime) -> Self:
+        """Runs invoked at `moment` (UTC) or later. created_at has no index; ids grow with time, and the first
+        run of that time is found through its time-ordered uid."""
+        first = models.Subquery(
+            self.model.objects.filter(uid__gte=first_uid(moment - SKEW)).order_by("uid").values("pk")[:1]
+        )
+        return self.filter(pk__gte=first, created_at__gte=moment)
+
+    def until(self, moment: datetime) -> Self:
+        """Runs invoked at `moment` (UTC) or earlier; the other end of `since`, found in the same way."""
+        later = self.model.objects.filter(uid__gte=first_uid(moment + SKEW)).order_by("uid").values("pk")[:1]
+        return self.filter(pk__lt=Coalesce(models.Subquery(later), HIGHEST_PK), created_at__lte=moment)
+
+    def with_id(self, prefix: str) -> Self:
+        """Runs whose id is, or begins with, `prefix`. ValueError for what no id begins with."""
+        if (bounds := _uid_bounds(prefix)) is None:
+            raise ValueError("an id has up to 32 of 0-9 a-f")
+        return self.filter(uid__range=bounds)
+
+    def following(self, *, key: str, environment: Environment) -> Self:
+        """Runs of the environment's automation with that key; one statement of its own counts.
+
+        Those of a busy automation are met soon by the other filters, through whose indexes they are read.
+        """
+        runs = self.model.objects.filter(environment=environment, automation=models.OuterRef("pk")).values(
+            "pk"
+        )
+        counted = CappedCount(runs[: FEW + 1])
+        automation = environment.automations.filter(key=key).values_list("pk", counted).first()
+        if automation is None:
+            return self.none()
+        pk, count = automation
+        mine = models.Q(automation=pk)
+        return self.filter(mine if count <= FEW else models.Case(models.When(mine, then=True), default=False))
+
+    def found_by(
+        self, text: str, *, environment: Environment, fields: Sequence[str] = SEARCHED, whole: bool = False
+    ) -> Self:
+        """Runs with a field that begins with `text`, or is it (`whole`). The field `id` needs 8 characters; `key`
+        is the run's key, and the idempotency key, whole, of its invocation. One statement of its own counts.
+
+        Few are fetched through the index of each column, which no planner does reliably for an OR. Many are
+        met soon by reading newest first, and sorting them all would be slow: then a CASE hides the indexes.
+        """
+        runs, lookup = self.model.objects, "exact" if whole else "has_prefix"
+        conditions = [models.Q(**{f"{name}__{lookup}": text}) for name in fields if name != "id"]
+        kinds = [runs.filter(condition, environment=environment) for condition in conditions]
+        capped = (CappedCount(kind.values("pk")[: FEW + 1]) for kind in kinds)
+        few = max(Environment.objects.filter(pk=environment.pk).values_list("pk", *capped).get()[1:]) <= FEW
+        found = kinds if few else []
+        if "key" in fields:
+            invocations = Invocation.objects.filter(environment=environment, idempotency_key=text)
+            found.append(runs.filter(invocation__in=invocations.values("pk")))
+        if "id" in fields and len(text) >= LEAST_DIGITS and (bounds := _uid_bounds(text)) is not None:
+            found.append(runs.filter(uid__range=bounds))
+        first, *others = (found_runs.values("pk") for found_runs in [runs.none(), *found])
+        among = models.Q(pk__in=first.union(*others, all=True))
+        if few:
+            return self.filter(among)
+        anything = reduce(or_, conditions, among)
+        return self.filter(models.Case(models.When(anything, then=True), default=False))
+
+    def in_status(self, status: str, *, environment: Environment, most: int) -> Self:
+        """The environment's runs whose public status it is, archived or not, found in every case through an
+        index. Apply it last; it gives at least the newest `most` of the runs filtered before.
+
+        Running rows are due by construction, so the index on due_at finds them. Cancelled runs that are not
+        archived yet are found as housekeeping finds them, by their cancellation's own filter.
+        """
+        live_run: Any = self.model._meta.get_field("live").related_model
+        live = live_run.objects.filter(environment=environment)
+        if status == RunStatus.RUNNING:
+            return self.filter(pk__in=live.filter(state=status, due_at__lte=Now()).values("pk"))
+        if status == RunStatus.WAITING:
+            return self.filter(status__isnull=True, live__state=status)
+        archived = self.filter(status=status)
+        if status != RunStatus.CANCELLED:
+            return archived
+        unarchived = Cancellation.objects.filter(environment=environment, archived_at__isnull=True)
+        pending = list(unarchived.order_by()[: MANY + 1])
+        if not pending:
+            return archived
+        called_off = models.Q(cancellation__isnull=False)
+        if len(pending) <= MANY:
+            scopes = (CancellationFilter.from_json(row.filter).condition() for row in pending)
+            called_off &= reduce(or_, scopes)
+        kinds = [archived.order_by("-pk").values("pk")[:most], live.filter(called_off).values("pk")]
+        first, second = (self.model.objects.filter(pk__in=kind).values("pk") for kind in kinds)
+        return self.filter(pk__in=first.union(second, all=True))
+
+
+def first_uid(moment: datetime) -> UUID:
+    """The lowest uid that a run made at `moment` can have."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def _uid_bounds(text: str) -> tuple[UUID, UUID] | None:
+    """The lowest and highest uid that begin with `text`, dashes and case aside; None when none can."""
+    digits = text.replace("-", "").lower()
+    if not 1 <= len(digits) <= 32 or not _HEX.issuperset(digits):
+        return None
+    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))

@@ -44,24 +44,24 @@ class CancellationFilter:
             condition &= ~models.Q(invocation_id=self.not_invocation_id)
         return condition
 
-    def where(self, *, prefix: str = "", pk: str = "run_id") -> tuple[str, list[Any]]:
-        """The same as a part of a WHERE, with its parameters; `prefix` names the table ("r.")."""
+    def where(self, *, pk: str = "run_id") -> tuple[str, list[Any]]:
+        """The same as a part of a WHERE, with its parameters; `pk` is the column with the run's key."""
         parts: list[str] = []
         values: list[Any] = []
         if self.token is not None:
-            parts.append(f"({prefix}token = %s OR {prefix}key = %s)")
+            parts.append("(token = %s OR key = %s)")
             values += [self.token, self.token]
         if self.key is not None:
-            parts.append(f"{prefix}key = %s")
+            parts.append("key = %s")
             values.append(self.key)
         if self.run_pks is not None:
-            parts.append(f"{prefix}{pk} IN ({', '.join(['%s'] * len(self.run_pks)) or 'NULL'})")
+            parts.append(f"{pk} IN ({', '.join(['%s'] * len(self.run_pks)) or 'NULL'})")
             values += self.run_pks
         if self.automation_id is not None:
-            parts.append(f"{prefix}automation_id = %s")
+            parts.append("automation_id = %s")
             values.append(self.automation_id)
         if self.not_invocation_id is not None:
-            parts.append(f"{prefix}invocation_id <> %s")
+            parts.append("invocation_id <> %s")
             values.append(self.not_invocation_id)
         return " AND ".join(parts), values
 

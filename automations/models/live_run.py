@@ -93,9 +93,10 @@ RETURNING run_id, uid, state
 
 FINISHED = """
 SELECT count(*) FROM (
-    SELECT 1 FROM automations_run r LEFT JOIN automations_liverun l ON l.run_id = r.id
-    WHERE r.environment_id = %s AND {where}
-      AND (r.status IS NOT NULL OR (l.cancellation_id IS NOT NULL AND l.cancellation_id <> %s))
+    SELECT id FROM automations_run WHERE environment_id = %s AND {archived} AND status IS NOT NULL
+    UNION ALL
+    SELECT run_id FROM automations_liverun
+    WHERE environment_id = %s AND {live} AND cancellation_id IS NOT NULL AND cancellation_id <> %s
     LIMIT %s
 ) finished
 """
@@ -229,9 +230,9 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
         where, values = scope.where()
         due_at, name = connection.ops.adapt_datetimefield_value(now), uid_parameter(cancellation.pk)
         update = (CANCEL.format(where=where), [due_at, name, cancellation.environment_id, *values])
-        where, values = scope.where(prefix="r.", pk="id")
-        limit = COUNTED_FINISHED + 1
-        count = (FINISHED.format(where=where), [cancellation.environment_id, *values, name, limit])
+        archived, sought = scope.where(pk="id")
+        of_each = [cancellation.environment_id, *sought, cancellation.environment_id, *values, name]
+        count = (FINISHED.format(archived=archived, live=where), [*of_each, COUNTED_FINISHED + 1])
         moved, ((finished,),) = fetch([update, count])
         return sorted((pk, uid_text(uid), state) for pk, uid, state in moved), finished
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SKEW = timedelta(minutes=5)  # between a run's uid, made while an invoke is prepared, and its created_at
 FEW = 2_000  # runs that a search fetches one by one
-MANY = 20  # cancellations whose filters are asked for one by one
+MANY = 100  # cancellations whose filters are asked for one by one
 SEARCHED = ("id", "source", "token", "recipient", "key")
 LEAST_DIGITS = 8  # of an id, to be searched for among other fields
 HIGHEST_PK = 2**63 - 1

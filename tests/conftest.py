@@ -18,7 +18,7 @@ pytest_plugins = ["tests.live"]
 TESTS = Path(__file__).parent
 # Folders and files whose tests touch no database; a single test elsewhere is marked `pure`.
 PURE = (
-    *("channels", "config", "definition", "expressions"),
+    *("channels", "config", "definition", "expressions", "model"),
     *("test_architecture.py", "test_linters.py", "test_machine.py", "test_testpoints.py", "test_timeline.py"),
 )
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "live_server", "product"}

@@ -138,8 +138,9 @@ def after_failure(*, step: Step, attempt: int, retryable: bool, now: datetime) -
 
 
 def after_loss(*, step: Step, attempt: int, now: datetime) -> Plan:
-    """After an attempt whose worker was lost: again at once, or the end when its attempts are used up."""
-    if attempt < step.retry.max_attempts:
+    """After an attempt whose worker was lost: again at once, or the end when its attempts are used up or the step
+    must not be made twice (`on_crash`)."""
+    if step.on_crash == "retry" and attempt < step.retry.max_attempts:
         return Plan(position=step.position, due_at=now, now=now)
     return ended(position=step.position, status_reason="worker_lost", now=now)
 

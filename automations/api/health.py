@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations.api.endpoint import Endpoint
+from automations.execution import roster
 from automations.models import Worker, database_now
 
 SILENT_AFTER = timedelta(seconds=30)
@@ -47,6 +48,8 @@ def _reasons() -> list[str]:
             return ["migrations are missing"]
         if not Worker.objects.filter(seen_at__gte=database_now() - SILENT_AFTER).exists():
             return [f"no worker was seen for {SILENT_AFTER.seconds} seconds"]
+        if roster.is_idle_over_work():
+            return [f"steps are overdue and no worker took any for {roster.IDLE_FOR.seconds} seconds"]
     except DatabaseError:
         return ["the database does not answer"]
     return []

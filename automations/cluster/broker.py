@@ -14,10 +14,11 @@ from django_q.signing import SignedPackage
 from automations import execution
 from automations.models import new_uid
 
-POLL_SECONDS = 0.085  # under twelve statements a second when idle
+POLL_SECONDS = 0.1  # ten statements a second when idle
 HEAD_START_SECONDS = 0.15  # a pump is handed out this early, and waits for the moment itself
 QUEUE_SECONDS = 2.0
-BEAT_SECONDS = 5.0
+BEAT_SECONDS = 5.0  # a hint with nothing due, for signs of life and house-keeping ...
+HOUSE_SECONDS = 1.0  # ... which is as often as that while lost steps settle or cancelled runs are archived
 AWAY_SECONDS = 1.0
 HINT_TIMEOUT = 3600  # the pump ends itself; django-q2 need not kill it over a long step
 
@@ -31,6 +32,7 @@ class DueWork(ORM):
     """
 
     next_beat = 0.0
+    next_house = 0.0
     next_queue = 0.0
 
     def dequeue(self) -> list[tuple[Any, str]] | None:
@@ -49,12 +51,12 @@ class DueWork(ORM):
             if self.queue_size():
                 ordinary: list[tuple[Any, str]] | None = super().dequeue()
                 return ordinary
-        seconds = execution.seconds_to_due()
-        is_near = seconds is not None and seconds <= HEAD_START_SECONDS
-        if not is_near and now < self.next_beat:
+        due = execution.what_is_due()
+        is_near = due.seconds is not None and due.seconds <= HEAD_START_SECONDS
+        if not is_near and now < (self.next_house if due.unsettled else self.next_beat):
             time.sleep(POLL_SECONDS)
             return None
-        self.next_beat = time.monotonic() + BEAT_SECONDS
+        self.next_house, self.next_beat = now + HOUSE_SECONDS, now + BEAT_SECONDS
         return [(None, _hint(timezone.now()))]
 
 

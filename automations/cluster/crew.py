@@ -26,14 +26,23 @@ class Crew:
         self.orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self.threads: list[threading.Thread] = []
         self.idle = threading.Semaphore(0)
+        self.counting = threading.Lock()
+        self.load = 0
 
     @classmethod
     def of_this_process(cls, size: int) -> Crew:
         """The process's crew; threads do not outlive a fork."""
         return cls._crews.setdefault(os.getpid(), cls(size))
 
+    @property
+    def room(self) -> int:
+        """How many more tasks would be performed at once; one whose thread is stuck is still being performed."""
+        return self.size - self.load
+
     def perform(self, task: Task, *, into: queue.SimpleQueue[Done]) -> None:
         """Has the task performed by the next free thread; the outcome is put `into` the queue."""
+        with self.counting:
+            self.load += 1
         if not self.idle.acquire(blocking=False) and len(self.threads) < self.size:
             thread = threading.Thread(target=self._work, name=f"step-{len(self.threads)}", daemon=True)
             self.threads.append(thread)
@@ -43,5 +52,8 @@ class Crew:
     def _work(self) -> None:
         while True:
             task, into = self.orders.get()
-            into.put(execution.perform(task))
+            done = execution.perform(task)
+            with self.counting:
+                self.load -= 1
+            into.put(done)
             self.idle.release()

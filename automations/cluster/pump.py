@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import queue
+import signal
 import time
+from functools import lru_cache
 
 from django.conf import settings
-from django.utils import timezone
+from django.db import InterfaceError, OperationalError, connection
 
 from automations import execution
+from automations.cluster import identity
 from automations.cluster.crew import Crew
 from automations.execution import Done, Task
 from automations.models import Environment
@@ -22,15 +26,41 @@ POLL_SECONDS = 0.02
 GATHER_SECONDS = 0.004  # steps that end within so short a time are written back together
 HOUSE_SECONDS = 1.0
 BEAT_SECONDS = 5.0
+TIDY_SECONDS = 60.0
 DRAIN_SECONDS = 9.0
+AWAY_SECONDS = 0.2
+
+log = logging.getLogger(__name__)
+_next_tidying = [0.0]  # by time.monotonic(), for this process
 
 # Set by the cluster's parent before it stops; workers inherit it when they are forked.
 stopping = multiprocessing.Event()
 
 
 def run_pump() -> None:
-    """One shift: house is kept, due steps are started, performed and finished. Losing it loses nothing."""
-    _Shift().work()
+    """One shift: house is kept, due steps are started, performed and finished. Losing it loses nothing.
+
+    A worker whose every thread is stuck past its deadlines is no worker any more, and ends itself.
+    """
+    shift = _Shift()
+    shift.work()
+    if shift.crew.room <= 0 and not shift.busy:
+        log.error("every thread of worker %s is stuck; it ends itself", os.getpid())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+_Attempt = tuple[int, int]
+"""Primary key of the run, and fence."""
+
+
+def _attempt(task: Task) -> _Attempt:
+    return task.claim.run_id, task.claim.fence
+
+
+@lru_cache(maxsize=1)
+def _enlist(pid: int) -> int:
+    """The primary key of this process among the workers."""
+    return execution.roster.enlist(name=identity.name_of(pid) or str(pid), host=identity.host(), pid=pid)
 
 
 class _Shift:
@@ -40,24 +70,52 @@ class _Shift:
         self.crew = Crew.of_this_process(settings.SLOTS)
         self.finished: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self.environments = list(Environment.objects.all())
-        self.in_flight: dict[int, dict[int, Task]] = {environment.pk: {} for environment in self.environments}
-        self.busy = 0
-        self.started_at = self.last_work = time.monotonic()
+        self.in_flight: dict[int, dict[_Attempt, Task]] = {each.pk: {} for each in self.environments}
+        self.started_at = self.next_due = time.monotonic()
+        self.last_work = 0.0
+        self.away_since: float | None = None
         self.next_house = self.next_beat = 0.0
         self.lease_third = settings.LEASE_SECONDS / 3
         self.next_renewal = self.started_at + self.lease_third
-        self.born = timezone.now()
+        self.worker = _enlist(os.getpid())
+        self.worked = self.unsettled = self.archiving = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether attempts are in flight that somebody waits for."""
+        return any(self.in_flight.values())
 
     def work(self) -> None:
-        """Turns until the shift is over."""
+        """Turns until the shift is over. Through a short absence of the database it keeps what it has in hand."""
         done: dict[int, list[Done]] = {}
         while done or not self._is_over():
-            pause = 0.0 if done else self._seconds_to_due()
-            if (done or pause <= 0) and self._turn(done):
-                self.last_work = time.monotonic()
-                pause = 0.0
-            self._look_after()
+            try:
+                pause = self._round(done)
+            except (OperationalError, InterfaceError):
+                self._wait_for_database()
+                continue
+            self.away_since = None
             done = self._collect(POLL_SECONDS if self.busy else min(max(pause, 0.001), POLL_SECONDS))
+
+    def _round(self, done: dict[int, list[Done]]) -> float:
+        """Everything that needs the database; `done` is empty afterwards. Seconds until the next step is due."""
+        pause = 0.0 if done else self._seconds_to_due()
+        if (done or pause <= 0) and self._turn(done):
+            self.last_work = time.monotonic()
+            self.worked = True
+            pause = 0.0
+        self._look_after()
+        return pause
+
+    def _wait_for_database(self) -> None:
+        """A pause; raises the error again once the leases in hand must have run out, or the drain is over."""
+        connection.close()
+        now = time.monotonic()
+        self.away_since = self.away_since or now
+        longest = DRAIN_SECONDS if stopping.is_set() else settings.LEASE_SECONDS
+        if now - self.away_since > longest:
+            raise
+        time.sleep(AWAY_SECONDS)
 
     def _is_over(self) -> bool:
         now = time.monotonic()
@@ -65,27 +123,34 @@ class _Shift:
             return not self.busy or now - self.last_work > DRAIN_SECONDS
         if self.busy:
             return False
-        return now - self.last_work > LINGER_SECONDS or now - self.started_at > SHIFT_SECONDS
+        if now - self.started_at > SHIFT_SECONDS:
+            return True
+        if self.archiving:
+            return False
+        return self.next_due - now > LINGER_SECONDS and now - self.last_work > LINGER_SECONDS
 
     def _may_start(self) -> bool:
         return not stopping.is_set() and time.monotonic() - self.started_at < LONGEST_SHIFT_SECONDS
 
     def _seconds_to_due(self) -> float:
         """How long until the next step is due; one statement, and no lock."""
-        seconds = execution.seconds_to_due()
-        return POLL_SECONDS if seconds is None else seconds
+        due = execution.what_is_due()
+        self.unsettled = due.unsettled
+        seconds = LONGEST_SHIFT_SECONDS if due.seconds is None else due.seconds
+        self.next_due = time.monotonic() + seconds
+        return seconds
 
     def _turn(self, done: dict[int, list[Done]]) -> bool:
         """Finishes what is done and starts what is due, environment by environment; whether there was any."""
         worked = False
         for environment in self.environments:
             mine = done.get(environment.pk, [])
-            room = settings.SLOTS - self.busy if self._may_start() else 0
+            room = max(self.crew.room, 0) if self._may_start() else 0
             if not mine and not room:
                 continue
-            tasks = execution.turn(environment=environment, done=mine, room=room)
-            self.busy += len(tasks)
-            self.in_flight[environment.pk].update((task.claim.run_id, task) for task in tasks)
+            tasks = execution.turn(environment=environment, done=mine, room=room, worker=self.worker)
+            done.pop(environment.pk, None)
+            self.in_flight[environment.pk].update((_attempt(task), task) for task in tasks)
             for task in tasks:
                 self.crew.perform(task, into=self.finished)
             worked = worked or bool(mine or tasks)
@@ -102,9 +167,7 @@ class _Shift:
             except queue.Empty:
                 break
             environment_id = item.task.claim.environment_id
-            if self.in_flight[environment_id].get(item.task.claim.run_id) is item.task:
-                del self.in_flight[environment_id][item.task.claim.run_id]
-                self.busy -= 1
+            self.in_flight[environment_id].pop(_attempt(item.task), None)
             done.setdefault(environment_id, []).append(item)
             if not gathered:
                 gathered, until = True, time.monotonic() + GATHER_SECONDS
@@ -121,16 +184,32 @@ class _Shift:
                 self._renew(environment, self.in_flight[environment.pk])
         if now >= self.next_beat:
             self.next_beat = now + BEAT_SECONDS
-            execution.beat(pid=os.getpid(), started_at=self.born)
-            execution.tidy()
+            self._beat()
         if now >= self.next_house:
-            more = [execution.keep_house(environment) for environment in self.environments]
-            self.next_house = now if any(more) else now + HOUSE_SECONDS
+            self.next_house = now + HOUSE_SECONDS
+            self._keep_house()
 
-    def _renew(self, environment: Environment, tasks: dict[int, Task]) -> None:
+    def _keep_house(self) -> None:
+        """Reaps, settles and archives, where there is something of it to do."""
+        self.archiving = False
+        if self._seconds_to_due() <= 0 or self.unsettled:
+            more = [execution.keep_house(environment) for environment in self.environments]
+            self.archiving = any(more)
+        if self.archiving:
+            self.next_house = 0.0
+
+    def _beat(self) -> None:
+        if not execution.roster.beat(self.worker, worked=self.worked):
+            _enlist.cache_clear()
+            self.worker = _enlist(os.getpid())
+        self.worked = False
+        if time.monotonic() > _next_tidying[0]:
+            _next_tidying[0] = time.monotonic() + TIDY_SECONDS
+            execution.tidy()
+
+    def _renew(self, environment: Environment, tasks: dict[_Attempt, Task]) -> None:
         """Prolongs the leases in hand; a step past its hard deadline is given up, to be taken back by others."""
-        for run_id in [run_id for run_id, task in tasks.items() if task.is_overdue]:
-            del tasks[run_id]
-            self.busy -= 1
+        for attempt in [attempt for attempt, task in tasks.items() if task.is_overdue]:
+            del tasks[attempt]
         if tasks:
             execution.renew(environment=environment, tasks=list(tasks.values()))

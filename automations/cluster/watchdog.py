@@ -9,19 +9,18 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from datetime import timedelta
 from types import FrameType
 
 from django.conf import settings
 from django.db import Error, connection
 
+from automations.cluster import identity
 from automations.cluster.parentage import die_with_parent
-from automations.models import LiveRun, Worker, database_now
+from automations.execution import roster
 
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
-SILENT_FOR = timedelta(seconds=30)
 STOP_SECONDS = 12.0
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 HEALTHY_SECONDS = 60.0
@@ -48,7 +47,8 @@ class Watchdog:
                 next_check = time.monotonic() + CHECK_SECONDS
             elif time.monotonic() >= next_check:
                 next_check = time.monotonic() + CHECK_SECONDS
-                if time.monotonic() - self.born > SILENT_FOR.total_seconds() and _is_wedged():
+                self._bury()
+                if time.monotonic() - self.born > roster.IDLE_FOR.total_seconds() and _is_wedged():
                     self._replace("took no overdue work for 30 seconds")
             time.sleep(0.2)
         self._stop()
@@ -91,17 +91,32 @@ class Watchdog:
         with suppress(subprocess.TimeoutExpired):
             self.tree.wait(STOP_SECONDS)
 
+    def _bury(self) -> None:
+        """Kills workers of this tree that are frozen past the hard deadline of a step they lost, and records
+        every dead worker of this machine: their lost steps have then ended, for certain."""
+        with suppress(Error):
+            workers = roster.alive_on(identity.host())
+            for worker in roster.overdue(workers):
+                if self.tree is not None and _session_of(worker.pid) == self.tree.pid:
+                    log.error("worker %s is frozen past a step's deadline; it is killed", worker.pid)
+                    os.kill(worker.pid, signal.SIGKILL)
+            roster.bury(worker for worker in workers if identity.name_of(worker.pid) != worker.name)
+        connection.close()
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
 
 
+def _session_of(pid: int) -> int | None:
+    with suppress(ProcessLookupError):
+        return os.getsid(pid)
+    return None
+
+
 def _is_wedged() -> bool:
-    """Whether work is overdue while no worker has given a sign of life. A database that is down is not our
-    tree's fault."""
+    """Whether work is overdue while no worker takes any. A database that is down is not our tree's fault."""
     try:
-        now = database_now()
-        silent = not Worker.objects.filter(seen_at__gt=now - SILENT_FOR).exists()
-        return silent and LiveRun.objects.due(now=now - SILENT_FOR).exists()
+        return roster.is_idle_over_work()
     except Error:
         return False
     finally:

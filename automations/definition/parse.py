@@ -104,6 +104,7 @@ def _step(fields: Fields, position: str, seen: set[str]) -> Step | None:
         "condition": _condition(fields),
         "timeout": fields.seconds("timeout", DEFAULT_TIMEOUT, most=LONGEST_TIMEOUT),
         "retry": _retry(fields),
+        "on_crash": fields.choice("on_crash", ("retry", "fail"), "retry"),
     }
     fields.text("name", longest=200)
     return _ACTIONS[action](fields, common)

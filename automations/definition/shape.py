@@ -36,7 +36,8 @@ class Retry:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """`position` is the step's place in the definition ("0", "1", ...); `timeout` its hard deadline."""
+    """`position` is the step's place in the definition ("0", "1", ...); `timeout` its hard deadline. `on_crash`
+    says whether an attempt whose worker was lost is made again ("retry") or ends the run ("fail")."""
 
     action: ClassVar[str]
     kind: ClassVar[Kind]
@@ -47,6 +48,7 @@ class Step:
     condition: str | None = None
     timeout: timedelta = DEFAULT_TIMEOUT
     retry: Retry = field(default_factory=Retry)
+    on_crash: str = "retry"
 
     @property
     def name(self) -> str:

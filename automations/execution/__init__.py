@@ -1,21 +1,22 @@
 """The verb *execute*: accepts invokes, starts and finishes steps, and keeps house."""
 
+from automations.execution import roster
 from automations.execution.accept import Accepted, accept
-from automations.execution.housekeeping import beat, keep_house, tidy
+from automations.execution.housekeeping import keep_house, tidy
 from automations.execution.work import Done, Task, lease, perform, renew, turn
-from automations.models import seconds_to_due
+from automations.models import what_is_due
 
 __all__ = [
     "Accepted",
     "Done",
     "Task",
     "accept",
-    "beat",
     "keep_house",
     "lease",
     "perform",
     "renew",
-    "seconds_to_due",
+    "roster",
     "tidy",
     "turn",
+    "what_is_due",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
@@ -12,6 +12,7 @@ from django.db.models import Q
 from automations import cancellation as cancelling
 from automations import machine
 from automations.definition import DEFAULT_TIMEOUT
+from automations.execution import roster
 from automations.models import (
     Cancellation,
     CancellationFilter,
@@ -35,8 +36,6 @@ from automations.testpoints import testpoint
 CHUNK = 1_000
 REAPED_AT_ONCE = 100
 ARCHIVING_SECONDS = 0.05
-SETTLE_GRACE = timedelta(seconds=5)
-WORKER_FORGOTTEN = timedelta(minutes=10)
 
 
 def keep_house(environment: Environment) -> bool:
@@ -87,6 +86,7 @@ def _reap(row: LiveRun, *, version_id: int | None, now: datetime) -> Event:
         "fence": row.fence,
         "started_at": started_at.isoformat(),
         "deadline": (started_at + (step.timeout if step else DEFAULT_TIMEOUT)).isoformat(),
+        "worker": row.worker,
     }
     move = None
     if row.state == LiveState.RUNNING:
@@ -109,27 +109,32 @@ def _reap(row: LiveRun, *, version_id: int | None, now: datetime) -> Event:
 
 @retried
 def settle(environment: Environment) -> int:
-    """Settles lost attempts whose hard deadline has passed, as unknown; the number of runs settled."""
+    """Settles lost attempts that can have no effect any more, as unknown; the number of runs settled."""
+    live = LiveRun.objects.within(environment.pk).filter(unsettled__isnull=False)
+    lost = dict(live.values_list("pk", "unsettled"))
+    workers = roster.of_attempts(entry for entries in lost.values() for entry in entries or ())
     with gate(environment_id=environment.pk) as now:
-        rows = LiveRun.objects.within(environment.pk).filter(unsettled__isnull=False)
-        settled = 0
-        for row in rows.select_for_update(skip_locked=True).order_by("pk")[:REAPED_AT_ONCE]:
-            gone = [
-                entry for entry in row.unsettled or ()
-                if datetime.fromisoformat(entry["deadline"]) + SETTLE_GRACE < now
-            ]  # fmt: skip
-            if not gone:
-                continue
-            testpoint("settle.read")
-            settled += LiveRun.objects.settle(row, fences=[entry["fence"] for entry in gone])
-            insert(
-                Event(
-                    run_id=row.pk, at=now, kind=EventKind.SETTLED, step=entry["step"], attempt=entry["attempt"],
-                    data={"fence": entry["fence"], "outcome": "unknown"},
-                )
-                for entry in gone
-            )  # fmt: skip
-        return settled
+        ended = [
+            pk for pk, entries in lost.items()
+            if any(roster.has_ended(entry, workers, now=now) for entry in entries or ())
+        ]  # fmt: skip
+        rows = live.filter(pk__in=ended[:REAPED_AT_ONCE]).select_for_update(skip_locked=True).order_by("pk")
+        return sum(_settle(row, workers, now=now) for row in rows)
+
+
+def _settle(row: LiveRun, workers: Mapping[int, Worker], *, now: datetime) -> int:
+    gone = [entry for entry in row.unsettled or () if roster.has_ended(entry, workers, now=now)]
+    if not gone:
+        return 0
+    testpoint("settle.read")
+    insert(
+        Event(
+            run_id=row.pk, at=now, kind=EventKind.SETTLED, step=entry["step"], attempt=entry["attempt"],
+            data={"fence": entry["fence"], "outcome": "unknown"},
+        )
+        for entry in gone
+    )  # fmt: skip
+    return LiveRun.objects.settle(row, fences=[entry["fence"] for entry in gone])
 
 
 def archive(environment: Environment, cancellation: Cancellation) -> int:
@@ -158,17 +163,6 @@ def _archive_chunk(environment: Environment, cancellation: Cancellation, conditi
 def tidy() -> None:
     """Idempotency keys whose time is over no longer hold anything; workers long silent are forgotten."""
     now = database_now()
-    Worker.objects.filter(seen_at__lt=now - WORKER_FORGOTTEN).delete()
+    roster.forget(now=now)
     for holder in (Invocation, Cancellation):
         holder.free_keys(now=now)
-
-
-def beat(*, pid: int, started_at: datetime) -> None:
-    """Records that this worker process is alive."""
-    now = database_now()
-    host = socket.gethostname()
-    Worker.objects.update_or_create(
-        name=f"{host}/{pid}",
-        defaults={"host": host, "pid": pid, "seen_at": now},
-        create_defaults={"host": host, "pid": pid, "seen_at": now, "started_at": started_at},
-    )

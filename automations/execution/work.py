@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,7 +49,7 @@ class Task:
     data: Any
     profile: Any
     refs: dict[str, Any]
-    started: float = field(default_factory=time.monotonic)
+    started: float
 
     @property
     def step(self) -> Step | None:
@@ -113,28 +113,31 @@ def perform(task: Task) -> Done:
     return Done(task=task, outcome=outcome, plan=plan)
 
 
-def turn(*, environment: Environment, done: Sequence[Done], room: int) -> list[Task]:
-    """Writes back finished tasks and starts at most `room` due ones, in one transaction with one clock.
+def turn(
+    *, environment: Environment, done: Sequence[Done], room: int, worker: int | None = None
+) -> list[Task]:
+    """Writes back finished tasks and starts at most `room` due ones for the worker (primary key), in one
+    transaction with one clock.
 
     A task whose plan holds a cancel step is a transaction of its own.
     """
     cancelling = [item for item in done if any(item.plan.cancels())]
     for item in cancelling:
-        _turn(environment=environment, done=[item], room=0)
+        _turn(environment=environment, done=[item], room=0, worker=worker)
     together = [item for item in done if item not in cancelling] if cancelling else done
     if not together and not room:
         return []
-    return _turn(environment=environment, done=together, room=room)
+    return _turn(environment=environment, done=together, room=room, worker=worker)
 
 
-def _turn(*, environment: Environment, done: Sequence[Done], room: int) -> list[Task]:
+def _turn(*, environment: Environment, done: Sequence[Done], room: int, worker: int | None) -> list[Task]:
     """Supposes that all runs are still held, as they nearly always are; looks at each only where one is not."""
     if done:
         testpoint("finish.begins")
     try:
-        return _transact(environment=environment, done=done, room=room, look=False)
+        return _transact(environment, done, room=room, worker=worker, look=False)
     except NotAllHeld:
-        return _transact(environment=environment, done=done, room=room, look=True)
+        return _transact(environment, done, room=room, worker=worker, look=True)
 
 
 class NotAllHeld(Exception):
@@ -142,15 +145,22 @@ class NotAllHeld(Exception):
 
 
 @retried
-def _transact(*, environment: Environment, done: Sequence[Done], room: int, look: bool) -> list[Task]:
+def _transact(
+    environment: Environment, done: Sequence[Done], *, room: int, worker: int | None, look: bool
+) -> list[Task]:
     tasks: list[Task] = []
+    started = (
+        time.monotonic()
+    )  # before the database's clock is read, so that no deadline here is the later one
     with gate(environment_id=environment.pk) as now:
         if done:
             _finish(environment, [replace(item, plan=item.plan.at(now)) for item in done], now=now, look=look)
             testpoint("finish.moved")
         if room:
-            live = LiveRun.objects
-            tasks = _tasks(live.start(environment_id=environment.pk, limit=room, lease=lease(), now=now))
+            claims = LiveRun.objects.start(
+                environment_id=environment.pk, limit=room, lease=lease(), now=now, worker=worker
+            )
+            tasks = _tasks(claims, started=started)
             testpoint("start.moved")
     if done:
         testpoint("finish.committed")
@@ -159,8 +169,8 @@ def _transact(*, environment: Environment, done: Sequence[Done], room: int, look
     return tasks
 
 
-def _tasks(claims: Sequence[Claim]) -> list[Task]:
-    """The claims with what their steps need."""
+def _tasks(claims: Sequence[Claim], *, started: float) -> list[Task]:
+    """The claims with what their steps need; `started` is a time.monotonic()."""
     if not claims:
         return []
     rows = {
@@ -185,7 +195,7 @@ def _tasks(claims: Sequence[Claim]) -> list[Task]:
             Task(
                 claim=claim, run=str(row["uid"]), invocation_id=row["invocation_id"], recipient=row["recipient"],
                 definition=definition, data=row["invocation__data"], profile=row["profile"],
-                refs=_refs(definition, claim, row["recipient"]),
+                refs=_refs(definition, claim, row["recipient"]), started=started,
             )
         )  # fmt: skip
     return tasks
@@ -240,7 +250,8 @@ def _sorted(done: Sequence[Done]) -> tuple[list[Done], list[Done], list[Done]]:
     held = LiveRun.objects.hold(item.task.claim for item in done)
     by_state: dict[str | None, list[Done]] = {LiveState.RUNNING: [], LiveState.CANCELLING: [], None: []}
     for item in done:
-        by_state[held.get(item.task.claim.run_id)].append(item)
+        claim = item.task.claim
+        by_state[held.get((claim.run_id, claim.fence))].append(item)
     return by_state[LiveState.RUNNING], by_state[LiveState.CANCELLING], by_state[None]
 
 

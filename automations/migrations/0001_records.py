@@ -55,6 +55,8 @@ class Migration(migrations.Migration):
                 ('pid', models.PositiveIntegerField()),
                 ('started_at', models.DateTimeField()),
                 ('seen_at', models.DateTimeField()),
+                ('worked_at', models.DateTimeField(null=True)),
+                ('died_at', models.DateTimeField(null=True)),
             ],
             options={
                 'ordering': ['name'],
@@ -184,6 +186,7 @@ class Migration(migrations.Migration):
                 ('fence', models.PositiveIntegerField(default=0)),
                 ('lease_until', models.DateTimeField(null=True)),
                 ('started_at', models.DateTimeField(null=True)),
+                ('worker', models.BigIntegerField(null=True)),
                 ('unsettled', models.JSONField(null=True)),
             ],
         ),

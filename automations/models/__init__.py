@@ -4,7 +4,7 @@ from automations.models.api_key import SCOPES, ApiKey
 from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
 from automations.models.cancellation import Cancellation, CancellationFilter, Origin, uid_parameter
 from automations.models.definitions import definition_of, definition_of_run, steps_of_run
-from automations.models.due import seconds_to_due
+from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
@@ -31,6 +31,7 @@ __all__ = [
     "CancellationFilter",
     "Cancelled",
     "Claim",
+    "Due",
     "Environment",
     "Event",
     "EventKind",
@@ -57,8 +58,8 @@ __all__ = [
     "insert",
     "new_uid",
     "retried",
-    "seconds_to_due",
     "serialise",
     "steps_of_run",
     "uid_parameter",
+    "what_is_due",
 ]

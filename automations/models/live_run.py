@@ -120,7 +120,9 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
 
     # -- start ------------------------------------------------------------------------------------------
 
-    def start(self, *, environment_id: int, limit: int, lease: timedelta, now: datetime) -> list[Claim]:
+    def start(
+        self, *, environment_id: int, limit: int, lease: timedelta, now: datetime, worker: int | None = None
+    ) -> list[Claim]:
         """waiting -> running for at most `limit` due runs, oldest first; their effects begin after the commit.
 
         Rows another transaction holds are passed over; on SQLite the transaction is the only writer.
@@ -138,6 +140,7 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
             attempt=F("attempt") + 1,
             lease_until=now + lease,
             started_at=now,
+            worker=worker,
         )
         if started != len(rows):  # the rows are locked: anything else is a broken guard
             raise AssertionError(f"{started} of {len(rows)} locked runs were waiting")
@@ -156,14 +159,12 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
 
     # -- finish -----------------------------------------------------------------------------------------
 
-    def hold(self, claims: Iterable[Claim]) -> dict[int, str]:
-        """Locks the runs of these claims until the transaction ends; the states of those still held, by
-        primary key."""
-        fences = {claim.run_id: claim.fence for claim in claims}
-        rows = self.filter(pk__in=fences, lease_until__isnull=False).select_for_update().order_by("pk")
-        return {
-            pk: state for pk, fence, state in rows.values_list("pk", "fence", "state") if fence == fences[pk]
-        }
+    def hold(self, claims: Iterable[Claim]) -> dict[tuple[int, int], str]:
+        """Locks the runs of these claims until the transaction ends; the states of those leased, by primary key
+        and fence: of two attempts at one run, one at most is still held."""
+        pks = {claim.run_id for claim in claims}
+        rows = self.filter(pk__in=pks, lease_until__isnull=False).select_for_update().order_by("pk")
+        return {(pk, fence): state for pk, fence, state in rows.values_list("pk", "fence", "state")}
 
     def finish(self, moves: Sequence[Move], *, now: datetime) -> int:
         """running -> waiting at the next place, or the end; the number moved.
@@ -337,6 +338,7 @@ class LiveRun(models.Model):
     fence = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
+    worker = models.BigIntegerField(null=True)  # primary key of the Worker that has it in hand, while leased
     unsettled = models.JSONField(null=True)
     cancellation = models.ForeignKey(
         Cancellation,

@@ -6,13 +6,19 @@ from django.db import models
 
 
 class Worker(models.Model):
-    """One row per worker process; silent ones are swept by housekeeping."""
+    """One row per worker process; those long silent are forgotten by housekeeping.
+
+    `name` is of one process alone, ever. `worked_at` is when it last started or finished a step; `died_at` when
+    its machine's watchdog found it dead: from then on nothing it had in hand can have an effect.
+    """
 
     name = models.CharField(max_length=200, unique=True)
     host = models.CharField(max_length=150)
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
+    worked_at = models.DateTimeField(null=True)
+    died_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["name"]

@@ -11,8 +11,9 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
-from automations.models import Worker, database_now
+from automations.models import LiveRun, Worker, database_now
 from tests.api.conftest import refused
+from tests.scenes import SEND, invoke, run_of
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +42,15 @@ def test_it_is_ready_when_a_worker_was_seen_lately() -> None:
 def test_without_a_worker_nothing_is_carried_out() -> None:
     worker_seen(31)
     reasons = ["no worker was seen for 30 seconds"]
+    assert ask("/readyz") == (503, {"status": "unavailable", "reasons": reasons})
+
+
+def test_overdue_work_that_nobody_takes_is_a_reason() -> None:
+    worker_seen(1)
+    run = run_of(invoke(SEND))
+    assert ask("/readyz")[0] == 200
+    LiveRun.objects.filter(pk=run.pk).update(due_at=database_now() - timedelta(seconds=31))
+    reasons = ["steps are overdue and no worker took any for 30 seconds"]
     assert ask("/readyz") == (503, {"status": "unavailable", "reasons": reasons})
 
 

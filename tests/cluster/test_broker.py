@@ -10,7 +10,7 @@ from django_q.signing import SignedPackage
 
 from automations.cluster import broker
 from automations.cluster.broker import DueWork
-from tests.scenes import DELAY, SEND, invoke
+from tests.scenes import DELAY, SEND, cancel_runs, invoke
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def quiet_broker() -> DueWork:
     """One that has just looked after its queue and given a sign of life."""
     quiet = DueWork(list_key="countermand")
-    quiet.next_beat = quiet.next_queue = float("inf")
+    quiet.next_beat = quiet.next_house = quiet.next_queue = float("inf")
     return quiet
 
 
@@ -46,6 +46,16 @@ def test_nothing_due_makes_no_hint_and_costs_one_statement() -> None:
 def test_a_hint_is_handed_out_for_a_sign_of_life_now_and_then() -> None:
     quiet = quiet_broker()
     quiet.next_beat = 0.0
+    assert len(quiet.dequeue() or []) == 1
+    assert quiet.dequeue() is None
+
+
+def test_while_something_settles_a_hint_is_handed_out_once_a_second() -> None:
+    invoke(DELAY, token="t")
+    cancel_runs(token="t")
+    quiet = quiet_broker()
+    assert quiet.dequeue() is None
+    quiet.next_house = 0.0
     assert len(quiet.dequeue() or []) == 1
     assert quiet.dequeue() is None
 

@@ -7,11 +7,14 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
+from automations import execution, testpoints
 from automations.cluster import pump
 from automations.cluster.crew import Crew
 from automations.models import LiveRun, Run, Worker, database_now
-from tests.scenes import DELAY, SEND, cancel_runs, invoke, run_of, status
+from tests.scenes import DELAY, SEND, cancel_runs, expire_leases, invoke, production, run_of, status
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 
@@ -65,6 +68,56 @@ def test_told_to_stop_a_shift_starts_nothing_more() -> None:
     finally:
         pump.stopping.clear()
     assert status(run) == "waiting"
+
+
+def test_a_step_stuck_past_its_lease_keeps_its_slot_and_ends_the_shift_all_the_same() -> None:
+    run = run_of(invoke(SEND, DELAY, SEND))
+    release, stuck = threading.Event(), threading.Event()
+
+    def hold_the_first(name: str) -> None:
+        if name == "effect.begins" and not stuck.is_set():
+            stuck.set()
+            release.wait(10)
+
+    with testpoints.watched(hold_the_first):
+        shift = pump._Shift()
+        room = shift.crew.room
+        shift._turn({})
+        assert stuck.wait(5)
+        expire_leases()
+        execution.keep_house(production())  # as another worker does
+        shift._turn({})
+        shift._turn(shift._collect(1.0))
+        assert (shift.busy, shift.crew.room) == (True, room - 1)
+        release.set()
+        shift._turn(shift._collect(1.0))
+    assert (shift.busy, shift.crew.room) == (False, room)
+    assert (status(run), LiveRun.objects.get().unsettled) == ("waiting", None)
+
+
+def test_a_cancelled_run_that_settles_for_an_hour_does_not_keep_the_workers_busy() -> None:
+    invoke({**SEND, "timeout": "1 hour"}, token="t")
+    execution.turn(environment=production(), done=[], room=1)
+    expire_leases()
+    execution.keep_house(production())
+    cancel_runs(token="t")
+    with CaptureQueriesContext(connection) as captured:
+        pump.run_pump()
+    assert len(captured) < 50
+
+
+def test_what_is_done_outlives_a_short_absence_of_the_database() -> None:
+    run = run_of(invoke(SEND))
+    failures = iter([OperationalError("the server closed the connection unexpectedly")] * 2)
+
+    def fail(name: str) -> None:
+        if name == "finish.moved" and (error := next(failures, None)):
+            raise error
+
+    with testpoints.watched(fail):
+        pump.run_pump()
+    assert status(run) == "completed"
+    assert list(run.events.values_list("kind", flat=True)) == ["invoked", "step_completed"]
 
 
 def test_a_crew_is_no_larger_than_its_work_needs() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from automations import cancellation, execution
-from automations.execution import housekeeping
+from automations.execution import housekeeping, roster
 from automations.models import Cancellation, LiveRun, Worker, database_now, steps_of_run
 from tests.scenes import (
     DELAY,
@@ -16,6 +17,7 @@ from tests.scenes import (
     archive_all,
     cancel_runs,
     expire_leases,
+    finish,
     invoke,
     production,
     read,
@@ -27,10 +29,10 @@ from tests.scenes import (
 pytestmark = pytest.mark.django_db
 
 
-def pass_deadlines() -> None:
-    """As if the hard deadline of every unsettled attempt had passed a minute ago."""
-    past = (database_now() - timedelta(minutes=1)).isoformat()
-    for row in LiveRun.objects.filter(unsettled__isnull=False):
+def pass_deadlines(rows: Iterable[LiveRun] | None = None, *, ago: timedelta = timedelta(minutes=1)) -> None:
+    """As if the hard deadline of the rows' unsettled attempts (None: of all) had passed so long ago."""
+    past = (database_now() - ago).isoformat()
+    for row in LiveRun.objects.filter(unsettled__isnull=False) if rows is None else rows:
         row.unsettled = [{**entry, "deadline": past} for entry in row.unsettled]
         LiveRun.objects.filter(pk=row.pk).update(unsettled=row.unsettled)
 
@@ -118,21 +120,24 @@ def test_counts_left_open_are_filled_in_after_archiving() -> None:
     assert (receipt.matched, receipt.already_finished, receipt.counted) == (1002, 1, True)
 
 
-def test_the_next_due_moment_covers_steps_leases_and_archives(django_assert_num_queries: Any) -> None:
-    assert execution.seconds_to_due() is None
+def test_what_is_due_covers_steps_leases_lost_attempts_and_archives(django_assert_num_queries: Any) -> None:
+    assert execution.what_is_due() == (None, False)
     invoke(DELAY, token="t")
-    assert 3590 < (execution.seconds_to_due() or 0) <= 3600
+    assert 3590 < (execution.what_is_due().seconds or 0) <= 3600
     invoke(SEND)
-    assert -5 < (execution.seconds_to_due() or 0) <= 0
+    assert -5 < (execution.what_is_due().seconds or 0) <= 0
     start()
-    assert 3590 < (execution.seconds_to_due() or 0) <= 3600
+    assert 3590 < (execution.what_is_due().seconds or 0) <= 3600
     expire_leases()
-    assert execution.seconds_to_due() == 0
+    assert execution.what_is_due() == (0, False)
     execution.keep_house(production())
-    start()
+    assert execution.what_is_due().unsettled
+    finish(*[execution.perform(task) for task in start()])
+    LiveRun.objects.update(unsettled=None)
+    assert not execution.what_is_due().unsettled
     cancel_runs(token="t")
     with django_assert_num_queries(1):
-        assert execution.seconds_to_due() == 0
+        assert execution.what_is_due().unsettled
 
 
 def test_expired_idempotency_keys_are_freed() -> None:
@@ -147,11 +152,76 @@ def test_expired_idempotency_keys_are_freed() -> None:
     assert (accepted.invocation.key_holder, accepted.invocation.idempotency_key) == (None, "k")
 
 
-def test_a_beat_is_recorded_once_per_process_and_old_ones_are_forgotten() -> None:
-    now = database_now()
-    Worker.objects.create(name="gone/1", host="gone", pid=1, started_at=now, seen_at=now - timedelta(hours=1))
-    execution.beat(pid=7, started_at=now)
-    execution.beat(pid=7, started_at=now + timedelta(seconds=5))
+def lost_by(worker: int | None, *, timeout: str = "30 seconds", amount: int = 1) -> list[LiveRun]:
+    """Cancelled runs, each with an attempt that this worker lost."""
+    runs = [run_of(invoke({**SEND, "timeout": timeout}, token="lost")) for _ in range(amount)]
+    execution.turn(environment=production(), done=[], room=amount, worker=worker)
+    expire_leases()
+    while housekeeping.reap(production()):
+        pass
+    cancel_runs(token="lost")
+    return list(LiveRun.objects.filter(pk__in=[run.pk for run in runs]).order_by("pk"))
+
+
+def enlisted(name: str = "host/7/1", *, seen: timedelta = timedelta()) -> Worker:
+    worker = Worker.objects.get(pk=roster.enlist(name=name, host="host", pid=7))
+    worker.seen_at = database_now() - seen
+    worker.save()
+    return worker
+
+
+def test_what_a_dead_worker_lost_is_settled_at_once() -> None:
+    worker = enlisted()
+    (row,) = lost_by(worker.pk)
+    assert housekeeping.settle(production()) == 0
+    roster.bury([worker])
+    assert housekeeping.settle(production()) == 1
+    row.refresh_from_db()
+    assert (row.state, row.unsettled) == ("cancelled", None)
+
+
+@pytest.mark.parametrize(
+    ("seen", "settled"),
+    [
+        (timedelta(seconds=0), 1),  # awake after the deadline: it refuses to send
+        (timedelta(seconds=75), 1),  # silent for a minute: nobody can reach it
+        (timedelta(seconds=50), 0),  # silent since before the deadline: frozen perhaps, and soon killed
+    ],
+)
+def test_a_deadline_settles_what_an_awake_or_unreachable_worker_lost(seen: timedelta, settled: int) -> None:
+    worker = enlisted()
+    lost_by(worker.pk)
+    pass_deadlines(ago=timedelta(seconds=40))
+    enlisted(seen=seen)
+    assert housekeeping.settle(production()) == settled
+    assert roster.overdue(roster.alive_on("host")) == ([] if settled else [worker])
+
+
+def test_far_deadlines_do_not_keep_near_ones_from_settling() -> None:
+    rows = lost_by(None, timeout="1 hour", amount=101)
+    pass_deadlines(rows[-1:])
+    assert housekeeping.settle(production()) == 1
+    assert LiveRun.objects.filter(unsettled__isnull=False).count() == 100
+
+
+def test_a_worker_enlists_once_beats_and_is_forgotten_when_silent() -> None:
+    enlisted("gone/1/1", seen=timedelta(hours=1))
+    pk = roster.enlist(name="host/7/1", host="host", pid=7)
+    assert roster.enlist(name="host/7/1", host="host", pid=7) == pk
     execution.tidy()
-    worker = Worker.objects.get()
-    assert (worker.pid, worker.started_at) == (7, now)
+    assert [worker.pk for worker in Worker.objects.all()] == [pk]
+    assert roster.beat(pk, worked=False)
+    assert Worker.objects.get().worked_at is None
+    assert roster.beat(pk, worked=True)
+    assert Worker.objects.get().worked_at == Worker.objects.get().seen_at
+    Worker.objects.all().delete()
+    assert not roster.beat(pk, worked=False)
+
+
+def test_work_that_nobody_takes_is_noticed() -> None:
+    run = run_of(invoke(SEND))
+    assert not roster.is_idle_over_work()
+    LiveRun.objects.filter(pk=run.pk).update(due_at=database_now() - timedelta(seconds=31))
+    assert roster.is_idle_over_work()
+    roster.beat(enlisted().pk, worked=True)
+    assert not roster.is_idle_over_work()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from automations import execution
-from automations.models import Environment, Event, LiveRun, database_now, steps_of_run
+from automations import execution, testpoints
+from automations.execution import Done
+from automations.models import Environment, Event, LiveRun, Run, database_now, steps_of_run
 from tests.scenes import (
     DELAY,
     SEND,
@@ -206,6 +208,55 @@ def test_a_late_answer_of_a_worker_that_lost_its_run_changes_only_the_log() -> N
     assert list(run.events.values_list("kind", "attempt")) == [
         ("invoked", 0), ("reaped", 1), ("late_result", 1), ("step_completed", 2),
     ]  # fmt: skip
+
+
+def two_attempts_at_one_run() -> tuple[Run, list[Done]]:
+    """The answers of an attempt that was taken back and of the one that followed, by the same worker."""
+    run = run_of(invoke(SEND, DELAY, SEND, token="t"))
+    (first,) = start()
+    expire_leases()
+    execution.keep_house(production())
+    (second,) = start()
+    return run, [execution.perform(first), execution.perform(second)]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_answers_of_one_run_in_one_batch_are_told_apart(order: tuple[int, int]) -> None:
+    run, done = two_attempts_at_one_run()
+    finish(*[done[index] for index in order])
+    live = read(run).live
+    assert (live.state, live.position, live.unsettled) == ("waiting", "2", None)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_answers_of_one_cancelled_run_settle_it(order: tuple[int, int]) -> None:
+    run, done = two_attempts_at_one_run()
+    receipt = cancel_runs(token="t")
+    assert [entry["fence"] for entry in receipt.in_flight] == [1, 2]
+    finish(*[done[index] for index in order])
+    live = read(run).live
+    assert (live.state, live.unsettled, live.lease_until) == ("cancelled", None, None)
+    assert sorted(run.events.values_list("kind", flat=True)) == [
+        "invoked", "late_result", "reaped", "step_completed",
+    ]  # fmt: skip
+
+
+def test_a_task_does_not_think_it_has_longer_than_the_database_does() -> None:
+    run_of(invoke(SEND))
+    done = execution.perform(start()[0])
+    run_of(invoke(SEND))
+    with testpoints.watched(lambda name: time.sleep(0.3) if name == "finish.moved" else None):
+        (task,) = finish(done, room=5)
+    here, there = time.monotonic() - task.started, database_now() - task.claim.started_at
+    assert 0 <= here - there.total_seconds() < 0.2
+
+
+def test_a_step_that_must_not_be_made_twice_ends_its_run_when_its_worker_is_lost() -> None:
+    run = run_of(invoke({**SEND, "on_crash": "fail"}))
+    start()
+    expire_leases()
+    execution.keep_house(production())
+    assert (status(run), read(run).status_reason, start()) == ("failed", "worker_lost", [])
 
 
 def test_a_turn_costs_the_same_statements_for_one_run_and_for_fifty(

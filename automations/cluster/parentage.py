@@ -12,12 +12,6 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def die_with_parent(*, with_signal: signal.Signals = signal.SIGKILL) -> None:
-    """This process gets the signal when the thread that started it dies; elsewhere than on Linux nothing."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, with_signal, 0, 0, 0)
-
-
 def adopt_orphans() -> None:
     """Orphans of our children become our children, so that none can get away."""
     if _libc is not None:
@@ -34,8 +28,25 @@ def tied_to_parent(*, with_signal: signal.Signals = signal.SIGTERM) -> Callable[
     parent = os.getpid()
 
     def tie() -> None:
-        die_with_parent(with_signal=with_signal)
-        if os.getppid() != parent:  # it died between fork and prctl
-            os._exit(1)
+        _tie(parent, with_signal)
 
     return tie
+
+
+def tie_forks() -> None:
+    """From now on every process forked from this one, or from those, dies with the one that forked it."""
+    if _libc is None:
+        return
+    parents: list[int] = []
+    os.register_at_fork(
+        before=lambda: parents.append(os.getpid()),
+        after_in_parent=parents.pop,
+        after_in_child=lambda: _tie(parents.pop(), signal.SIGKILL),
+    )
+
+
+def _tie(parent: int, with_signal: signal.Signals) -> None:
+    assert _libc is not None
+    _libc.prctl(_PR_SET_PDEATHSIG, with_signal, 0, 0, 0)
+    if os.getppid() != parent:  # it died between fork and prctl
+        os._exit(1)

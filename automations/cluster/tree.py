@@ -1,21 +1,20 @@
-"""The django-q2 cluster itself, in a session of its own; every process of it dies with its parent."""
+"""The django-q2 cluster itself, in a session of its own; every process of it dies with its parent, the first one
+with the watchdog, who ties it."""
 
 from __future__ import annotations
 
-import os
 import signal
 from types import FrameType
 
 from django_q.cluster import Cluster
 
 from automations.cluster import pump
-from automations.cluster.parentage import die_with_parent
+from automations.cluster.parentage import tie_forks
 
 
 def run_tree() -> int:
     """Runs until TERM or INT; 1 when the sentinel ended by itself."""
-    die_with_parent()
-    os.register_at_fork(after_in_child=die_with_parent)
+    tie_forks()
     cluster = Cluster()
     told: list[int] = []
 

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from automations.cluster import identity
-from automations.cluster.parentage import die_with_parent
+from automations.cluster.parentage import tied_to_parent
 from automations.execution import roster
 
 log = logging.getLogger(__name__)
@@ -24,10 +24,13 @@ CHECK_SECONDS = 5.0
 STOP_SECONDS = 12.0
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 HEALTHY_SECONDS = 60.0
+MOST_FAILURES = 8
+GIVEN_UP = 70  # EX_SOFTWARE of sysexits(3)
 
 
 class Watchdog:
-    """Keeps one cluster tree alive until TERM or INT; then stops it within 15 seconds."""
+    """Keeps one cluster tree alive until TERM or INT; then stops it within 15 seconds. Gives up after MOST_FAILURES
+    trees in a row that did not last a minute, so that whoever supervises it hears of it."""
 
     def __init__(self) -> None:
         self.stopping = False
@@ -38,8 +41,7 @@ class Watchdog:
         signal.signal(signal.SIGINT, self._on_signal)
 
     def watch(self) -> int:
-        """Until told to stop; the exit code."""
-        die_with_parent()
+        """Until told to stop, or there is no use in going on; the exit code."""
         next_check = 0.0
         while not self.stopping:
             if self.tree is None or self.tree.poll() is not None:
@@ -51,6 +53,10 @@ class Watchdog:
                 if time.monotonic() - self.born > roster.IDLE_FOR.total_seconds() and _is_wedged():
                     self._replace("took no overdue work for 30 seconds")
             time.sleep(0.2)
+            if self.failures >= MOST_FAILURES:
+                log.critical("%s clusters in a row did not last; giving up", self.failures)
+                self._kill()
+                return GIVEN_UP
         self._stop()
         return 0
 
@@ -65,7 +71,8 @@ class Watchdog:
         if self.stopping:
             return
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "cluster", "--tree"]
-        self.tree = subprocess.Popen(command, start_new_session=True)
+        tied = tied_to_parent(with_signal=signal.SIGKILL)
+        self.tree = subprocess.Popen(command, start_new_session=True, preexec_fn=tied)
         self.born = time.monotonic()
 
     def _pause(self, seconds: float) -> None:

@@ -175,6 +175,7 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "countermand@localhost")
 WORKERS = env.number("WORKERS", 2, least=1, most=64)
 SLOTS = env.number("SLOTS", 64, least=1, most=1024)
 LEASE_SECONDS = env.number("LEASE_SECONDS", 15, least=1, most=3600)
+CATCH_UP_PER_SECOND = env.number("CATCH_UP_PER_SECOND", 250, least=1, most=100_000)
 ALLOW_PRIVATE_NETWORKS = env.words("ALLOW_PRIVATE_NETWORKS")
 
 Q_CLUSTER: dict[str, Any] = {

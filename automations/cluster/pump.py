@@ -17,7 +17,7 @@ from automations import execution
 from automations.cluster import identity
 from automations.cluster.crew import Crew
 from automations.execution import Done, Task
-from automations.models import Environment
+from automations.models import LATE_AFTER, Environment
 
 SHIFT_SECONDS = 5.0  # after that a pump ends as soon as nothing is in flight ...
 LONGEST_SHIFT_SECONDS = 60.0  # ... and after this it starts nothing more
@@ -29,6 +29,7 @@ BEAT_SECONDS = 5.0
 TIDY_SECONDS = 60.0
 DRAIN_SECONDS = 9.0
 AWAY_SECONDS = 0.2
+LATE_SECONDS = LATE_AFTER.total_seconds()
 
 log = logging.getLogger(__name__)
 _next_tidying = [0.0]  # by time.monotonic(), for this process
@@ -61,6 +62,29 @@ def _attempt(task: Task) -> _Attempt:
 def _enlist(pid: int) -> int:
     """The primary key of this process among the workers."""
     return execution.roster.enlist(name=identity.name_of(pid) or str(pid), host=identity.host(), pid=pid)
+
+
+class Allowance:
+    """So many a second, saved up for a second at most."""
+
+    def __init__(self, per_second: float) -> None:
+        self.per_second = per_second
+        self.saved = 0.0
+        self.at = time.monotonic()
+
+    def left(self) -> int:
+        """How many may be taken now."""
+        now = time.monotonic()
+        self.saved = min(self.saved + (now - self.at) * self.per_second, self.per_second)
+        self.at = now
+        return max(int(self.saved), 0)
+
+    def take(self, count: int) -> None:
+        """So many were taken."""
+        self.saved -= count
+
+
+_LATE = Allowance(settings.CATCH_UP_PER_SECOND)
 
 
 class _Shift:
@@ -104,6 +128,8 @@ class _Shift:
             self.last_work = time.monotonic()
             self.worked = True
             pause = 0.0
+        elif pause <= 0:  # what is due may not be started just now
+            pause = POLL_SECONDS
         self._look_after()
         return pause
 
@@ -148,7 +174,11 @@ class _Shift:
             room = max(self.crew.room, 0) if self._may_start() else 0
             if not mine and not room:
                 continue
-            tasks = execution.turn(environment=environment, done=mine, room=room, worker=self.worker)
+            late = _LATE.left() if self.next_due < time.monotonic() - LATE_SECONDS else None
+            tasks = execution.turn(
+                environment=environment, done=mine, room=room, worker=self.worker, late=late
+            )
+            _LATE.take(sum(task.is_late for task in tasks))
             done.pop(environment.pk, None)
             self.in_flight[environment.pk].update((_attempt(task), task) for task in tasks)
             for task in tasks:

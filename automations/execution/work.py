@@ -15,6 +15,7 @@ from automations.definition import DEFAULT_TIMEOUT, Definition, Kind, Step, pars
 from automations.expressions import Scope
 from automations.machine import Plan
 from automations.models import (
+    LATE_AFTER,
     Claim,
     Environment,
     Event,
@@ -54,6 +55,11 @@ class Task:
     @property
     def step(self) -> Step | None:
         return self.definition.step_at(self.claim.position)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it was long overdue when it was started."""
+        return self.claim.started_at - self.claim.due_at >= LATE_AFTER
 
     def now(self) -> datetime:
         """The database's clock, as far as this process can tell without asking."""
@@ -114,30 +120,35 @@ def perform(task: Task) -> Done:
 
 
 def turn(
-    *, environment: Environment, done: Sequence[Done], room: int, worker: int | None = None
+    *,
+    environment: Environment,
+    done: Sequence[Done],
+    room: int,
+    worker: int | None = None,
+    late: int | None = None,
 ) -> list[Task]:
     """Writes back finished tasks and starts at most `room` due ones for the worker (primary key), in one
-    transaction with one clock.
+    transaction with one clock; of those long overdue at most `late` (None: as they come).
 
     A task whose plan holds a cancel step is a transaction of its own.
     """
     cancelling = [item for item in done if any(item.plan.cancels())]
     for item in cancelling:
-        _turn(environment=environment, done=[item], room=0, worker=worker)
+        _turn(environment=environment, done=[item], room=0)
     together = [item for item in done if item not in cancelling] if cancelling else done
     if not together and not room:
         return []
-    return _turn(environment=environment, done=together, room=room, worker=worker)
+    return _turn(environment=environment, done=together, room=room, worker=worker, late=late)
 
 
-def _turn(*, environment: Environment, done: Sequence[Done], room: int, worker: int | None) -> list[Task]:
+def _turn(*, environment: Environment, done: Sequence[Done], **start: Any) -> list[Task]:
     """Supposes that all runs are still held, as they nearly always are; looks at each only where one is not."""
     if done:
         testpoint("finish.begins")
     try:
-        return _transact(environment, done, room=room, worker=worker, look=False)
+        return _transact(environment, done, look=False, **start)
     except NotAllHeld:
-        return _transact(environment, done, room=room, worker=worker, look=True)
+        return _transact(environment, done, look=True, **start)
 
 
 class NotAllHeld(Exception):
@@ -146,7 +157,7 @@ class NotAllHeld(Exception):
 
 @retried
 def _transact(
-    environment: Environment, done: Sequence[Done], *, room: int, worker: int | None, look: bool
+    environment: Environment, done: Sequence[Done], *, look: bool, room: int, **start: Any
 ) -> list[Task]:
     tasks: list[Task] = []
     started = (
@@ -158,7 +169,7 @@ def _transact(
             testpoint("finish.moved")
         if room:
             claims = LiveRun.objects.start(
-                environment_id=environment.pk, limit=room, lease=lease(), now=now, worker=worker
+                environment_id=environment.pk, limit=room, lease=lease(), now=now, **start
             )
             tasks = _tasks(claims, started=started)
             testpoint("start.moved")

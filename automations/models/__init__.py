@@ -9,7 +9,15 @@ from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
 from automations.models.invocation import Invocation
-from automations.models.live_run import COUNTED_FINISHED, Cancelled, Claim, LiveRun, LiveState, Move
+from automations.models.live_run import (
+    COUNTED_FINISHED,
+    LATE_AFTER,
+    Cancelled,
+    Claim,
+    LiveRun,
+    LiveState,
+    Move,
+)
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
@@ -23,6 +31,7 @@ __all__ = [
     "DEFAULT_ENVIRONMENT",
     "FINAL",
     "KEY_PATTERN",
+    "LATE_AFTER",
     "RESERVED_KEYS",
     "SCOPES",
     "ApiKey",

@@ -34,6 +34,7 @@ class LiveState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+LATE_AFTER = timedelta(seconds=60)
 LEASED = (LiveState.RUNNING, LiveState.CANCELLING)
 
 
@@ -121,17 +122,26 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
     # -- start ------------------------------------------------------------------------------------------
 
     def start(
-        self, *, environment_id: int, limit: int, lease: timedelta, now: datetime, worker: int | None = None
+        self,
+        *,
+        environment_id: int,
+        limit: int,
+        lease: timedelta,
+        now: datetime,
+        worker: int | None = None,
+        late: int | None = None,
     ) -> list[Claim]:
         """waiting -> running for at most `limit` due runs, oldest first; their effects begin after the commit.
 
-        Rows another transaction holds are passed over; on SQLite the transaction is the only writer.
+        With `late`, runs due for more than LATE_AFTER come last, and no more than so many of them. Rows another
+        transaction holds are passed over; on SQLite the transaction is the only writer.
         """
-        rows = list(
-            self.within(environment_id).due(now=now)
-            .select_for_update(skip_locked=True)
-            .values_list("pk", "position", "attempt", "fence", "due_at")[:limit]
-        )  # fmt: skip
+        rows: list[tuple[Any, ...]] = []
+        for queue, most in self.within(environment_id)._queues(limit=limit, late=late, now=now):
+            wanted = queue.select_for_update(skip_locked=True).values_list(
+                "pk", "position", "attempt", "fence", "due_at"
+            )
+            rows += wanted[: min(most, limit - len(rows))]
         if not rows:
             return []
         started = self.filter(pk__in=[row[0] for row in rows], state=LiveState.WAITING).update(
@@ -151,6 +161,13 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
             )
             for pk, position, attempt, fence, due_at in rows
         ]  # fmt: skip
+
+    def _queues(self, *, limit: int, late: int | None, now: datetime) -> list[tuple[LiveRunQuerySet, int]]:
+        """The due runs in the order in which they are started, each part with how many of it."""
+        if late is None:
+            return [(self.due(now=now), limit)]
+        then = now - LATE_AFTER
+        return [(self.due(now=now).filter(due_at__gt=then), limit), (self.due(now=then), late)]
 
     def renew(self, claims: Iterable[Claim], *, lease: timedelta, now: datetime) -> int:
         """Prolongs the leases still held under these fences; the number prolonged."""

@@ -120,6 +120,30 @@ def test_what_is_done_outlives_a_short_absence_of_the_database() -> None:
     assert list(run.events.values_list("kind", flat=True)) == ["invoked", "step_completed"]
 
 
+def test_an_allowance_is_so_many_a_second_and_saved_up_for_one() -> None:
+    allowance = pump.Allowance(100)
+    assert allowance.left() == 0
+    allowance.at -= 0.5
+    assert 50 <= allowance.left() < 60
+    allowance.take(45)
+    assert 5 <= allowance.left() < 15
+    allowance.at -= 60
+    assert allowance.left() == 100
+
+
+def test_a_herd_is_started_at_a_bounded_rate_and_what_is_newly_due_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pump, "_LATE", pump.Allowance(40))
+    invoke(SEND, recipients=[f"r{n}" for n in range(400)])
+    LiveRun.objects.update(due_at=database_now() - timedelta(hours=1))
+    fresh = run_of(invoke(SEND))
+    monkeypatch.setattr(pump, "SHIFT_SECONDS", 1.0)
+    pump.run_pump()
+    assert status(fresh) == "completed"
+    assert 340 <= LiveRun.objects.count() <= 380
+
+
 def test_a_crew_is_no_larger_than_its_work_needs() -> None:
     before = threading.active_count()
     invoke(SEND, recipients=[f"r{n}" for n in range(5)])

@@ -259,6 +259,16 @@ def test_a_step_that_must_not_be_made_twice_ends_its_run_when_its_worker_is_lost
     assert (status(run), read(run).status_reason, start()) == ("failed", "worker_lost", [])
 
 
+def test_newly_due_steps_start_before_a_herd_of_overdue_ones() -> None:
+    herd = [run_of(invoke(SEND, data={"user_id": str(n)})) for n in range(5)]
+    LiveRun.objects.update(due_at=database_now() - timedelta(seconds=61))
+    fresh = run_of(invoke(SEND))
+    first = execution.turn(environment=production(), done=[], room=3, late=1)
+    assert [(task.run, task.is_late) for task in first] == [(str(fresh.uid), False), (str(herd[0].uid), True)]
+    assert execution.turn(environment=production(), done=[], room=3, late=0) == []
+    assert len(execution.turn(environment=production(), done=[], room=3, late=None)) == 3
+
+
 def test_a_turn_costs_the_same_statements_for_one_run_and_for_fifty(
     django_assert_max_num_queries: object,
 ) -> None:

@@ -261,7 +261,8 @@ def test_a_step_that_must_not_be_made_twice_ends_its_run_when_its_worker_is_lost
 
 def test_newly_due_steps_start_before_a_herd_of_overdue_ones() -> None:
     herd = [run_of(invoke(SEND, data={"user_id": str(n)})) for n in range(5)]
-    LiveRun.objects.update(due_at=database_now() - timedelta(seconds=61))
+    for index, run in enumerate(herd):
+        LiveRun.objects.filter(pk=run.pk).update(due_at=database_now() - timedelta(seconds=90 - index))
     fresh = run_of(invoke(SEND))
     first = execution.turn(environment=production(), done=[], room=3, late=1)
     assert [(task.run, task.is_late) for task in first] == [(str(fresh.uid), False), (str(herd[0].uid), True)]

@@ -3,18 +3,26 @@ with the watchdog, who ties it."""
 
 from __future__ import annotations
 
+import logging
 import signal
+import time
 from types import FrameType
 
+from django.db import OperationalError, connection
 from django_q.cluster import Cluster
 
 from automations.cluster import pump
 from automations.cluster.parentage import tie_forks
 
+PAUSE_SECONDS = 0.5
+
+log = logging.getLogger(__name__)
+
 
 def run_tree() -> int:
     """Runs until TERM or INT; 1 when the sentinel ended by itself."""
     tie_forks()
+    _await_database()
     cluster = Cluster()
     told: list[int] = []
 
@@ -31,3 +39,19 @@ def run_tree() -> int:
         cluster.stop()
         return 0
     return 1
+
+
+def _await_database() -> None:
+    """django-q2 ends when the database does not answer at its start."""
+    said = False
+    while True:
+        try:
+            connection.ensure_connection()
+        except OperationalError as error:
+            if not said:
+                log.warning("waiting for the database: %s", str(error).strip())
+            said = True
+            time.sleep(PAUSE_SECONDS)
+        else:
+            connection.close()  # processes forked from here open their own
+            return

@@ -7,14 +7,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from automations.cluster import identity, watchdog
 from automations.cluster.watchdog import Watchdog
-from tests.cluster.test_cluster import invoke, wait_for
+from tests.cluster.test_cluster import WHOLE_TREE, invoke, processes, tree, wait_for
 from tests.live import Product, started
 
 
@@ -96,3 +96,15 @@ def test_a_process_has_a_name_of_its_own_until_it_dies() -> None:
     wait_for(lambda: identity.name_of(child) is None, seconds=5)  # dead, though not yet waited for
     os.waitpid(child, 0)
     assert identity.name_of(child) is None
+
+
+@pytest.mark.parametrize("told", ["the watchdog", "everybody"])
+def test_a_cluster_told_to_stop_is_gone_within_fifteen_seconds(told: str) -> None:
+    with started() as product:
+        wait_for(lambda: len(tree(product)) == WHOLE_TREE, seconds=20)
+        (dog,) = (pid for pid, line in processes(product).items() if line.endswith("cluster "))
+        members = tree(product)
+        for pid in [dog] if told == "the watchdog" else [*members, dog]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not any(map(identity.name_of, [dog, *members])), seconds=15)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -119,11 +119,17 @@ def settle(environment: Environment) -> int:
             if any(roster.has_ended(entry, workers, now=now) for entry in entries or ())
         ]  # fmt: skip
         rows = live.filter(pk__in=ended[:REAPED_AT_ONCE]).select_for_update(skip_locked=True).order_by("pk")
-        return sum(_settle(row, workers, now=now) for row in rows)
+        # Only what was lost when the workers were looked up: an attempt lost since has another worker.
+        return sum(_settle(row, lost[row.pk] or [], workers, now=now) for row in rows)
 
 
-def _settle(row: LiveRun, workers: Mapping[int, Worker], *, now: datetime) -> int:
-    gone = [entry for entry in row.unsettled or () if roster.has_ended(entry, workers, now=now)]
+def _settle(
+    row: LiveRun, known: Sequence[Mapping[str, Any]], workers: Mapping[int, Worker], *, now: datetime
+) -> int:
+    gone = [
+        entry for entry in row.unsettled or ()
+        if entry in known and roster.has_ended(entry, workers, now=now)
+    ]  # fmt: skip
     if not gone:
         return 0
     testpoint("settle.read")

@@ -16,7 +16,7 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 LIMIT_SECONDS = 15.0  # longer than any of this takes, and shorter than SQLite's busy timeout
-QUIET_SECONDS = 0.03  # on SQLite, nobody can see who waits for the writer: what has not ended by then does
+QUIET_SECONDS = 0.01  # on SQLite, nobody can see who waits for the writer: what has not ended by then does
 _this_thread = threading.local()
 
 
@@ -61,16 +61,19 @@ class Worker(Generic[T]):
             raise self._error
         return self._answers[0]
 
-    def arrive(self) -> None:
-        """Waits until it is held. Fails when it ends without passing the point, or takes too long."""
+    def arrive(self, *, always: bool = True) -> None:
+        """Waits until it is held. Fails when it takes too long or, if it should pass `always`, when it ends
+        without passing the point."""
         with self._state:
             self._state.wait_for(lambda: self._is_held or self._has_ended, LIMIT_SECONDS)
         if self._error is not None:
             raise self._error
-        assert self._is_held, f"it {'ended' if self._has_ended else 'hangs'} without passing {self._at}"
+        if always or not self._has_ended:
+            assert self._is_held, f"it {'ended' if self._has_ended else 'hangs'} without passing {self._at}"
 
     def go_as_far_as_it_can(self) -> None:
-        """Comes back when it has ended, or waits for a lock that another transaction holds."""
+        """Lets it go; comes back when it has ended, or waits for a lock that another transaction holds."""
+        self._let_go(to=None)
         until = time.monotonic() + (LIMIT_SECONDS if connection.vendor == "postgresql" else QUIET_SECONDS)
         while not self._has_ended and not self._waits_for_a_lock() and time.monotonic() < until:
             with self._state:
@@ -98,7 +101,7 @@ class Worker(Generic[T]):
             return False
         with connection.cursor() as cursor:
             cursor.execute("SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s", [self._backend])
-            return cursor.fetchone() == ("Lock",)
+            return bool(cursor.fetchone() == ("Lock",))
 
     def _run(self) -> None:
         _this_thread.worker = self
@@ -126,15 +129,16 @@ class Worker(Generic[T]):
 
 
 @contextmanager
-def held(function: Callable[[], T], *, at: str) -> Iterator[Worker[T]]:
-    """The function, held the first time it passes the test point `at`, while the block runs.
+def held(function: Callable[[], T], *, at: str, always: bool = True) -> Iterator[Worker[T]]:
+    """The function, held the first time it passes the test point `at`, while the block runs. Unless it passes
+    there `always`, it may as well have ended.
 
     After the block, it and what was started beside it have come to their ends, and what they raised is raised.
     """
     with testpoints.watched(_pass):
         worker = Worker(function, at=at)
         try:
-            worker.arrive()
+            worker.arrive(always=always)
             yield worker
         except BaseException:
             worker.join()
@@ -142,9 +146,9 @@ def held(function: Callable[[], T], *, at: str) -> Iterator[Worker[T]]:
         worker.end()
 
 
-def overlap(first: Callable[[], T], second: Callable[[], S], *, at: str) -> tuple[T, S]:
+def overlap(first: Callable[[], T], second: Callable[[], S], *, at: str, always: bool = True) -> tuple[T, S]:
     """What both returned: `first` is held at the point until `second` has ended or waits for it."""
-    with held(first, at=at) as worker:
+    with held(first, at=at, always=always) as worker:
         other = worker.meanwhile(second)
     return worker.result(), other.result()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ class Call:
     """One call: the ticks of a counter between which it ran, and what it started, ended or called off."""
 
     begins: int
-    ends: int = 0
+    ends: int = sys.maxsize  # of a call that raised: never
     started: set[Attempt] = field(default_factory=set)
     ended: set[Attempt] = field(default_factory=set)
     settles: bool = False

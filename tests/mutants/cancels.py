@@ -1,0 +1,146 @@
+"""Cancels as they are written at first: each overlooks a run, reports one twice, or keeps a step to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from django.db import connection
+
+from automations import cancellation as verb
+from automations.models import (
+    Cancellation,
+    CancellationFilter,
+    LiveRun,
+    Run,
+    database_now,
+    live_run,
+    statements,
+)
+from automations.models.live_run import LiveRunQuerySet
+from automations.steps import cancel as step
+from tests.mutants.mutant import mutant, swap
+
+BOTH_STATES = "state IN ('waiting', 'running')"
+
+
+def edit(old: str, new: str) -> None:
+    """Changes the statement that cancels."""
+    assert old in live_run.CANCEL, f"the statement no longer says {old!r}: the mutant is out of date"
+    swap(live_run, "CANCEL", live_run.CANCEL.replace(old, new))
+
+
+@mutant(only="postgresql")
+def cancel_checks_the_state_in_a_subquery() -> None:
+    """The state condition stands on the outermost WHERE: PostgreSQL checks no other again after a lock wait."""
+    edit("WHERE ", "WHERE run_id IN (SELECT run_id FROM automations_liverun WHERE ")
+    edit(BOTH_STATES, BOTH_STATES + ")")
+
+
+@mutant()
+def cancel_overwrites_a_cancel() -> None:
+    """I5: a run is reported by the one cancel that moved it, so one that is cancelled is not moved again."""
+    edit(f" AND {BOTH_STATES}", "")
+
+
+@mutant()
+def cancel_forgets_attempts_taken_back() -> None:
+    """I1: an attempt whose lease ran out may still send; until it is settled, it is in flight."""
+    edit("state = 'waiting' AND unsettled IS NULL", "state = 'waiting'")
+
+
+Move = Callable[[Any, str, list[Any]], list[Any]]
+
+
+def rewritten(move: Move) -> None:
+    """Cancels by `move(cursor, statement, its parameters)`, which gives the rows it moved."""
+    real = statements.fetch
+
+    def fetch(asked: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        (statement, values), *others = asked
+        assert BOTH_STATES in statement, "the first statement no longer cancels: the mutant is out of date"
+        with connection.cursor() as cursor:
+            moved = move(cursor, statement, list(values))
+        return [moved, *real(others)]
+
+    swap(live_run, "fetch", fetch)
+
+
+@mutant(only="postgresql")
+def cancel_reads_then_writes() -> None:
+    """N1, I5: what is waiting or running is read, then written by its id; so two cancels report one run."""
+
+    def move(cursor: Any, statement: str, values: list[Any]) -> list[Any]:
+        change, _, rest = statement.partition("WHERE ")
+        condition, _, answer = rest.partition("RETURNING ")
+        cursor.execute(f"SELECT run_id FROM automations_liverun WHERE {condition}", values[2:])
+        pks = [pk for (pk,) in cursor.fetchall()]
+        cursor.execute(f"{change} WHERE run_id = ANY(%s) RETURNING {answer}", [*values[:2], pks])
+        return list(cursor.fetchall())
+
+    rewritten(move)
+
+
+@mutant(only="postgresql")
+def cancel_writes_one_state_after_the_other() -> None:
+    """One UPDATE over both states: between two, a run passes from the second one's state to the first one's."""
+
+    def move(cursor: Any, statement: str, values: list[Any]) -> list[Any]:
+        moved = []
+        for state in ("waiting", "running"):
+            cursor.execute(statement.replace(BOTH_STATES, f"state = '{state}'"), values)
+            moved += cursor.fetchall()
+        return moved
+
+    rewritten(move)
+
+
+def listing(keep: Any) -> None:
+    """Receipts with only those entries that `keep(run, entry)`."""
+    real = verb._in_flight
+
+    def in_flight(run: Run) -> Iterator[dict[str, Any]]:
+        return (entry for entry in real(run) if keep(run, entry))
+
+    swap(verb, "_in_flight", in_flight)
+
+
+@mutant()
+def receipt_leaves_out_attempts_taken_back() -> None:
+    """N6, I1: the acknowledgement names every step not known to have ended, not those that run."""
+    listing(lambda run, entry: run.live.lease_until is not None and entry["fence"] == run.live.fence)
+
+
+@mutant()
+def receipt_goes_by_the_lease() -> None:
+    """N6, I1: a worker whose lease ran out a moment ago is slow, and not known to be dead."""
+    listing(lambda run, entry: run.live.lease_until is not None and run.live.lease_until > database_now())
+
+
+@mutant()
+def receipt_leaves_out_what_runs() -> None:
+    """I1: the acknowledgement names the step that is being performed."""
+    listing(lambda run, entry: entry["fence"] != run.live.fence)
+
+
+@mutant()
+def cancel_step_hits_its_own_invocation() -> None:
+    """A cancel step spares the runs of its own invocation: recipients that share a token cancel one another."""
+    swap(
+        step,
+        "CancellationFilter",
+        lambda **fields: CancellationFilter(**{**fields, "not_invocation_id": None}),
+    )
+
+
+@mutant()
+def archive_takes_what_is_in_flight() -> None:
+    """Archive takes cancelled runs: one that is still settling has an attempt somebody waits for."""
+    real = LiveRunQuerySet.archive
+
+    def archive(self: LiveRunQuerySet, *, cancellation: Cancellation, limit: int) -> int:
+        settling = LiveRun.objects.filter(cancellation=cancellation.pk, state="cancelling")
+        settling.update(state="cancelled", lease_until=None)
+        return real(self, cancellation=cancellation, limit=limit)
+
+    swap(LiveRunQuerySet, "archive", archive)

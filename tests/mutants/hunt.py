@@ -1,0 +1,51 @@
+"""Runs the suite on a mutant, in a process of its own, and tells which test found it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+
+SUITE = ("tests/test_cancellation.py", "tests/execution", "tests/races")
+# Tests that count statements would find a mutant for a reason that is none.
+LEFT_OUT = "not costs_the_same"
+# What a mutant fails with that no longer fits the code; it breaks no rule, it only breaks.
+UNFIT = re.compile(r"\b(?:TypeError|AttributeError|NameError|KeyError|ImportError|out of date)\b")
+LONGEST_SECONDS = 300.0
+TEST_FAILED = 1  # pytest's exit status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """`test` failed on the mutant, or none did; `output` is what pytest printed."""
+
+    test: str | None
+    seconds: float
+    output: str
+
+    @property
+    def is_killed(self) -> bool:
+        return self.test is not None
+
+
+def hunt(name: str, *, database_url: str) -> Verdict:
+    """The suite on one mutant, up to the first test that fails. An empty URL means SQLite."""
+    command = [sys.executable, "-m", "pytest", "-p", "tests.mutants.plugin", "--mutant", name]
+    command += ["-p", "no:cacheprovider", "-x", "-q", "-k", LEFT_OUT, *SUITE]
+    since = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="cm-mutant-") as folder:
+        environment = {**os.environ, "COUNTERMAND_DATA": folder, "DATABASE_URL": database_url}
+        environment.pop("COUNTERMAND_TEST_REPORT", None)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=LONGEST_SECONDS
+        )
+    output = done.stdout + done.stderr
+    found = re.search(r"^FAILED (\S+)(.*)$", output, re.MULTILINE)
+    is_killed = done.returncode == TEST_FAILED and found is not None and not UNFIT.search(found[2])
+    return Verdict(
+        test=found[1] if found and is_killed else None, seconds=time.monotonic() - since, output=output
+    )

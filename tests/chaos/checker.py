@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import quantiles
 from typing import Any
 
@@ -74,7 +75,7 @@ def check(evidence: Evidence) -> Verdict:
     frozen = _freezes(evidence.history)
     within = [(ack, receipt) for ack, receipt in after if not _is_past_deadline(receipt, frozen)]
     listed = [receipt for ack, receipt in within if _attempt(receipt) in ack.listed]
-    faults = {
+    faults: dict[str, list[Any]] = {
         "unlisted effects after an acknowledged cancel": [
             receipt for ack, receipt in within if _attempt(receipt) not in ack.listed
         ],
@@ -90,7 +91,9 @@ def check(evidence: Evidence) -> Verdict:
         "attempts that sent more than twice": list(_too_often(evidence.receipts)),
         "requests refused": [entry for entry in evidence.history if entry["phase"] == "refused"],
     }
-    return Verdict(faults=faults, figures=_figures(evidence, listed=len(listed), apart=len(after) - len(within)))
+    return Verdict(
+        faults=faults, figures=_figures(evidence, listed=len(listed), apart=len(after) - len(within))
+    )
 
 
 def _attempt(receipt: Entry) -> tuple[str, str, int]:
@@ -201,8 +204,8 @@ def _misreported(evidence: Evidence) -> Iterator[Entry]:
     yield from ({"run": run, "reported by": rows} for run, rows in reported.items())
     stored = {row["id"]: row for row in evidence.cancellations}
     for ack in _entries(evidence.history, "cancel", "ack"):
-        row = stored.get(ack["cancellation"])
-        if row is None or sorted(row["runs"]) != sorted(ack["runs"]):
+        kept = stored.get(ack["cancellation"])
+        if kept is None or sorted(kept["runs"]) != sorted(ack["runs"]):
             yield ack
 
 
@@ -294,27 +297,30 @@ def _figures(evidence: Evidence, *, listed: int, apart: int) -> dict[str, Any]:
         "duplicates with the same key": len(receipts) - effects,
         "effects after an acknowledged cancel, listed": listed,
         "effects past the deadline of a frozen process": apart,
-        "recovery, s": _spread(list(_recoveries(evidence))),
+        "recovery, s": _recoveries(evidence),
         "longest pause between finishes, s": _longest_pause(evidence),
-        "lateness of starts, s": _spread([receipt["late"] for receipt in receipts]),
+        "lateness of starts, s": spread([receipt["late"] for receipt in receipts]),
         "drain, s": round(drain[-1] - drain[0], 1) if len(drain) > 1 else None,
     }
 
 
-def _recoveries(evidence: Evidence) -> Iterator[float]:
-    """From the end of each fault to the next finish."""
+def _recoveries(evidence: Evidence) -> dict[str, Any]:
+    """From the end of each fault to the next finish, in all and by kind."""
     finishes = _finishes(evidence)
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
     for entry in _entries(evidence.history, "fault", "heal"):
         following = bisect_right(finishes, entry["wall"])
         if following < len(finishes):
-            yield finishes[following] - entry["wall"]
+            for kind in ("all", entry["kind"]):
+                seconds[kind].append(finishes[following] - entry["wall"])
+    return {kind: spread(values) for kind, values in seconds.items()}
 
 
 def _longest_pause(evidence: Evidence) -> float:
     """While there was load."""
     invokes = [entry["wall"] for entry in _entries(evidence.history, "invoke", "begin")]
     finishes = [at for at in _finishes(evidence) if invokes and at <= invokes[-1]]
-    pauses = (later - earlier for earlier, later in zip(finishes, finishes[1:], strict=False))
+    pauses = (later - earlier for earlier, later in pairwise(finishes))
     return round(max(pauses, default=0.0), 2)
 
 
@@ -322,10 +328,11 @@ def _finishes(evidence: Evidence) -> list[float]:
     return sorted(row["at"] for row in evidence.audit if row["finish"])
 
 
-def _spread(values: Sequence[float]) -> dict[str, float] | None:
-    if len(values) < 2:
+def spread(values: Sequence[float]) -> dict[str, float] | None:
+    """Median, 99th percentile and most; None where there are no values."""
+    if not values:
         return None
-    cuts = quantiles(values, n=100, method="inclusive")
+    cuts = quantiles(values if len(values) > 1 else [*values, *values], n=100, method="inclusive")
     return {"p50": round(cuts[49], 3), "p99": round(cuts[98], 3), "max": round(max(values), 3)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -55,10 +56,9 @@ class Made:
     @staticmethod
     def path(run: str, *states: str | None, table: str = "live") -> list[dict[str, Any]]:
         """The audit of a row that went through these states."""
-        pairs = zip(states, states[1:], strict=False)
         return [
             {"run": run, "table": table, "old": old, "new": new, "at": 1.0, "finish": old == "running"}
-            for old, new in pairs
+            for old, new in pairwise(states)
         ]
 
     def found(self) -> list[str]:
@@ -270,18 +270,19 @@ def test_the_figures() -> None:
     made.receipts.append(made.receipt(1.95))
     made.receipts.append(made.receipt(2.05))
     made.history += [
-        made.entry(0.2, "fault", "inject", kind="kill a worker"),
-        made.entry(0.4, "fault", "heal", kind="kill a worker"),
-        made.entry(0.9, "fault", "heal", kind="kill a worker"),
+        made.entry(0.2, "fault", "inject", kind="kill -9 a worker"),
+        made.entry(0.4, "fault", "heal", kind="kill -9 a worker"),
+        made.entry(0.9, "fault", "heal", kind="kill -9 a worker"),
     ]
     evidence = Evidence(
         history=made.history, receipts=made.receipts, runs=made.runs, cancellations=made.cancellations,
         audit=made.audit,
     )  # fmt: skip
     figures = check(evidence).figures
-    assert figures["faults"] == {"kill a worker": 1}
+    assert figures["faults"] == {"kill -9 a worker": 1}
     assert figures["statuses"] == {"cancelled": 1, "completed": 1}
     assert (figures["effects"], figures["duplicates with the same key"]) == (3, 2)
     assert figures["effects after an acknowledged cancel, listed"] == 1
     assert figures["in-flight lists not empty, %"] == 100.0
-    assert figures["recovery, s"] == {"p50": 0.35, "p99": 0.595, "max": 0.6}
+    assert figures["recovery, s"]["all"] == {"p50": 0.35, "p99": 0.595, "max": 0.6}
+    assert figures["recovery, s"]["kill -9 a worker"] == figures["recovery, s"]["all"]

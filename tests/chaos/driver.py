@@ -1,0 +1,199 @@
+"""The client: invokes and cancels at random instants, as many backends would, and notes what it was told."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from tests.chaos.history import History
+
+# What the definitions do, in order; a step's id is an s and its place.
+SHAPES = (
+    "send", "send", "delay,send", "delay,send", "send,delay,send", "send,delay,send", "send,send,send",
+    "cancel,delay,send", "send,cancel,send",
+)  # fmt: skip
+GROUPS = 12  # runs share tokens
+TIMEOUT = 2.0  # of a send step, in seconds
+CLIENT_TIMEOUT = 8.0
+TRIES = 5
+LONGEST_PAUSE = 2.0  # of a delay step
+CANCELLED_WITHIN = 2.5  # seconds after the invoke, mostly soon: that is when steps are in flight
+
+
+def definition(shape: str, *, sink: str, javascript: bool) -> dict[str, Any]:
+    """Steps of this shape; with `javascript` token and text need an evaluator."""
+    token = "${'group-' + data.group}" if javascript else "group-{{data.group}}"
+    body = "${[data.group, data.other].join(' or ')}" if javascript else "{{data.group}} or {{data.other}}"
+    steps: list[dict[str, Any]] = []
+    for place, action in enumerate(shape.split(",")):
+        step: dict[str, Any] = {"id": f"s{place}", "action": action}
+        if action == "send":
+            retry = {"max_attempts": 20, "backoff": "fixed", "interval": "0.2 seconds"}
+            message = {"content": {"body": body}, "to": {"webhook": {"url": sink}}}
+            step |= {"message": message, "timeout": f"{TIMEOUT} seconds", "retry": retry}
+        elif action == "delay":
+            step["duration"] = "{{data.pause}} seconds"
+        else:
+            step["cancellation_token"] = "group-{{data.other}}"
+        steps.append(step)
+    return {"cancellation_token": token, "steps": steps}
+
+
+class Driver:
+    """A few threads, each a client of its own with its own seeded choices, from `start` until `stop`: `rate`
+    invokes a second, of which the share `cancels` is followed by a cancel (0: nothing cancels)."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        key: str,
+        sink: str,
+        history: History,
+        seed: int,
+        rate: float,
+        cancels: float = 0.75,
+        threads: int = 6,
+    ) -> None:
+        self._address, self._headers = f"{url}/api/v1", {"Authorization": f"Bearer {key}"}
+        self._sink, self._history = sink, history
+        self._pause = threads / rate
+        self._cancels = cancels
+        self._shapes = [shape for shape in SHAPES if cancels or "cancel" not in shape]
+        self._ops = itertools.count(1)
+        self._stopping = threading.Event()
+        self._recent: deque[Mapping[str, Any]] = deque(maxlen=100)
+        self._threads = [
+            threading.Thread(target=self._work, args=(random.Random(f"{seed}/{number}"),))
+            for number in range(threads)
+        ]
+
+    def publish(self) -> None:
+        """Every shape as an automation, with and without JavaScript."""
+        with self._client() as http:
+            for shape, javascript in itertools.product(dict.fromkeys(SHAPES), (False, True)):
+                key = _automation(shape, javascript=javascript)
+                content = definition(shape, sink=self._sink, javascript=javascript)
+                given = {"key": key, "name": key, "definition": content}
+                http.post("automations", json=given).raise_for_status()
+                http.post(f"automations/{key}/publish").raise_for_status()
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Returns once every request is answered or given up."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(base_url=self._address, headers=self._headers, timeout=CLIENT_TIMEOUT)
+
+    def _work(self, draw: random.Random) -> None:
+        plans: list[tuple[float, int, dict[str, str]]] = []
+        next_invoke = time.monotonic()
+        with self._client() as http:
+            while not self._stopping.wait(0.005):
+                now = time.monotonic()
+                if now >= next_invoke:
+                    next_invoke = now + draw.expovariate(1 / self._pause)
+                    for asked in self._invoke(http, draw):
+                        moment = time.monotonic() + draw.random() ** 3 * CANCELLED_WITHIN
+                        heapq.heappush(plans, (moment, next(self._ops), asked))
+                while plans and plans[0][0] <= time.monotonic():
+                    self._cancel(http, draw, heapq.heappop(plans)[2])
+
+    def _invoke(self, http: httpx.Client, draw: random.Random) -> list[dict[str, str]]:
+        """The filters of the cancels that shall follow."""
+        op, shape, javascript = next(self._ops), draw.choice(self._shapes), draw.random() < 0.2
+        group, other = draw.sample(range(GROUPS), 2)
+        body: dict[str, Any] = {
+            "source": f"chaos/{shape}",
+            "data": {"group": group, "other": other, "pause": round(draw.uniform(0.1, LONGEST_PAUSE), 2)},
+            "recipients": [f"someone-{n}" for n in range(draw.choice((1, 1, 1, 2, 5)))],
+            "cancellation_key": f"key-{draw.choice((op, op, group))}",
+        }
+        if draw.random() < 0.3:
+            body["definition"] = definition(shape, sink=self._sink, javascript=javascript)
+        else:
+            body["automation"] = _automation(shape, javascript=javascript)
+        answer = self._ask(http, "invoke", "invocations", body, op=op, key=f"invoke-{op}", detail={})
+        if answer is None:
+            return []
+        run = answer["runs"][0]
+        self._recent.append(run)
+        run = draw.choice([run, run, draw.choice(self._recent)])
+        filters = (
+            {"token": run["cancellation_token"]}, {"key": run["cancellation_key"]}, {"run": run["id"]},
+        )  # fmt: skip
+        (chosen,) = draw.choices(filters, weights=(1, 2, 3))
+        return [chosen] if draw.random() < self._cancels else []
+
+    def _cancel(self, http: httpx.Client, draw: random.Random, asked: dict[str, str]) -> None:
+        op = next(self._ops)
+        query = f"?wait={draw.choice((1, 2))}" if draw.random() < 0.15 else ""
+        detail = {"filter": asked}
+        if "run" in asked:
+            self._ask(http, "cancel", f"runs/{asked['run']}/cancel{query}", {}, op=op, detail=detail)
+        else:
+            body = {"filter": asked}
+            self._ask(http, "cancel", f"cancellations{query}", body, op=op, key=f"cancel-{op}", detail=detail)
+
+    def _ask(
+        self,
+        http: httpx.Client,
+        what: str,
+        path: str,
+        body: dict[str, Any],
+        *,
+        op: int,
+        detail: dict[str, Any],
+        key: str | None = None,
+    ) -> dict[str, Any] | None:
+        """What was acknowledged. An unknown outcome is asked for again where a key makes that harmless."""
+        headers = {"Idempotency-Key": key} if key else {}
+        for _ in range(TRIES if key else 1):
+            self._history.note(what, "begin", op=op, **detail)
+            try:
+                answer = http.post(path, json=body, headers=headers)
+            except httpx.TransportError as error:
+                self._history.note(what, "unknown", op=op, error=repr(error)[:100])
+            else:
+                if answer.status_code < 300:
+                    content: dict[str, Any] = answer.json()
+                    self._history.note(what, "ack", op=op, **detail, **_told(what, content))
+                    return content
+                if answer.status_code < 500:
+                    self._history.note(
+                        what, "refused", op=op, status=answer.status_code, said=answer.text[:500]
+                    )
+                    return None
+                self._history.note(what, "unknown", op=op, status=answer.status_code)
+            if self._stopping.wait(0.3):
+                break
+        return None
+
+
+def _told(what: str, content: dict[str, Any]) -> dict[str, Any]:
+    if what == "invoke":
+        return {"runs": content["runs"]}
+    return {
+        "cancellation": content["id"],
+        "runs": content["cancelled_run_ids"],
+        "in_flight": [[entry["run"], entry["step"], entry["attempt"]] for entry in content["in_flight"]],
+        "settled": content["settled"],
+    }
+
+
+def _automation(shape: str, *, javascript: bool) -> str:
+    return shape.replace(",", "-") + ("-js" if javascript else "")

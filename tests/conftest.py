@@ -21,6 +21,8 @@ PURE = (
     *("channels", "config", "definition", "expressions", "model"),
     *("test_architecture.py", "test_linters.py", "test_machine.py", "test_testpoints.py", "test_timeline.py"),
 )
+# What takes long and would hardly show anything else on SQLite.
+RATHER_ON_POSTGRESQL = ("browser", "races/test_pairs.py")
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "live_server", "product"}
 _left_out: Counter[str] = Counter()
 
@@ -28,14 +30,22 @@ _left_out: Counter[str] = Counter()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run the slow tests as well")
     parser.addoption("--without-pure", action="store_true", help="leave out tests that need no database")
+    parser.addoption(
+        "--beside-postgresql",
+        action="store_true",
+        help="leave out what rather runs on PostgreSQL, unless --all",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     kept: list[pytest.Item] = []
     dropped: list[pytest.Item] = []
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in PURE:
+        place = item.path.relative_to(TESTS)
+        if place.parts[0] in PURE:
             item.add_marker("pure")
+        if place.parts[0] in RATHER_ON_POSTGRESQL or place.as_posix() in RATHER_ON_POSTGRESQL:
+            item.add_marker("rather_on_postgresql")
         if item.get_closest_marker("pure") and _uses_database(item):
             raise pytest.UsageError(f"{item.nodeid} is marked pure, and uses the database")
         why = _why_not(config, item)
@@ -65,6 +75,9 @@ def _why_not(config: pytest.Config, item: pytest.Item) -> str | None:
         return "slow"
     if item.get_closest_marker("pure") and config.getoption("--without-pure"):
         return "pure"
+    beside = config.getoption("--beside-postgresql") and not config.getoption("--all")
+    if item.get_closest_marker("rather_on_postgresql") and beside:
+        return "rather on PostgreSQL"
     return None
 
 

@@ -6,6 +6,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -70,6 +71,7 @@ class Supervisor:
             while not self._asked:
                 for child in self._children:
                     self._keep(child)
+                self._reap_orphans()
                 self._relay(TICK)
                 each_tick()
         finally:
@@ -169,6 +171,17 @@ class Supervisor:
                 with suppress(OSError):
                     self._drop(child)
         self._kill_strays()
+
+    def _reap_orphans(self) -> None:
+        """Take note of the end of processes that became ours when their parent died; else they stay for ever."""
+        if sys.platform != "linux":  # nowhere else do they become ours
+            return
+        known = {child.process.pid for child in self._children if child.process is not None}
+        with suppress(ChildProcessError):  # we have none at all
+            while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if ended.si_pid in known:  # this one is for `_keep`
+                    return
+                os.waitpid(ended.si_pid, 0)
 
     def _kill_strays(self) -> None:
         """Kill what our dead children left behind, and what those leave behind in turn."""

@@ -37,6 +37,7 @@ def test_the_promise_holds_under_faults(server: Server | None, seed: int) -> Non
     assert verdict.figures["cancels acknowledged"] >= 20
 
 
+@pytest.mark.slow
 def test_a_herd_of_overdue_runs_is_started_once_each(server: Server | None) -> None:
     figures = stampede(1_000, server=server)
     assert figures["must be 0"] == dict.fromkeys(figures["must be 0"], 0)

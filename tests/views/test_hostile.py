@@ -15,9 +15,10 @@ EVIL = [
     "{{7*7}}{% debug %}", "<svg onload=alert(1)>", "\u202e\u200b", "A" * 10_000, "9" * 400, "-1", "1e309",
     "${while(1){}}",     '"', "token:", 'token:"', "source:a" * 50, "\r\nSet-Cookie: a=b",
 ]  # fmt: skip
+# The first nine are fields of the editor.
 FIELDS = (
-    "name", "key", "alias", "token", "steps", "on_unresolved_token", "revision", "note", "sample_data",
-    "sample_profile", "reason", "scope", "on", "environment", "theme", "zone", "next", "username", "password", "code",
+    "name", "key", "alias", "token", "steps", "on_unresolved_token", "note", "sample_data", "sample_profile",
+    "revision", "reason", "scope", "on", "environment", "theme", "zone", "next", "username", "password", "code",
 )  # fmt: skip
 
 
@@ -53,7 +54,7 @@ def test_no_field_makes_a_form_fail(evil: str) -> None:
         browser.post(
             "/templates/new/", {"name": "N", "key": "new-one", "steps": "[]", name: evil}
         ).status_code
-        for name in FIELDS
+        for name in FIELDS[:9]
     ]
     assert max(one_by_one) < 500
     assert client().post("/login/", fields).status_code in (200, 429)

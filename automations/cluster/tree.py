@@ -9,9 +9,11 @@ import time
 from types import FrameType
 
 from django.db import OperationalError, connection
+from django_q import cluster as django_q
 from django_q.cluster import Cluster
 
 from automations.cluster import pump
+from automations.cluster.mailbox import Mailbox
 from automations.cluster.parentage import tie_forks
 
 PAUSE_SECONDS = 0.5
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 def run_tree() -> int:
     """Runs until TERM or INT; 1 when the sentinel ended by itself."""
     tie_forks()
+    django_q.Queue = Mailbox
     _await_database()
     cluster = Cluster()
     told: list[int] = []

@@ -89,6 +89,18 @@ def test_the_watchdog_replaces_a_tree_that_lost_its_head(own: Product, victim: s
     wait_for(lambda: not set(before) & set(tree(own)), seconds=10)
 
 
+def test_all_that_wait_for_work_can_be_killed_at_once(own: Product) -> None:
+    """django-q2's own queue would stay locked by the dead, until the watchdog starts everything anew."""
+    wait_for(lambda: len(tree(own)) == WHOLE_TREE, seconds=20)
+    parent, sentinel, *victims = tree(own)
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+    run = invoke(own, SEND)
+    wait_for(lambda: status(own, run) == "completed", seconds=20)
+    assert tree(own)[:2] == [parent, sentinel]
+    assert not set(victims) & set(tree(own))
+
+
 def test_runs_survive_a_restart_of_everything() -> None:
     with database_url() as url:
         given = {"DATABASE_URL": url, "LEASE_SECONDS": "2"}

@@ -52,6 +52,7 @@ TRANSACTIONS = (
         "automations/publication",
         "automations/invocation",
         "automations/cancellation",
+        "automations/occurrence",
         "automations/execution",
     ),
     *("automations/models/gate", "automations/views/setup"),

@@ -9,6 +9,7 @@ from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
 from automations.models.invocation import Invocation
+from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import (
     COUNTED_FINISHED,
     LATE_AFTER,
@@ -18,6 +19,7 @@ from automations.models.live_run import (
     LiveState,
     Move,
 )
+from automations.models.occurrence import Occurrence
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
@@ -34,6 +36,7 @@ __all__ = [
     "LATE_AFTER",
     "RESERVED_KEYS",
     "SCOPES",
+    "UNFINISHED",
     "ApiKey",
     "Automation",
     "Cancellation",
@@ -45,10 +48,12 @@ __all__ = [
     "Event",
     "EventKind",
     "Invocation",
+    "Listener",
     "LiveRun",
     "LiveState",
     "Move",
     "No",
+    "Occurrence",
     "Origin",
     "Refusal",
     "Role",
@@ -65,6 +70,7 @@ __all__ = [
     "draw",
     "gate",
     "insert",
+    "listeners_of",
     "new_uid",
     "retried",
     "serialise",

@@ -121,6 +121,7 @@ class Origin(models.TextChoices):
     BROWSER = "browser"
     STEP = "step"
     DISABLE = "disable"
+    RULE = "rule"
 
 
 class Cancellation(KeyHolder):
@@ -184,4 +185,6 @@ class Cancellation(KeyHolder):
     @property
     def status_reason(self) -> str:
         """What its runs' status_reason says."""
+        if self.origin == Origin.RULE:
+            return "superseded" if self.actor.startswith("invocation/") else "cancel_rule"
         return "cancel_step" if self.origin == Origin.STEP else "cancel_request"

@@ -173,7 +173,7 @@ def test_a_run_that_cancels_itself_and_supersedes_is_told_as_both() -> None:
     assert (told["status"], "supersedes" in told) == ("cancelled", True)
 
 
-def test_a_thousand_keys_take_few_locks() -> None:
+def test_an_invoke_of_many_keys_costs_the_same_few_locks() -> None:
     each = definition(key="refs.recipient")
     with CaptureQueriesContext(connection) as captured:
         invoke(definition=each, recipients=[f"r{n}" for n in range(300)])

@@ -57,7 +57,7 @@ def judge(occurrence: Occurrence, *, listed: int) -> Judgement:
     )
     for start in range(0, len(asked), READ_AT_ONCE):
         if len(asked) > MOST_ASKED or time.monotonic() > until:
-            message = f"{len(asked):,} runs or more listen to this event; narrow it by a recipient"
+            message = f"{len(asked):,} runs listen to this event; give it a recipient, or the rules a “match”"
             raise Refusal.at("/recipient", "too_many_runs", message)
         for row, definition, data in _read(asked[start : start + READ_AT_ONCE]):
             _ask(occurrence, row, definition, data, judgement)

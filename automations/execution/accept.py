@@ -8,9 +8,8 @@ from typing import Any
 
 from django.db import IntegrityError
 
-from automations import invocation, machine
+from automations import concurrency, invocation, machine
 from automations.definition import Cancel
-from automations.execution import concurrency
 from automations.invocation import ChangedMeanwhile, Composed, Draft, InvokeRequest
 from automations.machine import Plan
 from automations.models import Event, Invocation, LiveRun, No, Refusal, gate, insert, retried, serialise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from automations.execution import concurrency
+from automations import concurrency
 from automations.models import Run, database_now
 from automations.occurrence import reporting
 from tests.mutants.mutant import mutant, swap

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from automations import publication
-from automations.execution import Accepted, concurrency
+from automations import concurrency, publication
+from automations.execution import Accepted
 from automations.models import Cancellation, LiveRun, No, Refusal, Run
 from tests.scenes import (
     DELAY,

@@ -20,6 +20,7 @@ from automations.models import (
     Event,
     EventKind,
     Invocation,
+    Listener,
     LiveRun,
     No,
     Refusal,
@@ -27,6 +28,7 @@ from automations.models import (
     clock,
     definition_of,
     draw,
+    listeners_of,
     new_uid,
 )
 
@@ -83,6 +85,7 @@ class RunDraft:
     scope: Scope
     token: str | None
     token_error: str = ""
+    concurrency_key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +134,11 @@ class Composed:
     invocation: Invocation
     runs: Sequence[Run]
     live: Sequence[LiveRun]
+    listeners: Sequence[Listener] = ()
 
     def rows(self) -> list[models.Model]:
         """What to insert, each row after those it refers to."""
-        return [self.invocation, *self.runs, *self.live]
+        return [self.invocation, *self.runs, *self.live, *self.listeners]
 
 
 def invoke(draft: Draft, *, plans: Sequence[Plan], now: datetime) -> Composed:
@@ -171,9 +175,19 @@ def invoke(draft: Draft, *, plans: Sequence[Plan], now: datetime) -> Composed:
         for pk, run, plan in zip(run_pks, draft.runs, plans, strict=True)
     ]
     live = [
-        _live_run(run, invocation, plan) for run, plan in zip(runs, plans, strict=True) if not plan.status
+        _live_run(run, invocation, plan, concurrency_key=drafted.concurrency_key)
+        for run, plan, drafted in zip(runs, plans, draft.runs, strict=True)
+        if not plan.status
     ]
-    return Composed(invocation=invocation, runs=runs, live=live)
+    listeners = _listeners(draft, invocation) if live else ()
+    return Composed(invocation=invocation, runs=runs, live=live, listeners=listeners)
+
+
+def _listeners(draft: Draft, invocation: Invocation) -> Sequence[Listener]:
+    """By what an event finds runs whose definition came with the request; those of versions were stored with them."""
+    if draft.automation is not None:
+        return ()
+    return listeners_of(draft.definition, environment=invocation.environment, invocation=invocation)
 
 
 def answer_of(draft: Draft, statuses: Sequence[str]) -> list[dict[str, Any]]:
@@ -249,16 +263,33 @@ def _draft_run(
                     No.UNAVAILABLE, error.kind, "the cancellation token could not be evaluated now"
                 ) from error
             if definition.on_unresolved_token == "reject" or error.kind == "timeout":  # noqa: S105
-                raise _unresolved(error) from error
+                raise _unresolved(error, "cancellation_token") from error
             token_error = error.message[:500]
-    return RunDraft(uid=uid, recipient=recipient.id, scope=scope, token=token, token_error=token_error)
+    return RunDraft(
+        uid=uid, recipient=recipient.id, scope=scope, token=token, token_error=token_error,
+        concurrency_key=_concurrency_key(definition, scope, owner=request.owner),
+    )  # fmt: skip
 
 
-def _unresolved(error: ExpressionError) -> Refusal:
-    """The refusal of an invoke whose token came to nothing, naming the paths that were missing."""
-    code = "timeout" if error.kind == "timeout" else "cancellation_token_unresolved"
-    pointers = ["/" + path.replace(".", "/") for path in error.paths] or ["/definition/cancellation_token"]
-    refusal = Refusal.at(pointers[0], code, f"the cancellation token did not resolve: {error.message}")
+def _concurrency_key(definition: Definition, scope: Scope, *, owner: str) -> str | None:
+    """The key, resolved once like a token; an invoke without the one that its definition asks for is refused."""
+    if definition.concurrency is None:
+        return None
+    try:
+        return expressions.resolve_token(definition.concurrency.key, scope, owner=owner)
+    except ExpressionError as error:
+        if error.retryable:
+            message = "the concurrency key could not be evaluated now"
+            raise Refusal(No.UNAVAILABLE, error.kind, message) from error
+        raise _unresolved(error, "concurrency_key", at="/definition/concurrency/key") from error
+
+
+def _unresolved(error: ExpressionError, name: str, *, at: str = "/definition/cancellation_token") -> Refusal:
+    """The refusal of an invoke whose token or key came to nothing, naming the paths that were missing."""
+    code = "timeout" if error.kind == "timeout" else f"{name}_unresolved"
+    pointers = ["/" + path.replace(".", "/") for path in error.paths] or [at]
+    message = f"the {name.replace('_', ' ')} did not resolve: {error.message}"
+    refusal = Refusal.at(pointers[0], code, message)
     for pointer in pointers[1:]:
         refusal.problems += Refusal.at(pointer, code, refusal.message).problems
     return refusal
@@ -311,7 +342,7 @@ def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Pla
     )
 
 
-def _live_run(run: Run, invocation: Invocation, plan: Plan) -> LiveRun:
+def _live_run(run: Run, invocation: Invocation, plan: Plan, *, concurrency_key: str | None) -> LiveRun:
     return LiveRun(
         run=run,
         uid=run.uid,
@@ -324,6 +355,7 @@ def _live_run(run: Run, invocation: Invocation, plan: Plan) -> LiveRun:
         tenant=invocation.tenant,
         token=run.token,
         key=run.key,
+        concurrency_key=concurrency_key,
         created_at=run.created_at,
         due_at=plan.due_at,
         position=plan.position,

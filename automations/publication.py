@@ -22,6 +22,8 @@ from automations.models import (
     Version,
     database_now,
     gate,
+    insert,
+    listeners_of,
     retried,
 )
 
@@ -121,6 +123,7 @@ def publish(
             automation=automation, number=number, definition=source, note=note,
             published_at=database_now(), published_by=by,
         )  # fmt: skip
+        insert(listeners_of(definition, environment=environment, automation=automation, version=version))
         automation.published = version
         automation.updated_by = by
         automation.save()

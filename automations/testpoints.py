@@ -16,6 +16,7 @@ NAMES = (
     "finish.begins", "finish.moved", "finish.committed",
     "cancel.begins", "cancel.moved", "cancel.committed",
     "bar.placed", "sweep.moved",
+    "event.placed", "event.judged", "event.moved",
     "renew.begins",
     "reap.read", "settle.read", "archive.read",
 )  # fmt: skip

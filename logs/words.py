@@ -19,6 +19,7 @@ ORIGINS: dict[str, str] = {
     Origin.BROWSER: "browser",
     Origin.STEP: "cancel step",
     Origin.DISABLE: "disabled automation",
+    Origin.RULE: "rule",
 }
 
 
@@ -108,8 +109,8 @@ def who(actor: str) -> str:
         return name
     if kind == "key" and name:
         return f"key “{name}”"
-    if kind == "run" and name:
-        return f"run {short(name)}"
+    if kind in ("run", "invocation") and name:
+        return f"{kind} {short(name)}"
     return actor
 
 

@@ -61,7 +61,11 @@ def demand_scope(key: ApiKey, scope: str) -> None:
 def demand_scopes_of(definition: object, key: ApiKey) -> None:
     """Denied (403) when a definition that a request brought along would cancel runs and its key may not."""
     steps = definition.get("steps") if isinstance(definition, dict) else None
-    if not key.can("cancel") and isinstance(steps, list) and any(_cancels(step) for step in steps):
+    if key.can("cancel") or not isinstance(definition, dict):
+        return
+    concurrency = definition.get("concurrency")
+    supersedes = isinstance(concurrency, dict) and concurrency.get("policy") == "cancel_previous"
+    if supersedes or (isinstance(steps, list) and any(_cancels(step) for step in steps)):
         demand_scope(key, "cancel")
 
 

@@ -44,6 +44,7 @@ class Answer:
     message: str
     problems: Sequence[Problem] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def request_id(request: HttpRequest | Request) -> str:
@@ -96,7 +97,7 @@ def _answer_to(error: Exception) -> Answer | None:
             headers = LATER if error.kind is No.UNAVAILABLE else {}
             return Answer(
                 status=STATUSES[error.kind], code=error.code, message=error.message,
-                problems=error.problems, headers=headers,
+                problems=error.problems, headers=headers, facts=error.facts,
             )  # fmt: skip
         case MethodNotAllowed():
             return Answer(status=405, code="method_not_allowed", message=str(error.detail))
@@ -138,6 +139,7 @@ def _problem_document(answer: Answer, identifier: str) -> dict[str, Any]:
     """RFC 9457."""
     problems = answer.problems or [Problem(pointer="", code=answer.code, message=answer.message)]
     return {
+        **answer.facts,
         "type": f"urn:countermand:problem:{answer.code}",
         "title": answer.code.replace("_", " ").capitalize(),
         "status": answer.status,

@@ -2,16 +2,31 @@
 
 from automations.definition.fields import DefinitionError, Problem
 from automations.definition.parse import ACTIONS, CHANNEL_NAMES, parse
-from automations.definition.shape import DEFAULT_TIMEOUT, Cancel, Definition, Delay, Kind, Retry, Send, Step
+from automations.definition.rules import EVENT_LENGTH
+from automations.definition.shape import (
+    DEFAULT_TIMEOUT,
+    Cancel,
+    CancelRule,
+    Concurrency,
+    Definition,
+    Delay,
+    Kind,
+    Retry,
+    Send,
+    Step,
+)
 from automations.definition.times import FURTHEST_UNTIL, LONGEST_DELAY, parse_duration, parse_moment
 
 __all__ = [
     "ACTIONS",
     "CHANNEL_NAMES",
     "DEFAULT_TIMEOUT",
+    "EVENT_LENGTH",
     "FURTHEST_UNTIL",
     "LONGEST_DELAY",
     "Cancel",
+    "CancelRule",
+    "Concurrency",
     "Definition",
     "DefinitionError",
     "Delay",

@@ -69,6 +69,13 @@ class Fields:
         """Text that may be an expression."""
         return self.text(name, longest=EXPRESSION_LENGTH, required=required)
 
+    def condition(self, name: str) -> str | None:
+        """A condition; a JSON boolean says the same as its text."""
+        if isinstance(value := self.value.get(name), bool):
+            self.read.add(name)
+            return "true" if value else "false"
+        return self.expression(name)
+
     def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
         """One of the given words."""
         value = self.take(name)

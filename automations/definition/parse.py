@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from automations.definition.fields import DefinitionError, Fields, Notes, is_expression
+from automations.definition.rules import read_cancel_on, read_concurrency
 from automations.definition.shape import DEFAULT_TIMEOUT, Cancel, Definition, Delay, Retry, Send, Step
 from automations.definition.times import parse_duration, parse_moment
 
@@ -17,9 +18,7 @@ LATER_ACTIONS = frozenset({
     "send-list", "fetch-data", "update-profile", "invoke", "add-to-batch", "add-to-digest", "throttle",
     "branch", "wait-for", "exit", "webhook", "for-each", "uncancel",
 })  # fmt: skip
-LATER_SETTINGS = frozenset(
-    {"cancel_on", "on_cancel", "max_duration", "concurrency", "data_schema", "on_disable", "tags"}
-)
+LATER_SETTINGS = frozenset({"on_cancel", "max_duration", "data_schema", "on_disable", "tags"})
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -39,6 +38,7 @@ def parse(raw: object, *, strict: bool = True) -> Definition:
     fields.text("name", longest=200)
     fields.text("description", longest=2000)
     steps = _steps(fields)
+    cancel_on, concurrency = read_cancel_on(fields), read_concurrency(fields)
     fields.close(later=LATER_SETTINGS)
     if notes.problems:
         raise DefinitionError(notes.problems)
@@ -46,6 +46,8 @@ def parse(raw: object, *, strict: bool = True) -> Definition:
         steps=tuple(steps),
         cancellation_token=token,
         on_unresolved_token=on_unresolved,
+        cancel_on=cancel_on,
+        concurrency=concurrency,
         source=_canonical(raw),
         warnings=tuple(notes.warnings),
     )
@@ -101,7 +103,7 @@ def _step(fields: Fields, position: str, seen: set[str]) -> Step | None:
         "position": position,
         "id": _id(fields, seen),
         "ref": fields.text("ref", longest=64),
-        "condition": _condition(fields),
+        "condition": fields.condition("if"),
         "timeout": fields.seconds("timeout", DEFAULT_TIMEOUT, most=LONGEST_TIMEOUT),
         "retry": _retry(fields),
         "on_crash": fields.choice("on_crash", ("retry", "fail"), "retry"),
@@ -129,13 +131,6 @@ def _id(fields: Fields, seen: set[str]) -> str | None:
         fields.refuse("id", "duplicate", f"another step has the id “{text}”")
     seen.add(text)
     return text
-
-
-def _condition(fields: Fields) -> str | None:
-    if isinstance(value := fields.value.get("if"), bool):  # a JSON boolean says the same as its text
-        fields.read.add("if")
-        return "true" if value else "false"
-    return fields.expression("if")
 
 
 def _retry(fields: Fields) -> Retry:

@@ -96,12 +96,34 @@ class Cancel(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CancelRule:
+    """An event of that name cancels the run, if it is younger than `within`, the event's data and its own agree
+    at the path `match`, and `condition` is true."""
+
+    event: str
+    condition: str | None = None
+    match: tuple[str, ...] | None = None
+    within: timedelta | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concurrency:
+    """What becomes of a run while another of the same key has not finished; `key` is an expression."""
+
+    key: str
+    policy: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Definition:
     """A whole automation. `source` is what it was read from, in our own spelling, fit for storing."""
 
     steps: tuple[Step, ...]
     cancellation_token: str | None = None
     on_unresolved_token: str = "reject"  # noqa: S105  (not a password)
+    cancel_on: tuple[CancelRule, ...] = ()
+    concurrency: Concurrency | None = None
     source: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = ()
 

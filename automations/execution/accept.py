@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import IntegrityError
 
-from automations import invocation, machine
+from automations import concurrency, invocation, machine
 from automations.definition import Cancel
 from automations.invocation import ChangedMeanwhile, Composed, Draft, InvokeRequest
 from automations.machine import Plan
@@ -71,11 +71,14 @@ def accept(request: InvokeRequest) -> Accepted:
 def _store(draft: Draft, plans: list[Plan]) -> Invocation:
     request = draft.request
     tokens = [token for plan in plans for _, token in plan.cancels()]
-    with gate(environment_id=request.environment.pk) as (now, _):
-        if tokens:  # else two invokes of "cancel the previous, then start mine" would miss each other
-            serialise(environment_id=request.environment.pk, words=[*tokens, *_labels(draft)])
+    words = [*tokens, *_labels(draft)] if tokens else []
+    words += concurrency.words(draft)
+    with gate(environment_id=request.environment.pk) as (now, barred):
+        if words:  # else two invokes of "cancel the previous, then start mine" would miss each other
+            serialise(environment_id=request.environment.pk, words=words)
         plans = [plan.at(now) for plan in plans]
         composed = invocation.invoke(draft, plans=plans, now=now)
+        concurrency.make_way(draft, composed.invocation, now=now, barred=barred)
         if not tokens:
             insert([*composed.rows(), *_events(composed, plans, now)])
             return composed.invocation
@@ -84,7 +87,7 @@ def _store(draft: Draft, plans: list[Plan]) -> Invocation:
         if any(
             isinstance(step, Cancel) and step.include_self for plan in plans for step, _ in plan.cancels()
         ):
-            _correct_answer(draft, composed)
+            _correct_answer(composed)
     return composed.invocation
 
 
@@ -108,12 +111,12 @@ def _labels(draft: Draft) -> list[str]:
     return [label for label in labels if label is not None]
 
 
-def _correct_answer(draft: Draft, composed: Composed) -> None:
+def _correct_answer(composed: Composed) -> None:
     """Runs that cancelled themselves are answered as cancelled."""
     pks = [run.pk for run in composed.runs]
     gone = set(LiveRun.objects.filter(pk__in=pks).exclude(cancellation=None).values_list("pk", flat=True))
-    statuses = ["cancelled" if run.pk in gone else run.status or "waiting" for run in composed.runs]
-    composed.invocation.answer = invocation.answer_of(draft, statuses)
+    for run, told in zip(composed.runs, composed.invocation.answer or (), strict=False):
+        told["status"] = "cancelled" if run.pk in gone else told["status"]
     Invocation.objects.filter(pk=composed.invocation.pk).update(answer=composed.invocation.answer)
 
 

@@ -19,9 +19,11 @@ from automations.models import (
     Event,
     EventKind,
     Invocation,
+    Listener,
     LiveRun,
     LiveState,
     Move,
+    Occurrence,
     Run,
     Worker,
     database_now,
@@ -192,8 +194,14 @@ def _archive_chunk(environment: Environment, cancellation: Cancellation, conditi
 
 
 def tidy() -> None:
-    """Idempotency keys whose time is over no longer hold anything; workers long silent are forgotten."""
+    """Idempotency keys whose time is over no longer hold anything; workers long silent, events of long ago and
+    the rules of invocations that have ended are forgotten."""
     now = database_now()
     roster.forget(now=now)
-    for holder in (Invocation, Cancellation):
+    for holder in (Invocation, Cancellation, Occurrence):
         holder.free_keys(now=now)
+    Occurrence.forget(now=now)
+    _listeners_seen[0] = Listener.objects.forget(behind=_listeners_seen[0])
+
+
+_listeners_seen = [0]  # the last one looked at, in this process

@@ -11,10 +11,11 @@ from automations.expressions.errors import ExpressionError, FieldWarning, Kind
 from automations.expressions.explanation import Advice, Explanation, explain
 from automations.expressions.pool import configure
 from automations.expressions.resolution import check_condition, resolve_field, resolve_token, resolve_tree
-from automations.expressions.scope import JSON, Scope
+from automations.expressions.scope import JSON, MISSING, Scope, dig
 
 __all__ = [
     "JSON",
+    "MISSING",
     "Advice",
     "Explanation",
     "ExpressionError",
@@ -24,6 +25,7 @@ __all__ = [
     "check_condition",
     "compile_expression",
     "configure",
+    "dig",
     "explain",
     "resolve_field",
     "resolve_token",

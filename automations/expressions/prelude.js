@@ -147,6 +147,7 @@
         if (rank >= 0) step.status = rank;
       }
     }
+    job.event = job.refs.event; // what a rule's condition is about
     job.refs.data = job.data;
     job.refs.profile = job.profile;
     return job;
@@ -155,6 +156,7 @@
     const MessageStatus = {};
     STATUSES.forEach((name, rank) => { MessageStatus[name] = rank; });
     Object.assign(globalThis, { data: job.data, profile: job.profile, refs: job.refs, MessageStatus });
+    if (job.event) globalThis.event = job.event;
     setClock(job.now);
     setChance(job.seed);
   };

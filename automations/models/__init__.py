@@ -10,9 +10,11 @@ from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
 from automations.models.invocation import Invocation
+from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
 from automations.models.live_run_bars import Cancelled
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
+from automations.models.occurrence import Occurrence
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
@@ -29,6 +31,7 @@ __all__ = [
     "LATE_AFTER",
     "RESERVED_KEYS",
     "SCOPES",
+    "UNFINISHED",
     "ApiKey",
     "Automation",
     "Cancellation",
@@ -40,10 +43,12 @@ __all__ = [
     "Event",
     "EventKind",
     "Invocation",
+    "Listener",
     "LiveRun",
     "LiveState",
     "Move",
     "No",
+    "Occurrence",
     "Origin",
     "Refusal",
     "Role",
@@ -62,6 +67,7 @@ __all__ = [
     "gate",
     "inputs_of",
     "insert",
+    "listeners_of",
     "new_uid",
     "retried",
     "serialise",

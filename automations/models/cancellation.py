@@ -1,7 +1,7 @@
 """Every request to call runs off, with what it asked and what it was told; also when it matched nothing.
 
 One that matches more than can be moved before its answer is a *bar*: its row alone calls the runs off, from its
-commit on, and what each of them bears is swept afterwards (docs/decisions/0008-bars.md)."""
+commit on, and what each of them bears is swept afterwards (docs/decisions/0007-bars.md)."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class Origin(models.TextChoices):
     BROWSER = "browser"
     STEP = "step"
     DISABLE = "disable"
+    RULE = "rule"
 
 
 class Cancellation(KeyHolder):
@@ -116,6 +117,8 @@ class Cancellation(KeyHolder):
     @property
     def status_reason(self) -> str:
         """What its runs' status_reason says."""
+        if self.origin == Origin.RULE:
+            return "superseded" if self.actor.startswith("invocation/") else "cancel_rule"
         return "cancel_step" if self.origin == Origin.STEP else "cancel_request"
 
 

@@ -289,6 +289,7 @@ class LiveRun(models.Model):
     tenant = models.CharField(max_length=255, null=True)
     token = models.CharField(max_length=TOKEN_LENGTH, null=True)
     key = models.CharField(max_length=255, null=True)
+    concurrency_key = models.CharField(max_length=TOKEN_LENGTH, null=True)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField()
     state = models.CharField(max_length=10, choices=LiveState, default=LiveState.WAITING)
@@ -322,10 +323,14 @@ class LiveRun(models.Model):
         ]
         indexes = [
             models.Index(fields=["environment", "due_at"], name="live_run_due"),
-            models.Index(
-                fields=["environment", "token"], condition=Q(token__isnull=False), name="live_run_token"
+            *(
+                models.Index(
+                    fields=["environment", column],
+                    condition=Q(**{f"{column}__isnull": False}),
+                    name=f"live_run_{column}",
+                )
+                for column in ("token", "key", "concurrency_key")
             ),
-            models.Index(fields=["environment", "key"], condition=Q(key__isnull=False), name="live_run_key"),
             models.Index(
                 fields=["environment", "recipient", "automation"],
                 condition=Q(recipient__isnull=False),

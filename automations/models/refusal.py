@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from automations.definition import DefinitionError, Problem
@@ -19,14 +19,18 @@ class No(StrEnum):
 
 
 class Refusal(Exception):
-    """Nothing was changed. `problems` point into the request; UNAVAILABLE is worth another try in a second."""
+    """Nothing was changed. `problems` point into the request; UNAVAILABLE is worth another try in a second.
+    `facts` are for programs, such as the id of the run that stands in the way."""
 
-    def __init__(self, kind: No, code: str, message: str, problems: Sequence[Problem] = ()) -> None:
+    def __init__(
+        self, kind: No, code: str, message: str, problems: Sequence[Problem] = (), **facts: str
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.code = code
         self.message = message
         self.problems = list(problems)
+        self.facts: Mapping[str, str] = facts
 
     @classmethod
     def at(cls, pointer: str, code: str, message: str, *, kind: No = No.INVALID) -> Refusal:

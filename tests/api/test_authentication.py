@@ -39,6 +39,8 @@ ADDRESSES = {
     f"/api/v1/runs/{UID}/cancel": {"POST": "cancel"},
     "/api/v1/cancellations": {"GET": "read", "POST": "cancel"},
     f"/api/v1/cancellations/{UID}": {"GET": "read"},
+    "/api/v1/events": {"GET": "read", "POST": "cancel"},
+    f"/api/v1/events/{UID}": {"GET": "read"},
     "/automations/invoke": {"POST": "invoke"},
     "/automations/k/invoke": {"POST": "invoke"},
     "/automations/runs": {"GET": "read"},

@@ -64,6 +64,10 @@ BODIES: dict[str, Any] = {
             "cancellation_token": "refs.data.t",
             "on_unresolved_token": "reject",
             "name": "n",
+            "cancel_on": [
+                {"event": "e", "if": "event.data.x", "match": "data.t", "within": "1 day", "reason": "r"}
+            ],
+            "concurrency": {"key": "refs.data.t", "policy": "cancel_previous"},
             "steps": [
                 {"id": "i", "action": "delay", "duration": "1 hour", "if": "true", "ref": "r"},
                 {"action": "delay", "until": "2026-11-20T00:00:00Z"},
@@ -87,6 +91,7 @@ BODIES: dict[str, Any] = {
         "filter": {"token": "t", "key": "k", "run_ids": ["0199d3f2-0000-7000-8000-000000000001"]},
         "reason": "r",
     },
+    "/api/v1/events": {"name": "e", "data": {"x": 1, "t": "tok"}, "recipient": "u"},
     "/automations/invoke": {
         "automation": {
             "cancelation_token": "t",
@@ -109,10 +114,12 @@ PARAMETERS = {
     "/api/v1/automations/k/versions": PAGING,
     "/api/v1/runs": RUNS,
     "/api/v1/cancellations": PAGING,
+    "/api/v1/events": PAGING,
     "/automations/runs": [*PAGING, "status", "template_id", "start_date", "end_date"],
 }
 # What every address does with its headers is the same; these do most with what follows.
-HEADED = ["/api/v1/invocations", "/api/v1/cancellations", "/automations/invoke", "/journeys/cancel"]
+HEADED = ["/api/v1/invocations", "/api/v1/cancellations", "/api/v1/events"]
+HEADED += ["/automations/invoke", "/journeys/cancel"]
 HEADERS = [
     "Authorization",
     "Idempotency_Key",
@@ -150,6 +157,8 @@ def world(api: Caller) -> Caller:
         "k",
         {"cancellation_token": "refs.data.t", "on_unresolved_token": "run_without_token", "steps": [DELAY]},
     )
+    rule = {"event": "e", "match": "data.t", "if": "event.data.x > data.x"}
+    invoke(definition={"cancel_on": [rule], "steps": [DELAY]}, data={"x": 2, "t": "tok"})
     invoke(DELAY, token="t")
     cancel_runs(token="nobody")
     return api

@@ -76,7 +76,7 @@ def test_a_definition_is_an_object(raw: object) -> None:
         ({"steps": [{"action": ["send"]}]}, [("/steps/0/action", "unknown_action")]),
         ({"steps": [{"action": "add-to-batch"}]}, [("/steps/0/action", "not_supported")]),
         ({"steps": [SEND], "stpes": 1}, [("/stpes", "unknown_field")]),
-        ({"steps": [SEND], "cancel_on": []}, [("/cancel_on", "not_supported")]),
+        ({"steps": [SEND], "on_cancel": {}}, [("/on_cancel", "not_supported")]),
         ({"steps": [SEND], "a/b~c": 1}, [("/a~1b~0c", "unknown_field")]),
         ({"steps": [SEND], "cancellation_token": ""}, [("/cancellation_token", "invalid")]),
         ({"steps": [SEND], "cancellation_token": 5}, [("/cancellation_token", "invalid")]),

@@ -53,6 +53,8 @@ def test_counts_stop_at_ten_thousand() -> None:
         ("user/ana", "ana"),
         ("key/backend", "key “backend”"),
         ("run/0199d3f2-0000-7000-8000-000000005b21", "run 0199d3f2…5b21"),
+        ("invocation/0199d3f2-0000-7000-8000-000000005b21", "invocation 0199d3f2…5b21"),
+        ("event order.paid", "event order.paid"),
         ("samples", "samples"),
         ("user/", "user/"),
     ],

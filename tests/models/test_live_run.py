@@ -164,9 +164,10 @@ def test_starting_and_cancelling_are_heap_only_updates() -> None:
     indexed = {column for item in found.values() if item["index"] for column in item["columns"]}
     assert indexed == {
         "environment_id", "due_at", "token", "key", "recipient", "automation_id", "invocation_id", "source",
+        "concurrency_key",
     }  # fmt: skip
     conditions = {str(index.condition) for index in LiveRun._meta.indexes if index.condition}
     assert conditions == {
         "(AND: ('token__isnull', False))", "(AND: ('key__isnull', False))", "(AND: ('recipient__isnull', False))",
-        "(AND: ('unsettled__isnull', False))",
+        "(AND: ('unsettled__isnull', False))", "(AND: ('concurrency_key__isnull', False))",
     }  # fmt: skip

@@ -11,7 +11,16 @@ from typing import Any
 from django.db import connection
 
 from automations import invocation
-from automations.models import Cancellation, Event, Invocation, LiveRun, Run, definitions
+from automations.models import (
+    Cancellation,
+    Event,
+    Invocation,
+    Listener,
+    LiveRun,
+    Occurrence,
+    Run,
+    definitions,
+)
 
 
 def rounds(times: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
@@ -32,8 +41,9 @@ def rounds(times: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
 
 def clear() -> None:
     """Empties the tables of runs."""
-    for model in (Event, LiveRun, Run, Invocation, Cancellation):
-        model.objects.all().delete()
+    Listener.objects.exclude(invocation=None).delete()
+    for model in (Event, LiveRun, Run, Invocation, Cancellation, Occurrence):
+        model._default_manager.all().delete()
     definitions.forget()
     invocation.forget()
 

@@ -82,6 +82,8 @@ def test_an_edit_keeps_what_the_form_does_not_show() -> None:
         "steps": [DELAY],
         "on_unresolved_token": "run_without_token",
         "max_duration": "1 day",
+        "cancel_on": [{"event": "order.paid"}],
+        "concurrency": {"key": "refs.data.cart", "policy": "reject_new"},
         "name": "x",
     }
     publication.create(
@@ -91,6 +93,7 @@ def test_an_edit_keeps_what_the_form_does_not_show() -> None:
     automation = stored()
     assert automation.draft == {
         "steps": [SEND, DELAY], "on_unresolved_token": "reject", "max_duration": "1 day", "name": "x",
+        "cancel_on": definition["cancel_on"], "concurrency": definition["concurrency"],
         "cancellation_token": "user-{{data.user_id}}",
     }  # fmt: skip
     assert (automation.name, automation.draft_revision) == ("Welcome", 2)

@@ -101,6 +101,12 @@ def _filter(body: Body, environment: Environment) -> CancellationFilter:
         return scope
     if not members.value:
         body.refuse("filter", "empty_filter", "at least one filter is required")
+    scope = _fields(members)
+    members.close()
+    return scope
+
+
+def _fields(members: Body) -> CancellationFilter:
     for name in LISTS:
         if members.value.get(name) == []:
             members.refuse(name, "empty_list", f"“{name}” may not be an empty list")
@@ -108,7 +114,7 @@ def _filter(body: Body, environment: Environment) -> CancellationFilter:
     if invocation is not None and not re.fullmatch(UUID_PATTERN, invocation):
         members.refuse("invocation", "invalid", "an invocation's id is a UUID")
         invocation = None
-    scope = CancellationFilter(
+    return CancellationFilter(
         token=members.label("token", longest=512),
         key=members.label("key", longest=255),
         run_ids=_run_ids(members),
@@ -123,8 +129,6 @@ def _filter(body: Body, environment: Environment) -> CancellationFilter:
         due_after=members.moment("due_after"),
         due_before=members.moment("due_before"),
     )
-    members.close()
-    return scope
 
 
 def _everything(members: Body, environment: Environment) -> CancellationFilter:

@@ -171,7 +171,9 @@ def invoke(draft: Draft, *, plans: Sequence[Plan], now: datetime) -> Composed:
         for pk, run, plan in zip(run_pks, draft.runs, plans, strict=True)
     ]
     live = [
-        _live_run(run, invocation, plan) for run, plan in zip(runs, plans, strict=True) if not plan.status
+        _live_run(run, invocation, plan, draft.definition)
+        for run, plan in zip(runs, plans, strict=True)
+        if not plan.status
     ]
     return Composed(invocation=invocation, runs=runs, live=live)
 
@@ -311,7 +313,7 @@ def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Pla
     )
 
 
-def _live_run(run: Run, invocation: Invocation, plan: Plan) -> LiveRun:
+def _live_run(run: Run, invocation: Invocation, plan: Plan, definition: Definition) -> LiveRun:
     return LiveRun(
         run=run,
         uid=run.uid,
@@ -327,4 +329,5 @@ def _live_run(run: Run, invocation: Invocation, plan: Plan) -> LiveRun:
         created_at=run.created_at,
         due_at=plan.due_at,
         position=plan.position,
+        on_cancel=definition.on_cancel,
     )

@@ -17,6 +17,7 @@ NAMES = (
     "cancel.begins", "cancel.moved", "cancel.committed",
     "renew.begins",
     "reap.read", "settle.read", "archive.read",
+    "delivery.read",
 )  # fmt: skip
 
 Passer = Callable[[str], None]

@@ -53,6 +53,7 @@ TRANSACTIONS = (
         "automations/invocation",
         "automations/cancellation",
         "automations/execution",
+        "automations/notices",
     ),
     *("automations/models/gate", "automations/views/setup"),
 )

@@ -16,6 +16,7 @@ from automations.execution import roster
 from automations.models import (
     Cancellation,
     CancellationFilter,
+    Ending,
     Environment,
     Event,
     EventKind,
@@ -29,8 +30,10 @@ from automations.models import (
     definition_of,
     gate,
     insert,
+    owed,
     retried,
 )
+from automations.notices import endpoints
 from automations.testpoints import testpoint
 
 CHUNK = 1_000
@@ -71,7 +74,8 @@ def reap(environment: Environment) -> int:
         testpoint("reap.read")
         versions = dict(Run.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", "version_id"))
         events = [_reap(row, version_id=versions[row.pk], now=now) for row in rows]
-        insert(events)
+        failed = [Ending(event.run_id, "failed") for event in events if event.data["next"] == "failed"]
+        insert([*events, *owed(failed, environment_id=environment.pk, at=now)])
         return len(rows)
 
 
@@ -167,8 +171,10 @@ def _archive_chunk(environment: Environment, cancellation: Cancellation, conditi
 
 
 def tidy() -> None:
-    """Idempotency keys whose time is over no longer hold anything; workers long silent are forgotten."""
+    """Idempotency keys whose time is over no longer hold anything; workers long silent are forgotten, and so are
+    deliveries long over."""
     now = database_now()
     roster.forget(now=now)
+    endpoints.forget_deliveries()
     for holder in (Invocation, Cancellation):
         holder.free_keys(now=now)

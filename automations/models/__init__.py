@@ -18,22 +18,37 @@ from automations.models.live_run import (
     LiveState,
     Move,
 )
+from automations.models.on_cancel import OnCancelStart
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
+from automations.models.sealing import seal
 from automations.models.statements import draw, insert
 from automations.models.uid import new_uid
 from automations.models.user import Role, User
+from automations.models.webhook import (
+    KEPT_SECONDS,
+    RUN_EVENTS,
+    TEST_EVENT,
+    Ending,
+    WebhookDelivery,
+    WebhookEndpoint,
+    forget_endpoints,
+    owed,
+)
 from automations.models.worker import Worker
 
 __all__ = [
     "COUNTED_FINISHED",
     "DEFAULT_ENVIRONMENT",
     "FINAL",
+    "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
     "RESERVED_KEYS",
+    "RUN_EVENTS",
     "SCOPES",
+    "TEST_EVENT",
     "ApiKey",
     "Automation",
     "Cancellation",
@@ -41,6 +56,7 @@ __all__ = [
     "Cancelled",
     "Claim",
     "Due",
+    "Ending",
     "Environment",
     "Event",
     "EventKind",
@@ -49,6 +65,7 @@ __all__ = [
     "LiveState",
     "Move",
     "No",
+    "OnCancelStart",
     "Origin",
     "Refusal",
     "Role",
@@ -57,16 +74,21 @@ __all__ = [
     "RunStatus",
     "User",
     "Version",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "Worker",
     "clock",
     "database_now",
     "definition_of",
     "definition_of_run",
     "draw",
+    "forget_endpoints",
     "gate",
     "insert",
     "new_uid",
+    "owed",
     "retried",
+    "seal",
     "serialise",
     "steps_of_run",
     "uid_parameter",

@@ -24,7 +24,7 @@ from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
 from automations.models.sealing import seal
 from automations.models.statements import draw, insert
-from automations.models.uid import new_uid
+from automations.models.uid import first_uid_at, new_uid
 from automations.models.user import Role, User
 from automations.models.webhook import (
     KEPT_SECONDS,
@@ -82,6 +82,7 @@ __all__ = [
     "definition_of",
     "definition_of_run",
     "draw",
+    "first_uid_at",
     "forget_endpoints",
     "gate",
     "insert",

@@ -23,6 +23,7 @@ from automations.models import (
     WebhookDelivery,
     WebhookEndpoint,
     database_now,
+    first_uid_at,
     forget_endpoints,
     gate,
     retried,
@@ -69,6 +70,15 @@ def change(*, environment: Environment, uid: UUID, changes: dict[str, Any]) -> W
     """The endpoint with another `url`, `description`, `events`, or `disabled` or not; in force when this
     returns. What is owed to a disabled endpoint waits until it is enabled again."""
     _check(url=changes.get("url"), events=changes.get("events"))
+    endpoint, others_are_told = _change(environment, uid, changes)
+    if others_are_told:
+        _wait_until_in_force(environment)
+    return endpoint
+
+
+@retried
+def _change(environment: Environment, uid: UUID, changes: dict[str, Any]) -> tuple[WebhookEndpoint, bool]:
+    """The endpoint changed, and whether other events are told to it than before."""
     with transaction.atomic():
         endpoint = _locked(environment, uid)
         before = (endpoint.events, endpoint.disabled_at is None)
@@ -81,9 +91,7 @@ def change(*, environment: Environment, uid: UUID, changes: dict[str, Any]) -> W
         elif changes.get("disabled") is False:
             endpoint.disabled_at, endpoint.disabled_reason, endpoint.failing_since = None, "", None
         endpoint.save()
-    if before != (endpoint.events, endpoint.disabled_at is None):
-        _wait_until_in_force(environment)
-    return endpoint
+    return endpoint, before != (endpoint.events, endpoint.disabled_at is None)
 
 
 def roll(*, environment: Environment, uid: UUID) -> tuple[WebhookEndpoint, str]:
@@ -106,7 +114,8 @@ def roll(*, environment: Environment, uid: UUID) -> tuple[WebhookEndpoint, str]:
 def remove(*, environment: Environment, uid: UUID) -> None:
     """The endpoint and its deliveries are gone. It is disabled first: once that is in force, no transaction can
     bring about another delivery of it."""
-    change(environment=environment, uid=uid, changes={"disabled": True})
+    _change(environment, uid, {"disabled": True})
+    _wait_until_in_force(environment)
     with transaction.atomic():
         _locked(environment, uid).delete()
 
@@ -137,7 +146,8 @@ def retry(*, environment: Environment, uid: UUID, delivery: UUID) -> WebhookDeli
 
 def forget_deliveries() -> int:
     """Deliveries of more than 30 days ago that are not pending leave the log; how many, a thousand at most."""
-    old = WebhookDelivery.objects.filter(at__lt=database_now() - DELIVERIES_KEPT, next_attempt_at=None)
+    first_kept = first_uid_at(database_now() - DELIVERIES_KEPT)  # ids are in order of time, and have an index
+    old = WebhookDelivery.objects.filter(pk__lt=first_kept, next_attempt_at=None)
     gone, _ = WebhookDelivery.objects.filter(
         pk__in=list(old.order_by("pk").values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
     ).delete()

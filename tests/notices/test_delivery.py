@@ -9,11 +9,12 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from automations import execution
-from automations.models import TEST_EVENT, WebhookDelivery, WebhookEndpoint, database_now, seal
+from automations.models import TEST_EVENT, WebhookDelivery, WebhookEndpoint, database_now, first_uid_at, seal
 from automations.notices import delivery, endpoints, signing
 from tests.channels.sinks import HttpSink, Received, reply
 from tests.notices.scene import SECRET, deliver_all, endpoint, make_due
@@ -327,14 +328,16 @@ def test_a_test_is_delivered_like_anything_else(sink: HttpSink) -> None:
     assert only().status == "delivered"
 
 
-def test_what_was_over_a_month_ago_is_forgotten_unless_it_is_pending(sink: HttpSink) -> None:
-    endpoint(url=sink.url())
-    old = database_now() - timedelta(days=31)
-    runs = [run_of(invoke(CANCEL)) for _ in range(3)]
-    WebhookDelivery.objects.filter(run=runs[0]).update(at=old, next_attempt_at=None, status="delivered")
-    WebhookDelivery.objects.filter(run=runs[1]).update(at=old)
+def test_what_was_over_a_month_ago_is_forgotten_unless_it_is_pending() -> None:
+    told, now = endpoint(), database_now()
+    kept = []
+    for number, (days, due) in enumerate(((31, None), (31, now), (29, None), (0, now))):
+        at = now - timedelta(days=days)
+        given = {"endpoint": told, "event": TEST_EVENT, "at": at, "next_attempt_at": due}
+        row = WebhookDelivery.objects.create(id=UUID(int=first_uid_at(at).int + number), **given)
+        kept += [row.pk] if (days, due) != (31, None) else []
     execution.tidy()
-    assert set(WebhookDelivery.objects.values_list("run", flat=True)) == {runs[1].pk, runs[2].pk}
+    assert set(WebhookDelivery.objects.values_list("pk", flat=True)) == set(kept)
 
 
 def test_a_secret_is_sealed_where_it_is_stored() -> None:

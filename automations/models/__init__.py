@@ -2,22 +2,17 @@
 
 from automations.models.api_key import SCOPES, ApiKey
 from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
-from automations.models.cancellation import Cancellation, CancellationFilter, Origin, uid_parameter
-from automations.models.definitions import definition_of, definition_of_run, steps_of_run
+from automations.models.cancellation import Cancellation, Origin, covered, standing, uid_parameter
+from automations.models.cancellation_filter import CancellationFilter
+from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
 from automations.models.invocation import Invocation
-from automations.models.live_run import (
-    COUNTED_FINISHED,
-    LATE_AFTER,
-    Cancelled,
-    Claim,
-    LiveRun,
-    LiveState,
-    Move,
-)
+from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
+from automations.models.live_run_bars import Cancelled
+from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.on_cancel import OnCancelStart
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
@@ -78,6 +73,7 @@ __all__ = [
     "WebhookEndpoint",
     "Worker",
     "clock",
+    "covered",
     "database_now",
     "definition_of",
     "definition_of_run",
@@ -85,12 +81,14 @@ __all__ = [
     "first_uid_at",
     "forget_endpoints",
     "gate",
+    "inputs_of",
     "insert",
     "new_uid",
     "owed",
     "retried",
     "seal",
     "serialise",
+    "standing",
     "steps_of_run",
     "uid_parameter",
     "what_is_due",

@@ -85,7 +85,7 @@ def _cancellation(cancellation: Cancellation) -> dict[str, Any]:
 def _in_flight_by_run(cancellation: Cancellation) -> Mapping[str, list[dict[str, Any]]]:
     """The receipt's steps in flight, by the public id of their run."""
     entries: dict[str, list[dict[str, Any]]] = {}
-    for entry in cancellation.in_flight:
+    for entry in cancellation.in_flight or ():
         shown = {name: entry[name] for name in ("step", "action", "attempt")}
         shown["started_at"] = _stamp(datetime.fromisoformat(entry["started_at"]))
         entries.setdefault(entry["run"], []).append(shown)

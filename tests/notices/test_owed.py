@@ -10,11 +10,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from automations import execution
+from automations import cancellation, execution
 from automations.execution import housekeeping
 from automations.models import (
     Environment,
     LiveRun,
+    OnCancelStart,
     WebhookDelivery,
     WebhookEndpoint,
     database_now,
@@ -89,6 +90,21 @@ def test_a_cancelled_run_with_a_step_in_flight_is_owed_when_that_has_ended() -> 
     finish(execution.perform(task))
     archive_all()
     assert owed() == [(run.pk, "run.cancelled")]
+
+
+def test_a_cancel_too_large_to_move_at_once_owes_every_run_once_it_is_swept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cancellation, "LISTED", 1)
+    endpoint()
+    definition = {"cancellation_token": "t", "on_cancel": {"invoke": "after"}, "steps": [DELAY]}
+    accepted = invoke(definition=definition, recipients=["a", "b", "c"])
+    receipt = cancel_runs(token="t")
+    assert (receipt.swept_at, owed()) == (None, [])
+    archive_all()
+    runs = [run_of(accepted, index).pk for index in range(3)]
+    assert owed() == [(pk, "run.cancelled") for pk in runs]
+    assert sorted(OnCancelStart.objects.values_list("run", flat=True)) == runs
 
 
 def test_each_endpoint_is_owed_the_events_it_wants_and_only_of_its_environment() -> None:

@@ -175,7 +175,7 @@ def invoke(draft: Draft, *, plans: Sequence[Plan], now: datetime) -> Composed:
         for pk, run, plan in zip(run_pks, draft.runs, plans, strict=True)
     ]
     live = [
-        _live_run(run, invocation, plan, concurrency_key=drafted.concurrency_key)
+        _live_run(run, invocation, plan, draft.definition, concurrency_key=drafted.concurrency_key)
         for run, plan, drafted in zip(runs, plans, draft.runs, strict=True)
         if not plan.status
     ]
@@ -342,7 +342,9 @@ def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Pla
     )
 
 
-def _live_run(run: Run, invocation: Invocation, plan: Plan, *, concurrency_key: str | None) -> LiveRun:
+def _live_run(
+    run: Run, invocation: Invocation, plan: Plan, definition: Definition, *, concurrency_key: str | None
+) -> LiveRun:
     return LiveRun(
         run=run,
         uid=run.uid,
@@ -359,4 +361,5 @@ def _live_run(run: Run, invocation: Invocation, plan: Plan, *, concurrency_key: 
         created_at=run.created_at,
         due_at=plan.due_at,
         position=plan.position,
+        on_cancel=definition.on_cancel,
     )

@@ -19,6 +19,7 @@ NAMES = (
     "event.placed", "event.judged", "event.moved",
     "renew.begins",
     "reap.read", "settle.read", "archive.read",
+    "delivery.read",
 )  # fmt: skip
 
 Passer = Callable[[str], None]

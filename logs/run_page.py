@@ -194,6 +194,7 @@ _KINDS: dict[str, str] = {
     EventKind.REAPED: "Its worker was lost",
     EventKind.SETTLED: "Settled",
     EventKind.CANCELLED: "Cancelled",
+    EventKind.FOLLOWED: "On cancel",
 }
 
 

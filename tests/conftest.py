@@ -11,7 +11,7 @@ import pytest
 from django.core.cache import cache
 
 from automations import invocation
-from automations.models import definitions
+from automations.models import definitions, forget_endpoints
 
 pytest_plugins = ["tests.live"]
 
@@ -62,6 +62,7 @@ def _forget() -> None:
     """Rolled-back tests give the same primary keys to others; what processes keep is dropped between tests."""
     definitions.forget()
     invocation.forget()
+    forget_endpoints()
     cache.clear()
 
 

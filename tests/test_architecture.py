@@ -54,6 +54,7 @@ TRANSACTIONS = (
         "automations/cancellation",
         "automations/occurrence",
         "automations/execution",
+        "automations/notices",
     ),
     *("automations/models/gate", "automations/views/setup"),
 )

@@ -10,7 +10,7 @@ from automations.api.courier.invokes import InvokeAdHoc, InvokeTemplate
 from automations.api.courier.runs import Runs as CourierRuns
 from automations.api.courier.runs import RunSteps
 from automations.api.endpoint import Endpoint
-from automations.api.native import automations, cancellations, events, invocations, previews, runs
+from automations.api.native import automations, cancellations, events, invocations, previews, runs, webhooks
 from automations.api.reading import UUID_PATTERN
 
 KEY = r"(?P<key>[a-z0-9][a-z0-9_.-]{0,99})"
@@ -42,6 +42,12 @@ NATIVE = {
     f"cancellations/{UID}": cancellations.OneCancellation,
     "events": events.Events,
     f"events/{UID}": events.OneEvent,
+    "webhooks": webhooks.Webhooks,
+    f"webhooks/{UID}": webhooks.OneWebhook,
+    f"webhooks/{UID}/roll": webhooks.RollWebhook,
+    f"webhooks/{UID}/test": webhooks.TestWebhook,
+    f"webhooks/{UID}/deliveries": webhooks.WebhookDeliveries,
+    rf"webhooks/{UID}/deliveries/(?P<delivery>{UUID_PATTERN})/retry": webhooks.RetryDelivery,
 }
 COURIER = {
     "automations/invoke": InvokeAdHoc,

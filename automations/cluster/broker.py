@@ -19,6 +19,7 @@ HEAD_START_SECONDS = 0.15  # a pump is handed out this early, and waits for the 
 QUEUE_SECONDS = 2.0
 BEAT_SECONDS = 5.0  # a hint with nothing due, for signs of life and house-keeping ...
 HOUSE_SECONDS = 1.0  # ... which is as often as that while lost steps settle or cancelled runs are archived
+OWED_SECONDS = 1.0  # how often it asks whether anything is owed to others
 AWAY_SECONDS = 1.0
 HINT_TIMEOUT = 3600  # the pump ends itself; django-q2 need not kill it over a long step
 
@@ -34,6 +35,7 @@ class DueWork(ORM):
     next_beat = 0.0
     next_house = 0.0
     next_queue = 0.0
+    next_owed = 0.0
 
     def dequeue(self) -> list[tuple[Any, str]] | None:
         """The next hint or ordinary task; None after a short wait in which nothing was due."""
@@ -51,9 +53,11 @@ class DueWork(ORM):
             if self.queue_size():
                 ordinary: list[tuple[Any, str]] | None = super().dequeue()
                 return ordinary
-        due = execution.what_is_due()
+        due = execution.what_is_due(also_owed=now >= self.next_owed)
+        if now >= self.next_owed:
+            self.next_owed = now + OWED_SECONDS
         is_near = due.seconds is not None and due.seconds <= HEAD_START_SECONDS
-        if not is_near and now < (self.next_house if due.unsettled else self.next_beat):
+        if not is_near and not due.owed and now < (self.next_house if due.unsettled else self.next_beat):
             time.sleep(POLL_SECONDS)
             return None
         self.next_house, self.next_beat = now + HOUSE_SECONDS, now + BEAT_SECONDS

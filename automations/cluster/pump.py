@@ -16,6 +16,7 @@ from django.db import InterfaceError, OperationalError, connection
 from automations import execution
 from automations.cluster import identity
 from automations.cluster.crew import Crew
+from automations.cluster.post import Post
 from automations.execution import Done, Task
 from automations.models import LATE_AFTER, Environment
 
@@ -158,9 +159,11 @@ class _Shift:
     def _may_start(self) -> bool:
         return not stopping.is_set() and time.monotonic() - self.started_at < LONGEST_SHIFT_SECONDS
 
-    def _seconds_to_due(self) -> float:
-        """How long until the next step is due; one statement, and no lock."""
-        due = execution.what_is_due()
+    def _seconds_to_due(self, *, also_owed: bool = False) -> float:
+        """How long until the next step is due; one statement, and no lock. The post sees to what is owed."""
+        due = execution.what_is_due(also_owed=also_owed)
+        if due.owed:
+            Post.of_this_process(until=stopping).wake()
         self.unsettled = due.unsettled
         seconds = LONGEST_SHIFT_SECONDS if due.seconds is None else due.seconds
         self.next_due = time.monotonic() + seconds
@@ -222,7 +225,7 @@ class _Shift:
     def _keep_house(self) -> None:
         """Reaps, settles and archives, where there is something of it to do."""
         self.archiving = False
-        if self._seconds_to_due() <= 0 or self.unsettled:
+        if self._seconds_to_due(also_owed=True) <= 0 or self.unsettled:
             more = [execution.keep_house(environment) for environment in self.environments]
             self.archiving = any(more)
         if self.archiving:

@@ -18,8 +18,9 @@ LATER_ACTIONS = frozenset({
     "send-list", "fetch-data", "update-profile", "invoke", "add-to-batch", "add-to-digest", "throttle",
     "branch", "wait-for", "exit", "webhook", "for-each", "uncancel",
 })  # fmt: skip
-LATER_SETTINGS = frozenset({"on_cancel", "max_duration", "data_schema", "on_disable", "tags"})
+LATER_SETTINGS = frozenset({"max_duration", "data_schema", "on_disable", "tags"})
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_AUTOMATION_KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 
 def parse(raw: object, *, strict: bool = True) -> Definition:
@@ -35,6 +36,7 @@ def parse(raw: object, *, strict: bool = True) -> Definition:
     fields = Fields(raw, "", notes)
     token = _token(fields)
     on_unresolved = fields.choice("on_unresolved_token", ("reject", "run_without_token"), "reject")
+    on_cancel = _on_cancel(fields)
     fields.text("name", longest=200)
     fields.text("description", longest=2000)
     steps = _steps(fields)
@@ -48,9 +50,22 @@ def parse(raw: object, *, strict: bool = True) -> Definition:
         on_unresolved_token=on_unresolved,
         cancel_on=cancel_on,
         concurrency=concurrency,
+        on_cancel=on_cancel,
         source=_canonical(raw),
         warnings=tuple(notes.warnings),
     )
+
+
+def _on_cancel(fields: Fields) -> str | None:
+    """The key of the automation to invoke when a run is cancelled."""
+    members = fields.object("on_cancel")
+    if members is None:
+        return None
+    key = members.text("invoke", longest=100, required=True)
+    if key is not None and not _AUTOMATION_KEY.fullmatch(key):
+        members.refuse("invoke", "invalid", "“invoke” must be the key of an automation")
+    members.close()
+    return key
 
 
 def _token(fields: Fields, *, required: bool = False) -> str | None:

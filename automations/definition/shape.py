@@ -117,13 +117,15 @@ class Concurrency:
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """A whole automation. `source` is what it was read from, in our own spelling, fit for storing."""
+    """A whole automation. `source` is what it was read from, in our own spelling, fit for storing; `on_cancel`
+    the key of the automation to invoke when a run of it is cancelled."""
 
     steps: tuple[Step, ...]
     cancellation_token: str | None = None
     on_unresolved_token: str = "reject"  # noqa: S105  (not a password)
     cancel_on: tuple[CancelRule, ...] = ()
     concurrency: Concurrency | None = None
+    on_cancel: str | None = None
     source: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = ()
 

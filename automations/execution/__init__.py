@@ -3,6 +3,7 @@
 from automations.execution import roster
 from automations.execution.accept import Accepted, accept
 from automations.execution.housekeeping import keep_house, tidy
+from automations.execution.on_cancel import start_what_follows
 from automations.execution.work import Done, Task, lease, perform, renew, turn
 from automations.models import what_is_due
 
@@ -16,6 +17,7 @@ __all__ = [
     "perform",
     "renew",
     "roster",
+    "start_what_follows",
     "tidy",
     "turn",
     "what_is_due",

@@ -12,7 +12,20 @@ from automations import concurrency, invocation, machine
 from automations.definition import Cancel
 from automations.invocation import ChangedMeanwhile, Composed, Draft, InvokeRequest
 from automations.machine import Plan
-from automations.models import Event, Invocation, LiveRun, No, Refusal, gate, insert, retried, serialise
+from automations.models import (
+    Ending,
+    Event,
+    Invocation,
+    LiveRun,
+    No,
+    Refusal,
+    WebhookDelivery,
+    gate,
+    insert,
+    owed,
+    retried,
+    serialise,
+)
 from automations.steps import cancel
 from automations.testpoints import testpoint
 
@@ -80,10 +93,10 @@ def _store(draft: Draft, plans: list[Plan]) -> Invocation:
         composed = invocation.invoke(draft, plans=plans, now=now)
         concurrency.make_way(draft, composed.invocation, now=now, barred=barred)
         if not tokens:
-            insert([*composed.rows(), *_events(composed, plans, now)])
+            insert([*composed.rows(), *_events(composed, plans, now), *_owed(composed, now)])
             return composed.invocation
         insert(composed.rows())
-        insert(_events(composed, plans, now))
+        insert([*_events(composed, plans, now), *_owed(composed, now)])
         if any(
             isinstance(step, Cancel) and step.include_self for plan in plans for step, _ in plan.cancels()
         ):
@@ -103,6 +116,12 @@ def _events(composed: Composed, plans: list[Plan], now: datetime) -> list[Event]
         )
         for run, plan in zip(composed.runs, plans, strict=True)
     ]  # fmt: skip
+
+
+def _owed(composed: Composed, now: datetime) -> list[WebhookDelivery]:
+    """What webhook endpoints are to be told of runs that ended where they began."""
+    ended = [Ending(run.pk, run.status, run.cancellation_id) for run in composed.runs if run.status]
+    return owed(ended, environment_id=composed.invocation.environment_id, at=now)
 
 
 def _labels(draft: Draft) -> list[str]:

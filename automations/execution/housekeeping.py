@@ -15,6 +15,7 @@ from automations.definition import DEFAULT_TIMEOUT
 from automations.execution import roster
 from automations.models import (
     Cancellation,
+    Ending,
     Environment,
     Event,
     EventKind,
@@ -30,9 +31,11 @@ from automations.models import (
     definition_of,
     gate,
     insert,
+    owed,
     retried,
     standing,
 )
+from automations.notices import endpoints
 from automations.testpoints import testpoint
 
 CHUNK = 1_000
@@ -98,7 +101,8 @@ def reap(environment: Environment) -> int:
         testpoint("reap.read")
         versions = dict(Run.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", "version_id"))
         events = [_reap(row, version_id=versions[row.pk], now=now) for row in rows]
-        insert(events)
+        failed = [Ending(event.run_id, "failed") for event in events if event.data["next"] == "failed"]
+        insert([*events, *owed(failed, environment_id=environment.pk, at=now)])
         return len(rows)
 
 
@@ -194,10 +198,11 @@ def _archive_chunk(environment: Environment, cancellation: Cancellation, conditi
 
 
 def tidy() -> None:
-    """Idempotency keys whose time is over no longer hold anything; workers long silent, events of long ago and
-    the rules of invocations that have ended are forgotten."""
+    """Idempotency keys whose time is over no longer hold anything; workers long silent, events and deliveries of
+    long ago and the rules of invocations that have ended are forgotten."""
     now = database_now()
     roster.forget(now=now)
+    endpoints.forget_deliveries()
     for holder in (Invocation, Cancellation, Occurrence):
         holder.free_keys(now=now)
     Occurrence.forget(now=now)

@@ -17,6 +17,7 @@ from automations.machine import Plan
 from automations.models import (
     LATE_AFTER,
     Claim,
+    Ending,
     Environment,
     Event,
     EventKind,
@@ -28,6 +29,7 @@ from automations.models import (
     gate,
     inputs_of,
     insert,
+    owed,
     retried,
 )
 from automations.steps import Attempt, Outcome
@@ -235,7 +237,9 @@ def _finish(environment: Environment, done: Sequence[Done], *, now: datetime, lo
         LiveRun.objects.let_go(item.task.claim for item in stopping)
     events = [_ended(item, _fold(environment, item, now), now) for item in moving]
     events += [_ended(item, [], now, stopped=True) for item in stopping]
-    insert(event for event in events if event is not None)
+    ended = [Ending(item.task.claim.run_id, item.plan.status) for item in moving if item.plan.status]
+    told = owed(ended, environment_id=environment.pk, at=now)
+    insert([*(event for event in events if event is not None), *told])
     for item in late:
         _settle_late(item, now=now)
 

@@ -15,22 +15,37 @@ from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
 from automations.models.live_run_bars import Cancelled
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.occurrence import Occurrence
+from automations.models.on_cancel import OnCancelStart
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
+from automations.models.sealing import seal
 from automations.models.statements import draw, insert
-from automations.models.uid import new_uid
+from automations.models.uid import first_uid_at, new_uid
 from automations.models.user import Role, User
+from automations.models.webhook import (
+    KEPT_SECONDS,
+    RUN_EVENTS,
+    TEST_EVENT,
+    Ending,
+    WebhookDelivery,
+    WebhookEndpoint,
+    forget_endpoints,
+    owed,
+)
 from automations.models.worker import Worker
 
 __all__ = [
     "COUNTED_FINISHED",
     "DEFAULT_ENVIRONMENT",
     "FINAL",
+    "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
     "RESERVED_KEYS",
+    "RUN_EVENTS",
     "SCOPES",
+    "TEST_EVENT",
     "UNFINISHED",
     "ApiKey",
     "Automation",
@@ -39,6 +54,7 @@ __all__ = [
     "Cancelled",
     "Claim",
     "Due",
+    "Ending",
     "Environment",
     "Event",
     "EventKind",
@@ -49,6 +65,7 @@ __all__ = [
     "Move",
     "No",
     "Occurrence",
+    "OnCancelStart",
     "Origin",
     "Refusal",
     "Role",
@@ -57,6 +74,8 @@ __all__ = [
     "RunStatus",
     "User",
     "Version",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "Worker",
     "clock",
     "covered",
@@ -64,12 +83,16 @@ __all__ = [
     "definition_of",
     "definition_of_run",
     "draw",
+    "first_uid_at",
+    "forget_endpoints",
     "gate",
     "inputs_of",
     "insert",
     "listeners_of",
     "new_uid",
+    "owed",
     "retried",
+    "seal",
     "serialise",
     "standing",
     "steps_of_run",

@@ -20,6 +20,7 @@ class EventKind(models.TextChoices):
     REAPED = "reaped"
     SETTLED = "settled"
     CANCELLED = "cancelled"
+    FOLLOWED = "followed"
 
 
 class Event(models.Model):

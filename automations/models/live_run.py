@@ -14,10 +14,10 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from automations.models.automation import Automation
+from automations.models.called_off import CalledOff, beside
 from automations.models.cancellation import Cancellation, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.environment import Environment
-from automations.models.event import Event, EventKind
 from automations.models.invocation import Invocation
 from automations.models.live_run_bars import BarredRuns, Cancelled, cancelling, moved_of
 from automations.models.live_run_moves import (
@@ -231,15 +231,16 @@ class LiveRunQuerySet(BarredRuns):
 
     def archive(self, *, cancellation: Cancellation, limit: int) -> int:
         """Takes at most `limit` cancelled runs of that cancellation, among those filtered, into history."""
-        rows = list(
-            self.filter(cancellation=cancellation.pk, state=LiveState.CANCELLED)
+        rows = [
+            CalledOff(*row)
+            for row in self.filter(cancellation=cancellation.pk, state=LiveState.CANCELLED)
             .select_for_update(skip_locked=True)
-            .values_list("pk", "position", "due_at", "attempt", "fence")[:limit]
-        )  # fmt: skip
+            .values_list("pk", "position", "due_at", "attempt", "fence", "on_cancel")[:limit]
+        ]  # fmt: skip
         if not rows:
             return 0
         testpoint("archive.read")
-        pks = [row[0] for row in rows]
+        pks = [row.run_id for row in rows]
         gone, _ = self.model.objects.filter(pk__in=pks, state=LiveState.CANCELLED).delete()
         if gone != len(pks):
             raise AssertionError(f"{gone} of {len(pks)} locked runs were cancelled")
@@ -249,13 +250,7 @@ class LiveRunQuerySet(BarredRuns):
             finished_at=cancellation.as_of,
             cancellation=cancellation.pk,
         )
-        insert(
-            Event(
-                run_id=pk, at=cancellation.as_of, kind=EventKind.CANCELLED, step=position, attempt=attempt,
-                data={"due_at": due_at.isoformat(), "fence": fence, "cancellation": str(cancellation.pk)},
-            )
-            for pk, position, due_at, attempt, fence in rows
-        )  # fmt: skip
+        insert(beside(rows, cancellation=cancellation))
         return len(pks)
 
 
@@ -300,6 +295,7 @@ class LiveRun(models.Model):
     started_at = models.DateTimeField(null=True)
     worker = models.BigIntegerField(null=True)  # primary key of the Worker that has it in hand, while leased
     unsettled = models.JSONField(null=True)
+    on_cancel = models.CharField(max_length=100, null=True)  # the automation to invoke once it is cancelled
     cancellation = models.ForeignKey(
         Cancellation,
         null=True,

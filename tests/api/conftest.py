@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from automations.api.native import invocations
 from automations.models import ApiKey, Environment, definitions
+from automations.notices import endpoints
 from tests.scenes import production
 
 
@@ -38,6 +39,9 @@ class Caller:
 
     def post(self, path: str, body: object, **headers: str) -> HttpResponse:
         return self.send("POST", path, json.dumps(body).encode(), **headers)
+
+    def patch(self, path: str, body: object) -> HttpResponse:
+        return self.send("PATCH", path, json.dumps(body).encode())
 
     def put(self, path: str, body: object) -> HttpResponse:
         return self.send("PUT", path, json.dumps(body).encode())
@@ -73,6 +77,12 @@ def _forget_versions() -> None:
     """Rolled-back tests give the same primary keys to others."""
     definitions.forget()
     invocations.forget()
+
+
+@pytest.fixture(autouse=True)
+def _in_force_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else has read the webhook endpoints, so nobody has to be waited for."""
+    monkeypatch.setattr(endpoints, "KEPT_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 
 from tests.api.conftest import Caller
 from tests.api.test_authentication import CALLS
+from tests.notices.scene import endpoint
 from tests.scenes import DELAY, SEND, cancel_runs, invoke, publish
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +48,7 @@ TEXTS = [
 VALUES: list[Any] = [
     *TEXTS, None, True, 0, 2**31, 2**64, 1e308, [], {}, [None], [{}], {"": ""}, {"id": []}, {"$ref": "data.x"},
 ]  # fmt: skip
+WEBHOOK = "/api/v1/webhooks/0199d3f2-0000-7000-8000-000000000002"
 BODIES: dict[str, Any] = {
     "/api/v1/automations": {
         "key": "new",
@@ -68,6 +71,7 @@ BODIES: dict[str, Any] = {
                 {"event": "e", "if": "event.data.x", "match": "data.t", "within": "1 day", "reason": "r"}
             ],
             "concurrency": {"key": "refs.data.t", "policy": "cancel_previous"},
+            "on_cancel": {"invoke": "k"},
             "steps": [
                 {"id": "i", "action": "delay", "duration": "1 hour", "if": "true", "ref": "r"},
                 {"action": "delay", "until": "2026-11-20T00:00:00Z"},
@@ -92,6 +96,8 @@ BODIES: dict[str, Any] = {
         "reason": "r",
     },
     "/api/v1/events": {"name": "e", "data": {"x": 1, "t": "tok"}, "recipient": "u"},
+    "/api/v1/webhooks": {"url": "https://example.com/", "events": ["run.failed"], "description": "d"},
+    WEBHOOK: {"url": "https://example.com/", "events": ["run.failed"], "description": "d", "disabled": False},
     "/automations/invoke": {
         "automation": {
             "cancelation_token": "t",
@@ -115,6 +121,8 @@ PARAMETERS = {
     "/api/v1/runs": RUNS,
     "/api/v1/cancellations": PAGING,
     "/api/v1/events": PAGING,
+    "/api/v1/webhooks": PAGING,
+    f"{WEBHOOK}/deliveries": PAGING,
     "/automations/runs": [*PAGING, "status", "template_id", "start_date", "end_date"],
 }
 # What every address does with its headers is the same; these do most with what follows.
@@ -151,8 +159,8 @@ def check(response: Any, told: object) -> None:
 
 
 @pytest.fixture
-def world(api: Caller) -> Caller:
-    """The caller, with something there to hit."""
+def world(make_key: Callable[..., str]) -> Caller:
+    """A caller who may do everything, with something there to hit."""
     publish(
         "k",
         {"cancellation_token": "refs.data.t", "on_unresolved_token": "run_without_token", "steps": [DELAY]},
@@ -161,12 +169,13 @@ def world(api: Caller) -> Caller:
     invoke(definition={"cancel_on": [rule], "steps": [DELAY]}, data={"x": 2, "t": "tok"})
     invoke(DELAY, token="t")
     cancel_runs(token="nobody")
-    return api
+    endpoint(id=UUID(WEBHOOK.rpartition("/")[2]))
+    return Caller(make_key("admin"))
 
 
 @pytest.mark.parametrize("path", BODIES)
 def test_no_value_in_a_body_is_our_undoing(world: Caller, path: str) -> None:
-    method = "PUT" if path.endswith("/draft") else "POST"
+    method = {"/api/v1/automations/k/draft": "PUT", WEBHOOK: "PATCH"}.get(path, "POST")
     for value in VALUES:
         for body in changed(BODIES[path], value):
             check(world.send(method, path, json.dumps(body).encode()), body)

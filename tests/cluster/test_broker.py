@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -10,6 +12,7 @@ from django_q.signing import SignedPackage
 
 from automations.cluster import broker
 from automations.cluster.broker import DueWork
+from tests.notices.scene import endpoint
 from tests.scenes import DELAY, SEND, cancel_runs, invoke
 
 pytestmark = pytest.mark.django_db
@@ -62,3 +65,14 @@ def test_while_something_settles_a_hint_is_handed_out_once_a_second() -> None:
 
 def test_the_poll_stays_under_twelve_statements_a_second() -> None:
     assert 1 / broker.POLL_SECONDS < 12
+
+
+def test_what_is_owed_to_a_webhook_makes_a_hint_within_a_second() -> None:
+    endpoint()
+    invoke({"action": "cancel", "cancellation_token": "nobody"})
+    quiet = quiet_broker()
+    quiet.next_owed = time.monotonic() + 60
+    assert quiet.dequeue() is None
+    quiet.next_owed = 0.0
+    assert len(quiet.dequeue() or []) == 1
+    assert 0 < quiet.next_owed - time.monotonic() <= 1

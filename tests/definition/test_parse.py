@@ -77,6 +77,10 @@ def test_a_definition_is_an_object(raw: object) -> None:
         ({"steps": [{"action": "add-to-batch"}]}, [("/steps/0/action", "not_supported")]),
         ({"steps": [SEND], "stpes": 1}, [("/stpes", "unknown_field")]),
         ({"steps": [SEND], "on_cancel": {}}, [("/on_cancel", "not_supported")]),
+        ({"steps": [SEND], "on_cancel": "after"}, [("/on_cancel", "invalid")]),
+        ({"steps": [SEND], "on_cancel": {}}, [("/on_cancel/invoke", "required")]),
+        ({"steps": [SEND], "on_cancel": {"invoke": "A b"}}, [("/on_cancel/invoke", "invalid")]),
+        ({"steps": [SEND], "on_cancel": {"invoke": "a", "data": {}}}, [("/on_cancel/data", "unknown_field")]),
         ({"steps": [SEND], "a/b~c": 1}, [("/a~1b~0c", "unknown_field")]),
         ({"steps": [SEND], "cancellation_token": ""}, [("/cancellation_token", "invalid")]),
         ({"steps": [SEND], "cancellation_token": 5}, [("/cancellation_token", "invalid")]),
@@ -185,3 +189,8 @@ def test_the_pause_between_attempts_doubles_up_to_an_hour() -> None:
     ]  # fmt: skip
     fixed = Retry(backoff="fixed", interval=timedelta(seconds=5))
     assert fixed.pause(attempt=9) == timedelta(seconds=5)
+
+
+def test_on_cancel_names_the_automation_to_invoke() -> None:
+    assert parse({"steps": [SEND], "on_cancel": {"invoke": "win-back.2"}}).on_cancel == "win-back.2"
+    assert parse({"steps": [SEND], "on_cancel": None}).on_cancel is None

@@ -194,6 +194,9 @@ _KINDS: dict[str, str] = {
     EventKind.REAPED: "Its worker was lost",
     EventKind.SETTLED: "Settled",
     EventKind.CANCELLED: "Cancelled",
+    EventKind.RESCHEDULED: "Given another time",
+    EventKind.CARRIED: "Taken over from the run that this one replays",
+    EventKind.REPLAYED: "Replayed as another run",
 }
 
 

@@ -18,10 +18,13 @@ from automations.models.live_run import (
     LiveState,
     Move,
 )
+from automations.models.live_run_times import Rescheduled
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
+from automations.models.run_search import first_uid
 from automations.models.run_status import FINAL, RunStatus
 from automations.models.statements import draw, insert
+from automations.models.token_probe import runs_with
 from automations.models.uid import new_uid
 from automations.models.user import Role, User
 from automations.models.worker import Worker
@@ -51,6 +54,7 @@ __all__ = [
     "No",
     "Origin",
     "Refusal",
+    "Rescheduled",
     "Role",
     "Run",
     "RunQuerySet",
@@ -63,10 +67,12 @@ __all__ = [
     "definition_of",
     "definition_of_run",
     "draw",
+    "first_uid",
     "gate",
     "insert",
     "new_uid",
     "retried",
+    "runs_with",
     "serialise",
     "steps_of_run",
     "uid_parameter",

@@ -19,6 +19,7 @@ from automations.models.cancellation import Cancellation, CancellationFilter, ui
 from automations.models.environment import Environment
 from automations.models.event import Event, EventKind
 from automations.models.invocation import Invocation
+from automations.models.live_run_times import Timetable
 from automations.models.run import TOKEN_LENGTH, Run
 from automations.models.run_status import RunStatus
 from automations.models.statements import fetch, insert
@@ -104,7 +105,7 @@ SELECT count(*) FROM (
 COUNTED_FINISHED = 10_000
 
 
-class LiveRunQuerySet(models.QuerySet["LiveRun"]):
+class LiveRunQuerySet(Timetable):
     """Each method is one transition; the state condition stands on its outermost WHERE, which is the part
     PostgreSQL checks again after it waited for another transaction's lock."""
 
@@ -279,10 +280,8 @@ class LiveRunQuerySet(models.QuerySet["LiveRun"]):
         left = [entry for entry in row.unsettled or [] if entry["fence"] not in gone] or None
         mine = self.filter(pk=row.pk, fence=row.fence)
         if left is None and row.lease_until is None:
-            state = Case(
-                When(state=LiveState.CANCELLING, then=Value(LiveState.CANCELLED)), default=F("state")
-            )
-            return mine.update(unsettled=None, state=state)
+            settled = When(state=LiveState.CANCELLING, then=Value(LiveState.CANCELLED))
+            return mine.update(unsettled=None, state=Case(settled, default=F("state")))
         return mine.update(unsettled=left)
 
     # -- archive ----------------------------------------------------------------------------------------

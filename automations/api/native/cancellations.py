@@ -15,7 +15,7 @@ from automations.api.errors import request_id
 from automations.api.native.receipts import followed_receipt, receipt, receipts, wait_of
 from automations.api.reading import UUID_PATTERN, Body, Query
 from automations.cancellation import CancelRequest
-from automations.models import Cancellation, CancellationFilter, No, Origin, Refusal
+from automations.models import Cancellation, CancellationFilter, Environment, No, Origin, Refusal
 
 MOST_RUN_IDS = 10_000
 LATER_SETTINGS = frozenset({"all", "confirm", "dry_run", "plan", "hold_for", "undo_for", "at"})
@@ -80,10 +80,15 @@ class OneCancellation(Endpoint):
 
     def get(self, request: Request, uid: str) -> Response:
         """The receipt, with what became of the steps that were in flight."""
-        row = Cancellation.objects.filter(environment=self.environment, pk=UUID(uid)).first()
-        if row is None:
-            raise Refusal(No.NOT_FOUND, "cancellation_not_found", f"there is no cancellation {uid}")
-        return Response(followed_receipt(row))
+        return Response(followed_receipt(find_cancellation(self.environment, UUID(uid))))
+
+
+def find_cancellation(environment: Environment, uid: UUID) -> Cancellation:
+    """The environment's cancellation of that id. Refusal (NOT_FOUND)."""
+    row = Cancellation.objects.filter(environment=environment, pk=uid).first()
+    if row is None:
+        raise Refusal(No.NOT_FOUND, "cancellation_not_found", f"there is no cancellation {uid}")
+    return row
 
 
 def _filter(body: Body) -> CancellationFilter:

@@ -46,18 +46,15 @@ def of_cancellation(cancellation: Cancellation) -> list[tuple[Run, Explanation]]
         return []
     columns = ("token", "key") if "token" in cancellation.filter else ("key",)
     runs = Run.objects.filter(environment=cancellation.environment_id)
-    recent = list(
-        runs.until(cancellation.as_of).newest_first().values_list("pk", "token", "key")[:NEWEST]
-    )  # fmt: skip
+    rows = runs.until(cancellation.as_of).newest_first().values_list("pk", *columns)
+    recent = list(rows[:NEWEST])
     pks = {pk for pk, *held in recent if any(_near([asked], label) for label in held if label)}
     prefixes = [asked + separator for separator in SEPARATORS] if len(asked) >= SHORTEST else []
-    for place, column in enumerate(("token", "key"), start=1):
-        if column in columns:
-            seen = prefixes_of(row[place] for row in recent if row[place])
-            pks.update(runs_with(
-                column, environment_id=cancellation.environment_id, values=variants(asked, prefixes=seen),
-                prefixes=prefixes,
-            ))  # fmt: skip
+    for place, column in enumerate(columns, start=1):
+        seen = prefixes_of(row[place] for row in recent if row[place])
+        values = variants(asked, prefixes=seen)
+        where = cancellation.environment_id
+        pks.update(runs_with(column, environment_id=where, values=values, prefixes=prefixes))
     newest = sorted(pks, reverse=True)[: 3 * MOST]
     found = runs.with_state().filter(pk__in=newest).newest_first().defer("profile", "invocation__data")
     explained = ((run, explain(run, cancellation)) for run in found)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import cache
+from typing import Any
 
 from automations.explanation import Explanation, explain
 from automations.models import Cancellation, Run, first_uid, runs_with
@@ -26,7 +28,8 @@ def of_run(run: Run) -> list[tuple[Cancellation, Explanation]]:
     if (ended_at := run.ended_at) is not None:
         lived = lived.filter(pk__lt=first_uid(ended_at + AFTER))
     rows = lived.order_by("-pk").values_list("pk", "filter__token", "filter__key")[:NEWEST]
-    pks = [pk for pk, *asked in rows if any(_near(held, label) for label in asked if label)][:MOST]
+    near = _near(held)
+    pks = [pk for pk, *asked in rows if any(near(label) for label in asked if label)][:MOST]
     if not pks:
         return []
     found = Cancellation.objects.filter(pk__in=pks).order_by("-pk").defer("cancelled_run_ids", "in_flight")
@@ -48,22 +51,39 @@ def of_cancellation(cancellation: Cancellation) -> list[tuple[Run, Explanation]]
     runs = Run.objects.filter(environment=cancellation.environment_id)
     rows = runs.until(cancellation.as_of).newest_first().values_list("pk", *columns)
     recent = list(rows[:NEWEST])
-    pks = {pk for pk, *held in recent if any(_near([asked], label) for label in held if label)}
+    pks = set(_newest(recent, _near([asked])))
     prefixes = [asked + separator for separator in SEPARATORS] if len(asked) >= SHORTEST else []
     for place, column in enumerate(columns, start=1):
         seen = prefixes_of(row[place] for row in recent if row[place])
         values = variants(asked, prefixes=seen)
         where = cancellation.environment_id
         pks.update(runs_with(column, environment_id=where, values=values, prefixes=prefixes))
-    newest = sorted(pks, reverse=True)[: 3 * MOST]
+    newest = sorted(pks, reverse=True)[: 2 * MOST]  # some of them it hit
     found = runs.with_state().filter(pk__in=newest).newest_first().defer("profile", "invocation__data")
     explained = ((run, explain(run, cancellation)) for run in found)
     return [(run, explanation) for run, explanation in explained if not explanation.hit][:MOST]
 
 
-def _near(held: Iterable[str], label: str) -> bool:
-    """Whether one of them is the label, or nearly so."""
-    return any(
-        own == label or (may_be_near(essence(own), essence(label)) and bool(difference(own, label)))
-        for own in held
-    )
+def _newest(rows: Iterable[Sequence[Any]], near: Callable[[str], bool]) -> Iterable[int]:
+    """Of the rows (primary key, labels), newest first, the first with each label that is near."""
+    found: dict[str, int] = {}
+    for pk, *held in rows:
+        for label in held:
+            if label and label not in found and near(label):
+                found[label] = pk
+    return found.values()
+
+
+def _near(wanted: Iterable[str]) -> Callable[[str], bool]:
+    """Tells whether a label is one of those wanted, or nearly so."""
+    essences = [(text, essence(text)) for text in wanted]
+
+    @cache
+    def near(label: str) -> bool:
+        its = essence(label)
+        return any(
+            text == label or (may_be_near(its, common) and bool(difference(text, label)))
+            for text, common in essences
+        )
+
+    return near

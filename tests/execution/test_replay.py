@@ -69,9 +69,9 @@ def test_everything_is_taken_over_as_it_was_stored() -> None:
     columns = ("recipient", "profile", "token", "token_error", "key", "automation_id", "version_id")
     assert [getattr(again, name) for name in columns] == [getattr(old, name) for name in columns]
     assert again.token == "onboarding-u1"
-    columns = ("definition", "data", "tags", "tenant")
-    assert [getattr(again.invocation, name) for name in columns] == [
-        getattr(old.invocation, name) for name in columns
+    kept = ("definition", "data", "tags", "tenant")
+    assert [getattr(again.invocation, name) for name in kept] == [
+        getattr(old.invocation, name) for name in kept
     ]
     assert again.invocation_id != old.invocation_id
     assert (again.public_status, again.live.position, again.live.key, again.live.tags) == (

@@ -49,7 +49,8 @@ def test_it_searches_keys_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("column", ["token", "key"])
 def test_the_index_is_used(column: str) -> None:
-    statement, given = PROBE[connection.vendor].format(column=column), [1, ["a"], ["a"]]
+    statement = PROBE[connection.vendor].format(column=column)
+    given: list[Any] = [1, ["a"], ["a"]]
     if connection.vendor == "sqlite":
         statement, given = f"EXPLAIN QUERY PLAN {statement}", [1, '["a"]', '["a"]']
     with connection.cursor() as cursor:

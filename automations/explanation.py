@@ -78,22 +78,24 @@ def _by_time(run: Run, cancellation: Cancellation) -> Explanation:
             "accepted_later", f"accepted {_length(late)} after the cancellation, which hits what was there before",
             created_at=run.created_at, as_of=until, seconds=late.total_seconds(),
         )  # fmt: skip
-    if cancellation.undone_at is not None:
-        return _missing("undone", f"the cancellation was undone at {_moment(cancellation.undone_at)}",
-                        undone_at=cancellation.undone_at)  # fmt: skip
+    # What an undone cancellation had hit may have ended at once afterwards.
+    latest = as_of + (MOMENT if cancellation.undone_at is None else timedelta())
     other, ended_at = run.called_off_by, run.ended_at
-    if other is not None and other.as_of <= as_of + MOMENT:
+    if other is not None and other.as_of <= latest:
         return _missing(
             "called_off_before", f"cancellation {other.pk} had called the run off before, at {_moment(other.as_of)}",
             by=str(other.pk), at=other.as_of,
         )  # fmt: skip
-    if run.is_finished and other is None and ended_at is not None and ended_at <= as_of + MOMENT:
+    if run.is_finished and other is None and ended_at is not None and ended_at <= latest:
         before = max(as_of - ended_at, timedelta())
         return _missing(
             "already_finished",
             f"the run had already finished: {run.public_status} at {_moment(ended_at)}, {_length(before)} before",
             status=run.public_status, finished_at=ended_at, as_of=as_of, seconds=before.total_seconds(),
         )  # fmt: skip
+    if cancellation.undone_at is not None:
+        return _missing("undone", f"the cancellation was undone at {_moment(cancellation.undone_at)}",
+                        undone_at=cancellation.undone_at)  # fmt: skip
     if as_of - run.created_at <= MOMENT:
         return _missing(
             "accepted_meanwhile", "the run was being accepted while the cancellation was carried out, behind it",

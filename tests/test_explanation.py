@@ -173,9 +173,19 @@ def test_a_run_accepted_while_the_cancel_was_carried_out_says_so() -> None:
 
 
 def test_a_cancellation_that_was_undone_says_so() -> None:
-    cancellation, one = cancel_runs(token=TOKEN), run()
-    Cancellation.objects.update(as_of=database_now() + timedelta(minutes=1), undone_at=database_now())
-    assert told(one, cancellation).reason == "undone"
+    finished = run_of(invoke(SEND, token=TOKEN))
+    work_off()
+    cancellation = cancel_runs(token="nobody")
+    waiting, ended = (run_of(invoke(SEND, token=TOKEN)) for _ in range(2))
+    # As if it had called these two off, and was undone before one of them ended.
+    Cancellation.objects.update(
+        as_of=ended.created_at, undone_at=database_now(), filter={"token": TOKEN}
+    )  # fmt: skip
+    Run.objects.filter(pk=waiting.pk).update(created_at=finished.created_at)
+    work_off()
+    assert [told(one, cancellation).reason for one in (waiting, ended, finished)] == [
+        "undone", "undone", "already_finished",
+    ]  # fmt: skip
 
 
 def test_a_run_that_was_hit_in_flight_was_hit() -> None:

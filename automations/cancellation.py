@@ -10,27 +10,33 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
+from django.db.models import Q
 
 from automations.models import (
     COUNTED_FINISHED,
+    Automation,
     Cancellation,
     CancellationFilter,
     Cancelled,
     Environment,
+    Invocation,
     LiveRun,
     LiveState,
     No,
     Origin,
     Refusal,
     Run,
+    covered,
+    database_now,
     definition_of,
     gate,
     insert,
     retried,
+    standing,
 )
 from automations.testpoints import testpoint
 
-LISTED = 1_000  # run ids on a receipt; above it, what had finished before is counted later
+LISTED = 1_000  # run ids on a receipt; a cancel that matches more is a bar
 KEY_KEPT = timedelta(hours=24)
 LONGEST_REASON = 500
 POLL_SECONDS = 0.05
@@ -62,8 +68,9 @@ def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
     if (earlier := _earlier(request)) is not None:
         return earlier, True
     testpoint("cancel.begins")
+    request = _resolved(request)
     try:
-        cancellation = _cancel(_with_run_pks(request))
+        cancellation = _place_bar(request) if _matches_many(request) else _cancel(request)
     except IntegrityError:
         if (earlier := _earlier(request)) is None:  # not the idempotency key's constraint
             raise
@@ -74,45 +81,102 @@ def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
 
 @retried
 def _cancel(request: CancelRequest) -> Cancellation:
-    with gate(environment_id=request.environment.pk) as now:
-        return carry_out(request, now=now)
+    with gate(environment_id=request.environment.pk) as (now, barred):
+        return carry_out(request, now=now, barred=barred)
 
 
-def carry_out(request: CancelRequest, *, now: datetime) -> Cancellation:
-    """The cancel itself, inside a transaction behind the gate; its commit is the acknowledgement."""
-    cancellation = Cancellation(
-        environment=request.environment,
-        actor=request.actor,
-        origin=request.origin,
-        reason=request.reason,
-        request_id=request.request_id,
-        filter=request.filter.as_json(),
-        as_of=now,
-        swept_at=now,
-    )
-    cancellation.take_key(
-        request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + KEY_KEPT,
-        environment=request.environment,
-    )  # fmt: skip
-    moved, finished = LiveRun.objects.cancel(cancellation=cancellation, scope=request.filter, now=now)
+def carry_out(request: CancelRequest, *, now: datetime, barred: bool = True) -> Cancellation:
+    """The cancel itself, inside a transaction behind the gate; its commit is the acknowledgement. `barred` says
+    whether bars may stand: what they are for is not this one's to call off."""
+    cancellation = _requested(request, request.filter, now=now)
+    cancellation.swept_at = now
+    if barred:
+        LiveRun.objects.give_to_bars(list(_matching(request).values_list("pk", flat=True)))
+    moved, finished = LiveRun.objects.cancel(cancellation=cancellation, scope=request.filter)
     testpoint("cancel.moved")
     _write_receipt(cancellation, moved, finished=finished)
     insert([cancellation])
     return cancellation
 
 
+def _place_bar(request: CancelRequest) -> Cancellation:
+    """A cancellation of any size: its row is in force at its commit, behind the exclusive gate. What is in flight
+    is read after that, when nothing can start any more."""
+    cancellation = _insert_bar(request)
+    testpoint("bar.placed")
+    list_in_flight(cancellation)
+    return cancellation
+
+
+@retried
+def _insert_bar(request: CancelRequest) -> Cancellation:
+    with gate(environment_id=request.environment.pk, exclusive=True) as (now, _):
+        latest = Run.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        scope = replace(request.filter, up_to=latest)
+        cancellation = _requested(request, scope, now=now)
+        cancellation.bar, cancellation.as_of_run = scope.bar, latest
+        cancellation.counted, cancellation.in_flight = False, None
+        insert([cancellation])
+    return cancellation
+
+
+def _requested(request: CancelRequest, scope: CancellationFilter, *, now: datetime) -> Cancellation:
+    """The record of the request, with its idempotency key taken."""
+    cancellation = Cancellation(
+        environment=request.environment,
+        actor=request.actor,
+        origin=request.origin,
+        reason=request.reason,
+        request_id=request.request_id,
+        filter=scope.as_json(),
+        as_of=now,
+    )
+    cancellation.take_key(
+        request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + KEY_KEPT,
+        environment=request.environment,
+    )  # fmt: skip
+    return cancellation
+
+
+def _matching(request: CancelRequest) -> Any:
+    """The unfinished runs that the filter matches now."""
+    scope = request.filter
+    live = LiveRun.objects.within(request.environment.pk)
+    return live.filter(scope.condition(), state__in=scope.states)
+
+
+def _matches_many(request: CancelRequest) -> bool:
+    """Whether it matches more runs than are moved one by one before the answer."""
+    return request.filter.bar is not None and _matching(request)[: LISTED + 1].count() > LISTED
+
+
+def list_in_flight(bar: Cancellation) -> None:
+    """Completes the receipt of a bar that stands: the steps in flight under it, and the first of its runs."""
+    live = LiveRun.objects.within(bar.environment_id).filter(bar.scope.condition())
+    mine = live.filter(Q(cancellation=None) | Q(cancellation=bar.pk))
+    started = mine.filter(due_at__lte=database_now(), state__in=(LiveState.RUNNING, LiveState.CANCELLING))
+    lost = mine.filter(unsettled__isnull=False)
+    pks = {*started.values_list("pk", flat=True), *lost.values_list("pk", flat=True)}
+    runs = Run.objects.filter(pk__in=pks).select_related("live").order_by("pk")
+    bar.in_flight = [entry for run in runs for entry in _in_flight(run)]
+    first = mine.exclude(cancellation=None, state=LiveState.CANCELLED).values_list("uid", flat=True)[:LISTED]
+    bar.cancelled_run_ids = sorted(str(uid) for uid in first)
+    told = {"in_flight": bar.in_flight, "cancelled_run_ids": bar.cancelled_run_ids}
+    Cancellation.objects.filter(pk=bar.pk).update(**told)
+
+
 def outstanding(cancellation: Cancellation) -> list[dict[str, Any]]:
     """Of the receipt's steps in flight, those not yet known to have ended."""
-    uids = {UUID(entry["run"]) for entry in cancellation.in_flight}
+    listed = cancellation.in_flight or []
+    uids = {UUID(entry["run"]) for entry in listed}
     if not uids:
         return []
-    settling = LiveRun.objects.filter(
-        run__uid__in=uids, cancellation=cancellation.pk, state=LiveState.CANCELLING
-    )
+    mine = Q(cancellation=cancellation.pk) | Q(cancellation=None)  # under a bar that is not swept yet
+    settling = LiveRun.objects.filter(mine, run__uid__in=uids)
     open_fences = {
         (str(row.run.uid), fence) for row in settling.select_related("run") for fence in _open_fences(row)
     }
-    return [entry for entry in cancellation.in_flight if (entry["run"], entry["fence"]) in open_fences]
+    return [entry for entry in listed if (entry["run"], entry["fence"]) in open_fences]
 
 
 def wait_until_settled(cancellation: Cancellation, *, seconds: float) -> bool:
@@ -127,26 +191,43 @@ def wait_until_settled(cancellation: Cancellation, *, seconds: float) -> bool:
 
 def unfinished_with_label(*, environment: Environment, token: str, most: int = 10_001) -> int:
     """How many unfinished runs a cancel by this token would hit now, counted up to `most`."""
-    rows = LiveRun.objects.within(environment.pk).filter(
-        CancellationFilter(token=token).condition(), state__in=(LiveState.WAITING, LiveState.RUNNING)
-    )
+    scope = CancellationFilter(token=token)
+    rows = LiveRun.objects.within(environment.pk).filter(scope.condition(), state__in=scope.states)
+    if bars := list(standing(environment=environment)):
+        rows = rows.exclude(covered(bars))
     return rows[:most].count()
 
 
-def _with_run_pks(request: CancelRequest) -> CancelRequest:
-    """Public ids looked up; ids that are unknown here match nothing."""
-    if not request.filter.run_ids or request.filter.run_pks is not None:
-        return request
-    known = Run.objects.within(request.environment).filter(uid__in=request.filter.run_ids)
-    pks = tuple(known.order_by("pk").values_list("pk", flat=True))
-    return replace(request, filter=replace(request.filter, run_pks=pks))
+def _resolved(request: CancelRequest) -> CancelRequest:
+    """What the filter names looked up. Ids that are unknown here match nothing; an unknown automation is refused."""
+    scope, found = request.filter, dict[str, Any]()
+    if scope.run_ids and scope.run_pks is None:
+        known = Run.objects.within(request.environment).filter(uid__in=scope.run_ids)
+        found["run_pks"] = tuple(known.order_by("pk").values_list("pk", flat=True))
+    if scope.automation is not None and scope.automation_id is None:
+        automation = Automation.objects.within(request.environment).filter(key=scope.automation).first()
+        if automation is None:
+            message = f"there is no automation “{scope.automation[:100]}”"
+            raise Refusal.at("/filter/automation", "automation_not_found", message)
+        found["automation_id"] = automation.pk
+    if scope.invocation is not None or scope.idempotency_key is not None:
+        named = {"uid": scope.invocation, "idempotency_key": scope.idempotency_key}
+        known_invocations = Invocation.objects.filter(
+            environment=request.environment,
+            **{name: value for name, value in named.items() if value is not None},
+        )
+        found["invocation_pks"] = tuple(known_invocations.order_by("pk").values_list("pk", flat=True))
+    return replace(request, filter=replace(scope, **found)) if found else request
 
 
 def _earlier(request: CancelRequest) -> Cancellation | None:
-    """The cancellation that holds the request's idempotency key."""
-    return Cancellation.earlier(
+    """The cancellation that holds the request's idempotency key, its receipt whole."""
+    earlier = Cancellation.earlier(
         key=request.idempotency_key, fingerprint=request.fingerprint, environment=request.environment
     )
+    if earlier is not None and earlier.in_flight is None:  # whoever placed this bar has died since
+        list_in_flight(earlier)
+    return earlier
 
 
 def _write_receipt(cancellation: Cancellation, moved: list[Cancelled], *, finished: int) -> None:
@@ -167,20 +248,16 @@ def _write_receipt(cancellation: Cancellation, moved: list[Cancelled], *, finish
 
 def count(cancellation: Cancellation) -> None:
     """Fills in the counts that the acknowledgement left open, once its runs are archived."""
-    condition = CancellationFilter.from_json(cancellation.filter).condition()
-    earlier = Run.objects.filter(
-        condition, environment=cancellation.environment_id, status__isnull=False,
-        finished_at__lte=cancellation.as_of,
-    ).exclude(cancellation=cancellation.pk)  # fmt: skip
-    cancellation.already_finished = earlier.count()
+    finished = Run.objects.finished_under(cancellation)
+    cancellation.already_finished = finished
     cancellation.matched = (cancellation.cancelled or 0) + cancellation.already_finished
     cancellation.counted = True
 
 
 def _in_flight(run: Run) -> Iterator[dict[str, Any]]:
     """The steps of a cancelled run that had started and are not known to have ended."""
-    live = run.live
-    if live.state != LiveState.CANCELLING:
+    live = run.live_run
+    if live is None or live.state == LiveState.CANCELLED:
         return
     for entry in live.unsettled or ():
         yield {"run": str(run.uid), **{name: entry[name] for name in _ENTRY}}

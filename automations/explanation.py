@@ -38,6 +38,8 @@ def explain(run: Run, cancellation: Cancellation) -> Explanation:
     called_off_by = run.called_off_by
     if called_off_by is not None and called_off_by.pk == cancellation.pk:
         return _hit(run, cancellation, by_filter=not missed)
+    if [miss.reason for miss in missed] == ["accepted_later"] and run.created_at > cancellation.as_of:
+        return _by_time(run, cancellation)  # which says by how much
     if missed:
         first, *others = missed
         return _missing(
@@ -47,14 +49,14 @@ def explain(run: Run, cancellation: Cancellation) -> Explanation:
 
 
 def _missed(run: Run, cancellation: Cancellation) -> Iterator[Explanation]:
-    scope = CancellationFilter.from_json(cancellation.filter)
+    scope = cancellation.scope
     for one in fields(scope):
         if (found := FIELDS[one.name](scope, run)) is not None:
             yield found
 
 
 def _hit(run: Run, cancellation: Cancellation, *, by_filter: bool) -> Explanation:
-    asked = " and ".join(f"{name} {_quoted(value)}" for name, value in _asked(cancellation).items())
+    asked = " and ".join(f"{name} {_shown(value)}" for name, value in _asked(cancellation).items())
     sentence = f"hit: the run matches {asked}" if asked else "hit: the run matches what was asked for"
     if not by_filter:
         sentence = "hit: it was called off together with the run that invoked it"
@@ -64,8 +66,8 @@ def _hit(run: Run, cancellation: Cancellation, *, by_filter: bool) -> Explanatio
 
 def _asked(cancellation: Cancellation) -> dict[str, Any]:
     """What the filter names that is good to read."""
-    wanted = {name: cancellation.filter.get(name) for name in ("token", "key")}
-    return {name: value for name, value in wanted.items() if value is not None}
+    names = ("token", "key", "recipients", "automation", "invocation", "idempotency_key", "source", "tags")
+    return {name: cancellation.filter[name] for name in names if name in cancellation.filter}
 
 
 def _by_time(run: Run, cancellation: Cancellation) -> Explanation:
@@ -101,6 +103,10 @@ def _by_time(run: Run, cancellation: Cancellation) -> Explanation:
             "accepted_meanwhile", "the run was being accepted while the cancellation was carried out, behind it",
             created_at=run.created_at, as_of=as_of,
         )  # fmt: skip
+    if cancellation.scope.states == ("waiting",):
+        return _missing(
+            "not_due", "the run did not wait within the due times that the cancellation asked for"
+        )
     return _missing("unknown", "the run matches, and nothing on record says why it was not hit")
 
 
@@ -131,16 +137,16 @@ def _label(name: str, *, of: tuple[str, ...]) -> Explainer:
     return explained
 
 
-def _among(name: str, *, column: str, words: str) -> Explainer:
-    """A list of values, one of which a column of the run must equal; `words` introduce what the run has."""
+def _among(name: str, *, held: Callable[[Run], Any], words: str) -> Explainer:
+    """One or many values, one of which must be among those `held` by the run; `words` introduce them."""
 
     def explained(scope: CancellationFilter, run: Run) -> Explanation | None:
-        asked, own = getattr(scope, name, None), getattr(run, column)
-        listed = asked if isinstance(asked, tuple | list) else (asked,)
-        if asked is None or asked == () or own in listed:
+        asked, own = getattr(scope, name), held(run)
+        listed = asked if isinstance(asked, tuple) else (asked,)
+        has = own if isinstance(own, list) else [own]
+        if asked is None or asked == () or not set(listed).isdisjoint(has):
             return None
-        some = ", ".join(_quoted(value) for value in listed[:SHOWN]) + (", …" if len(listed) > SHOWN else "")
-        sentence = f"{words} differs: the run has {_quoted(own)}, the cancellation asked for {some}"
+        sentence = f"{words} differs: the run has {_shown(own)}, the cancellation asked for {_shown(listed)}"
         details = {"run": _plain(own), "asked": [_plain(value) for value in listed[:SHOWN]]}
         return _missing(f"{words.replace(' ', '_')}_differs", sentence, **details)
 
@@ -168,9 +174,16 @@ def _not_listed(run: Run, count: int) -> Explanation:
 
 
 def _automation(scope: CancellationFilter, run: Run) -> Explanation | None:
+    """A cancellation keeps the automation's key beside what it stands for; one of a step or a page may not."""
     if scope.automation_id is None or run.automation_id == scope.automation_id:
         return None
-    asked = Automation.objects.filter(pk=scope.automation_id).values_list("key", flat=True).first()
+    asked = scope.automation
+    if asked is None:
+        asked = Automation.objects.filter(pk=scope.automation_id).values_list("key", flat=True).first()
+    return _differing_automation(run, asked)
+
+
+def _differing_automation(run: Run, asked: str | None) -> Explanation:
     own = run.automation.key if run.automation is not None else None
     follows = f"the run follows {_quoted(own)}" if own else "the run brought its own steps"
     sentence = f"automation differs: {follows}, the cancellation asked for {_quoted(asked)}"
@@ -186,15 +199,74 @@ def _own_invocation(scope: CancellationFilter, run: Run) -> Explanation | None:
     return _missing("own_invocation", sentence, invocation=str(run.invocation.uid))
 
 
+def _automation_key(scope: CancellationFilter, run: Run) -> Explanation | None:
+    """Speaks only where the key was not looked up."""
+    key = run.automation.key if run.automation is not None else None
+    if scope.automation is None or scope.automation_id is not None or scope.automation == key:
+        return None
+    return _differing_automation(run, scope.automation)
+
+
+def _invocation_pks(scope: CancellationFilter, run: Run) -> Explanation | None:
+    """Speaks only where it is not told by what was looked up."""
+    named = scope.invocation is not None or scope.idempotency_key is not None
+    if scope.invocation_pks is None or run.invocation_id in scope.invocation_pks or named:
+        return None
+    sentence = "the run's invocation is not among those that the cancellation named"
+    return _missing("invocation_differs", sentence, run=str(run.invocation.uid))
+
+
+def _moment_within(name: str, *, of: str, words: str, too: str) -> Explainer:
+    """A bound on a time of the run; a due time counts only while the run waits."""
+
+    def explained(scope: CancellationFilter, run: Run) -> Explanation | None:
+        bound: datetime | None = getattr(scope, name)
+        own: datetime | None = getattr(run, of)
+        if bound is None or own is None:
+            return None
+        within = {"created_after": own >= bound, "created_before": own <= bound,
+                  "due_after": own >= bound, "due_before": own < bound}  # fmt: skip
+        if within[name]:
+            return None
+        sentence = f"{words} {too}: at {_moment(own)}, the cancellation asked for {name} {_moment(bound)}"
+        return _missing(f"{words.split()[0]}_{too.replace(' ', '_')}", sentence, run=own, asked=bound)
+
+    return explained
+
+
+def _up_to(scope: CancellationFilter, run: Run) -> Explanation | None:
+    if scope.up_to is None or run.pk <= scope.up_to:
+        return None
+    return _missing("accepted_later", "accepted after the cancellation, which hits what was there before",
+                    created_at=run.created_at)  # fmt: skip
+
+
+def _nothing(scope: CancellationFilter, run: Run) -> Explanation | None:
+    """Of a field that leaves no run out."""
+
+
 FIELDS: dict[str, Explainer] = {
     "token": _label("token", of=("token", "key")),
     "key": _label("key", of=("key",)),
     "run_ids": _run_ids,
     "run_pks": _run_pks,
+    "recipients": _among("recipients", held=lambda run: run.recipient, words="recipient"),
+    "automation": _automation_key,
     "automation_id": _automation,
+    "invocation": _among("invocation", held=lambda run: run.invocation.uid, words="invocation"),
+    "idempotency_key": _among(
+        "idempotency_key", held=lambda run: run.invocation.idempotency_key, words="idempotency key"
+    ),
+    "invocation_pks": _invocation_pks,
+    "source": _among("source", held=lambda run: run.source, words="source"),
+    "tags": _among("tags", held=lambda run: run.invocation.tags, words="tag"),
+    "created_after": _moment_within("created_after", of="created_at", words="accepted", too="too early"),
+    "created_before": _moment_within("created_before", of="created_at", words="accepted", too="too late"),
+    "due_after": _moment_within("due_after", of="due_at", words="due", too="too early"),
+    "due_before": _moment_within("due_before", of="due_at", words="due", too="too late"),
+    "everything": _nothing,
     "not_invocation_id": _own_invocation,
-    "recipients": _among("recipients", column="recipient", words="recipient"),
-    "source": _among("source", column="source", words="source"),
+    "up_to": _up_to,
 }
 
 
@@ -210,7 +282,14 @@ def _also(reasons: list[str]) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
-    return value if value is None or isinstance(value, str | int) else str(value)
+    return value if value is None or isinstance(value, str | int | list) else str(value)
+
+
+def _shown(value: object) -> str:
+    """A value in quotes, or the first few of many."""
+    if not isinstance(value, list | tuple):
+        return _quoted(value)
+    return ", ".join(_quoted(one) for one in value[:SHOWN]) + (", …" if len(value) > SHOWN else "") or "none"
 
 
 def _quoted(value: object) -> str:

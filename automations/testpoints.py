@@ -15,6 +15,7 @@ NAMES = (
     "effect.begins", "effect.sends", "effect.ended",
     "finish.begins", "finish.moved", "finish.committed",
     "cancel.begins", "cancel.moved", "cancel.committed",
+    "bar.placed", "sweep.moved",
     "renew.begins", "reschedule.moved",
     "reap.read", "settle.read", "archive.read",
 )  # fmt: skip

@@ -22,6 +22,8 @@ from automations.models import (
     RunQuerySet,
     RunStatus,
     Version,
+    covered,
+    standing,
 )
 from automations.models.run_search import CappedCount
 from logs import words
@@ -58,7 +60,8 @@ def read_page(search: Search, *, environment: Environment, runs: RunQuerySet) ->
     """The page's runs, newest first, in one statement; and where the next page begins, None on the last."""
     runs = runs.before(search.before)
     if search.status:
-        runs = runs.in_status(search.status, environment=environment, most=SIZE + 1)
+        bars = list(standing(environment=environment))
+        runs = runs.in_status(search.status, environment=environment, most=SIZE + 1, bars=bars)
     found = list(runs.listed().newest_first()[: SIZE + 1])
     return found[:SIZE], found[SIZE - 1].pk if len(found) > SIZE else None
 
@@ -96,11 +99,14 @@ def chips_of(search: Search, *, runs: RunQuerySet, environment: Environment) -> 
 
 def _counts(runs: RunQuerySet, environment: Environment, *, most: int, narrowed: bool) -> Sequence[int]:
     """By status, in the order of RunStatus, each counted up to `most`."""
+    bars = list(standing(environment=environment))
     rows: dict[str, QuerySet[Any]] = {
-        status: runs.in_status(status, environment=environment, most=most) for status in RunStatus.values
+        status: runs.in_status(status, environment=environment, most=most, bars=bars)
+        for status in RunStatus.values
     }
     if not narrowed:  # the same rows, without looking each of them up in Run
-        rows[RunStatus.WAITING] = LiveRun.objects.within(environment.pk).filter(state=LiveState.WAITING)
+        waiting = LiveRun.objects.within(environment.pk).filter(state=LiveState.WAITING)
+        rows[RunStatus.WAITING] = waiting.exclude(covered(bars)) if bars else waiting
     capped = (CappedCount(found.order_by().values("pk")[:most]) for found in rows.values())
     counts: Sequence[int] = Environment.objects.filter(pk=environment.pk).values_list(*capped).get()
     return counts

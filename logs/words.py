@@ -136,7 +136,7 @@ def prevented_by_cancel(steps: Sequence[StepState]) -> list[str]:
 def in_flight_of(run: Run) -> list[dict[str, str]]:
     """The receipt's steps that had started when this run was cancelled."""
     cancellation = run.called_off_by
-    entries = cancellation.in_flight if cancellation is not None else []
+    entries = (cancellation.in_flight or []) if cancellation is not None else []
     return [entry for entry in entries if entry["run"] == str(run.uid)]
 
 

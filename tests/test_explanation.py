@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from automations import cancellation as cancelling
 from automations import execution
 from automations.explanation import FIELDS, Explanation, explain
-from automations.models import Automation, Cancellation, CancellationFilter, Run, database_now
+from automations.models import Automation, Cancellation, CancellationFilter, LiveRun, Run, database_now
 from tests.races.held import overlap
 from tests.scenes import (
     DELAY,
@@ -30,6 +31,7 @@ from tests.scenes import (
 
 pytestmark = pytest.mark.django_db
 TOKEN = "onboarding-user_123"
+MINUTE = timedelta(minutes=1)
 OTHER = UUID("0199d3f2-0000-7000-8000-000000000001")
 
 
@@ -208,16 +210,34 @@ MISSES: dict[str, Callable[[Run], dict[str, Any]]] = {
     "key": lambda one: {"key": "other"},
     "run_ids": lambda one: {"run_ids": (OTHER,), "run_pks": ()},
     "run_pks": lambda one: {"run_pks": (one.pk + 1,)},
+    "recipients": lambda one: {"recipients": ("other",)},
+    "automation": lambda one: {"automation": "other"},
     "automation_id": lambda one: {"automation_id": 2**31},
+    "invocation": lambda one: {"invocation": OTHER, "invocation_pks": ()},
+    "idempotency_key": lambda one: {"idempotency_key": "other", "invocation_pks": ()},
+    "invocation_pks": lambda one: {"invocation_pks": (one.invocation_id + 1,)},
+    "source": lambda one: {"source": "other"},
+    "tags": lambda one: {"tags": ("other", "another")},
+    "created_after": lambda one: {"created_after": one.created_at + MINUTE},
+    "created_before": lambda one: {"created_before": one.created_at - MINUTE},
+    "due_after": lambda one: {"due_after": one.live.due_at + MINUTE},
+    "due_before": lambda one: {"due_before": one.live.due_at},
     "not_invocation_id": lambda one: {"token": TOKEN, "not_invocation_id": one.invocation_id},
+    "up_to": lambda one: {"up_to": one.pk - 1},
 }
+LEAVE_NOTHING_OUT = {"everything"}
+LOOKED_UP = {"automation"}  # into another field, before it is asked for
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(CancellationFilter)])
 def test_every_field_that_leaves_a_run_out_is_explained(name: str) -> None:
-    one = run()
+    if name in LEAVE_NOTHING_OUT:
+        assert FIELDS[name](CancellationFilter(everything=True), run()) is None
+        return
+    run()
+    one = run(tags=["a"])
     scope = CancellationFilter(**MISSES[name](one))
-    assert not Run.objects.filter(scope.condition(), pk=one.pk).exists()
+    assert name in LOOKED_UP or not LiveRun.objects.filter(scope.condition(), pk=one.pk).exists()
     found = FIELDS[name](scope, one)
     assert found is not None
     assert (found.hit, found.sentence != "") == (False, True)
@@ -230,27 +250,53 @@ def test_a_field_that_is_not_set_leaves_nothing_out(name: str) -> None:
     assert FIELDS[name](CancellationFilter(), run()) is None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wider(CancellationFilter):
-    """A filter that asks for recipients and a source as well."""
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (
+            {"recipients": ("u0", "u1", "u2", "u3")},
+            'recipient differs: the run has "ada", the cancellation asked for "u0", "u1", "u2", …',
+        ),
+        ({"source": "cron"}, 'source differs: the run has "api/test", the cancellation asked for "cron"'),
+        ({"tags": ("x",)}, 'tag differs: the run has "a", "b", the cancellation asked for "x"'),
+        (
+            {"idempotency_key": "i"},
+            'idempotency key differs: the run has none, the cancellation asked for "i"',
+        ),
+        (
+            {"created_after": datetime(2100, 1, 2, 3, 4, 5, tzinfo=UTC)},
+            "the cancellation asked for created_after 2100-01-02 03:04:05 UTC",
+        ),
+        (
+            {"due_before": datetime(2001, 1, 2, 3, 4, 5, tzinfo=UTC)},
+            "the cancellation asked for due_before 2001-01-02 03:04:05 UTC",
+        ),
+    ],
+)
+def test_both_values_are_named(asked: dict[str, Any], sentence: str) -> None:
+    one = run(recipients=["ada"], tags=["a", "b"])
+    found = told(one, cancel_runs(**asked))
+    assert found.sentence.endswith(sentence)
 
-    recipients: tuple[str, ...] = ()
-    source: str | None = None
+
+def test_a_run_that_had_started_was_not_due_any_more() -> None:
+    one = run_of(invoke(SEND, token=TOKEN))
+    start()
+    cancellation = cancel_runs(due_before=database_now() + timedelta(days=1))
+    Run.objects.filter(pk=one.pk).update(created_at=one.created_at - MINUTE)
+    found = told(one, cancellation)
+    assert (cancellation.cancelled, found.hit, found.reason) == (0, False, "not_due")
 
 
-def test_another_recipient_and_another_source() -> None:
-    one, names = run(recipients=["ada"]), tuple(f"u{n}" for n in range(5))
-    found = FIELDS["recipients"](Wider(recipients=names), one)
-    assert found is not None
-    assert (found.reason, found.sentence) == (
-        "recipient_differs", 'recipient differs: the run has "ada", the cancellation asked for "u0", "u1", "u2", …',
-    )  # fmt: skip
-    found = FIELDS["source"](Wider(source="cron"), one)
-    assert found is not None
-    assert found.sentence == 'source differs: the run has "api/test", the cancellation asked for "cron"'
-    scope = Wider(recipients=("ada",), source="api/test")
-    assert (FIELDS["recipients"](scope, one), FIELDS["source"](scope, one)) == (None, None)
-    assert FIELDS["recipients"](replace(scope, recipients=()), one) is None
+def test_a_bar_hits_what_it_stands_over_swept_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancelling, "LISTED", 1)
+    first, second = run(), run()
+    bar = cancel_runs(token=TOKEN)
+    later = run()
+    assert bar.bar is not None
+    assert [told(one, bar).reason for one in (first, second, later)] == ["hit", "hit", "accepted_later"]
+    archive_all()
+    assert [told(one, bar).reason for one in (first, second, later)] == ["hit", "hit", "accepted_later"]
 
 
 def test_it_costs_no_statement_but_for_an_automation_s_name(django_assert_num_queries: Any) -> None:

@@ -53,6 +53,17 @@ class Body(Fields):
         read = [below.label(index, longest=longest, required=True) for index in members]
         return [label for label in read if label is not None]
 
+    def moment(self, name: str) -> datetime | None:
+        """A moment in ISO 8601, UTC where it names no zone; within the time that runs can have."""
+        text = self.label(name, longest=100)
+        if text is None:
+            return None
+        try:
+            return min(max(parse_moment(text), EARLIEST), LATEST)
+        except ValueError as error:
+            self.refuse(name, "invalid", str(error))
+            return None
+
     def entries(self, name: str, *, most: int) -> list[Any]:
         """A list of anything; absent is empty."""
         value = self.take(name)

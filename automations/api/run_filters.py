@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from automations.models import Environment, Run, RunQuerySet
+from automations.models import Environment, Run, RunQuerySet, standing
 
 
 def newest(
@@ -25,7 +25,11 @@ def newest(
     if statuses is None:
         found = [runs]
     else:
-        found = [runs.in_status(status, environment=environment, most=most) for status in sorted(statuses)]
+        bars = list(standing(environment=environment))
+        found = [
+            runs.in_status(status, environment=environment, most=most, bars=bars)
+            for status in sorted(statuses)
+        ]
     keys = [kind.newest_first().values("pk")[:most] for kind in found]
     if len(keys) == 1:
         return Run.objects.filter(pk__in=keys[0]).newest_first()

@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 5.0
 STOP_SECONDS = 12.0
 BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
-HEALTHY_SECONDS = 60.0
+HEALTHY_SECONDS = 10.0  # a cluster that ends sooner is broken rather than unlucky
 MOST_FAILURES = 8
 GIVEN_UP = 70  # EX_SOFTWARE of sysexits(3)
 
 
 class Watchdog:
     """Keeps one cluster tree alive until TERM or INT; then stops it within 15 seconds. Gives up after MOST_FAILURES
-    trees in a row that did not last a minute, so that whoever supervises it hears of it."""
+    trees in a row that did not last ten seconds, so that whoever supervises it hears of it."""
 
     def __init__(self) -> None:
         self.stopping = False

@@ -74,7 +74,7 @@ def accept(
 def _store(draft: Draft, plans: list[Plan]) -> Invocation:
     request = draft.request
     tokens = [token for plan in plans for _, token in plan.cancels()]
-    with gate(environment_id=request.environment.pk) as now:
+    with gate(environment_id=request.environment.pk) as (now, _):
         if tokens:  # else two invokes of "cancel the previous, then start mine" would miss each other
             serialise(environment_id=request.environment.pk, words=[*tokens, *_labels(draft)])
         plans = [plan.at(now) for plan in plans]

@@ -15,7 +15,6 @@ from automations.definition import DEFAULT_TIMEOUT
 from automations.execution import roster
 from automations.models import (
     Cancellation,
-    CancellationFilter,
     Environment,
     Event,
     EventKind,
@@ -30,10 +29,12 @@ from automations.models import (
     gate,
     insert,
     retried,
+    standing,
 )
 from automations.testpoints import testpoint
 
 CHUNK = 1_000
+SWEPT_AT_ONCE = 2_000
 REAPED_AT_ONCE = 100
 ARCHIVING_SECONDS = 0.05
 
@@ -50,9 +51,12 @@ def keep_house(environment: Environment) -> bool:
     if live.filter(unsettled__isnull=False).exists():
         settle(environment)
     until = time.monotonic() + ARCHIVING_SECONDS
-    for row in Cancellation.objects.filter(environment=environment, archived_at__isnull=True).order_by("pk")[
-        :100
-    ]:
+    while standing(environment=environment).exists():
+        if time.monotonic() > until:
+            return True
+        sweep(environment)
+    unarchived = Cancellation.objects.filter(environment=environment, archived_at__isnull=True)
+    for row in unarchived.filter(swept_at__isnull=False).order_by("pk")[:100]:
         if time.monotonic() > until:
             return True
         archive(environment, row)
@@ -60,14 +64,35 @@ def keep_house(environment: Environment) -> bool:
 
 
 @retried
+def sweep(environment: Environment) -> int:
+    """Gives the oldest bar some more of the runs under it; the number given.
+
+    The bar is read anew and locked each time: two sweepers do not meet, and an undo is never overtaken. It is
+    swept when none is left, which a full look says and not a short chunk: workers give it runs at the same time.
+    """
+    with gate(environment_id=environment.pk) as (now, _):
+        bar = standing(environment=environment).select_for_update(skip_locked=True).first()
+        if bar is None:
+            return 0
+        given = LiveRun.objects.sweep(bar, limit=SWEPT_AT_ONCE)
+        testpoint("sweep.moved")
+        mine = LiveRun.objects.within(environment.pk).filter(bar.scope.condition())
+        if given < SWEPT_AT_ONCE and not mine.filter(state__in=bar.scope.states).exists():
+            bar.swept_at = now
+            bar.cancelled = mine.filter(cancellation=bar.pk).count()
+        bar.save(update_fields=["swept_to", "swept_at", "cancelled"])
+        return given
+
+
+@retried
 def reap(environment: Environment) -> int:
     """Takes back attempts whose lease ran out: run again, or failed when their attempts are used up; the
     attempt counts as in flight until it is settled. The number taken back."""
-    with gate(environment_id=environment.pk) as now:
-        rows = list(
-            LiveRun.objects.within(environment.pk).expired(now=now)
-            .select_for_update(skip_locked=True).order_by("pk")[:REAPED_AT_ONCE]
-        )  # fmt: skip
+    with gate(environment_id=environment.pk) as (now, barred):
+        expired = LiveRun.objects.within(environment.pk).expired(now=now)
+        rows = list(expired.select_for_update(skip_locked=True).order_by("pk")[:REAPED_AT_ONCE])
+        if barred and LiveRun.objects.give_to_bars([row.pk for row in rows]):
+            rows = list(expired.filter(pk__in=[row.pk for row in rows]).order_by("pk"))
         testpoint("reap.read")
         versions = dict(Run.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", "version_id"))
         events = [_reap(row, version_id=versions[row.pk], now=now) for row in rows]
@@ -113,7 +138,7 @@ def settle(environment: Environment) -> int:
     live = LiveRun.objects.within(environment.pk).filter(unsettled__isnull=False)
     lost = dict(live.values_list("pk", "unsettled"))
     workers = roster.of_attempts(entry for entries in lost.values() for entry in entries or ())
-    with gate(environment_id=environment.pk) as now:
+    with gate(environment_id=environment.pk) as (now, _):
         ended = [
             pk for pk, entries in lost.items()
             if any(roster.has_ended(entry, workers, now=now) for entry in entries or ())
@@ -148,7 +173,7 @@ def archive(environment: Environment, cancellation: Cancellation) -> int:
 
     It finds them by the cancellation's own filter, which an index serves; LiveRun has none on cancellation.
     """
-    condition = CancellationFilter.from_json(cancellation.filter).condition()
+    condition = cancellation.scope.condition()
     archived = _archive_chunk(environment, cancellation, condition)
     mine = LiveRun.objects.within(environment.pk).filter(condition, cancellation=cancellation.pk)
     if not mine.exists():

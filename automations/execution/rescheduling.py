@@ -31,7 +31,9 @@ def reschedule(*, environment: Environment, run: Run, when: datetime | timedelta
 
     Refusal `not_waiting`, which names the run's real status, when there is nothing to move.
     """
-    with gate(environment_id=environment.pk) as now:
+    with gate(environment_id=environment.pk) as (now, barred):
+        if barred:
+            LiveRun.objects.give_to_bars([run.pk])
         due_at = now + when if isinstance(when, timedelta) else when
         if due_at - now > LONGEST_DELAY:
             raise Refusal.at("/due_at", "too_far", "a run may wait for at most 366 days")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from automations import machine, steps
-from automations.definition import DEFAULT_TIMEOUT, Definition, Kind, Step, parse
+from automations.definition import DEFAULT_TIMEOUT, Definition, Kind, Step
 from automations.expressions import Scope
 from automations.machine import Plan
 from automations.models import (
@@ -26,6 +26,7 @@ from automations.models import (
     Run,
     definition_of,
     gate,
+    inputs_of,
     insert,
     retried,
 )
@@ -43,14 +44,16 @@ class Task:
     """
 
     claim: Claim
-    run: str
-    invocation_id: int
-    recipient: str | None
     definition: Definition
     data: Any
     profile: Any
     refs: dict[str, Any]
     started: float
+
+    @property
+    def run(self) -> str:
+        """The run's public id."""
+        return self.claim.uid
 
     @property
     def step(self) -> Step | None:
@@ -98,7 +101,7 @@ def perform(task: Task) -> Done:
         return Done(task=task, outcome=None, plan=plan)
     attempt = Attempt(
         run=task.run,
-        recipient=task.recipient,
+        recipient=task.claim.recipient,
         scope=task.scope(),
         deadline=task.started + step.timeout.total_seconds(),
     )
@@ -163,13 +166,15 @@ def _transact(
     started = (
         time.monotonic()
     )  # before the database's clock is read, so that no deadline here is the later one
-    with gate(environment_id=environment.pk) as now:
+    with gate(environment_id=environment.pk) as (now, barred):
         if done:
+            if barred and LiveRun.objects.give_to_bars([item.task.claim.run_id for item in done]):
+                look = True
             _finish(environment, [replace(item, plan=item.plan.at(now)) for item in done], now=now, look=look)
             testpoint("finish.moved")
         if room:
             claims = LiveRun.objects.start(
-                environment_id=environment.pk, limit=room, lease=lease(), now=now, **start
+                environment_id=environment.pk, limit=room, lease=lease(), now=now, barred=barred, **start
             )
             tasks = _tasks(claims, started=started)
             testpoint("start.moved")
@@ -184,48 +189,27 @@ def _tasks(claims: Sequence[Claim], *, started: float) -> list[Task]:
     """The claims with what their steps need; `started` is a time.monotonic()."""
     if not claims:
         return []
-    rows = {
-        row["pk"]: row
-        for row in Run.objects.filter(pk__in=[claim.run_id for claim in claims]).values(
-            "pk",
-            "uid",
-            "recipient",
-            "profile",
-            "version_id",
-            "invocation_id",
-            "invocation__data",
-            "invocation__definition",
-        )
-    }
-    brought: dict[int, Definition] = {}
+    inputs = inputs_of(claim.invocation_id for claim in claims)
+    runs = Run.objects.filter(pk__in=[claim.run_id for claim in claims])
+    rows = {pk: row for pk, *row in runs.values_list("pk", "version_id", "profile")}
     tasks = []
     for claim in claims:
-        row = rows[claim.run_id]
-        definition = _definition(row, brought)
+        version_id, profile = rows[claim.run_id]
+        data, brought = inputs[claim.invocation_id]
+        definition = brought or definition_of(version_id=version_id, invocation_id=claim.invocation_id)
         tasks.append(
             Task(
-                claim=claim, run=str(row["uid"]), invocation_id=row["invocation_id"], recipient=row["recipient"],
-                definition=definition, data=row["invocation__data"], profile=row["profile"],
-                refs=_refs(definition, claim, row["recipient"]), started=started,
+                claim=claim, definition=definition, data=data, profile=profile, refs=_refs(definition, claim),
+                started=started,
             )
         )  # fmt: skip
     return tasks
 
 
-def _definition(row: Mapping[str, Any], brought: dict[int, Definition]) -> Definition:
-    """A version's definition is kept once read; one that an invocation brought serves its runs of this batch."""
-    invocation_id = row["invocation_id"]
-    if row["version_id"] is None:
-        if invocation_id not in brought:
-            brought[invocation_id] = parse(row["invocation__definition"], strict=False)
-        return brought[invocation_id]
-    return definition_of(version_id=row["version_id"], invocation_id=row["invocation_id"])
-
-
-def _refs(definition: Definition, claim: Claim, recipient: str | None) -> dict[str, Any]:
+def _refs(definition: Definition, claim: Claim) -> dict[str, Any]:
     """What `refs` holds besides data and profile: the recipient, and the status of earlier steps that others
     refer to; the log is read only for definitions that have such steps."""
-    refs: dict[str, Any] = {"recipient": recipient}
+    refs: dict[str, Any] = {"recipient": claim.recipient}
     by_name = {step.name: step.ref for step in definition.steps if step.ref}
     if by_name:
         kinds = (*STEP_STATUS, EventKind.CARRIED)
@@ -286,7 +270,11 @@ def _move(item: Done) -> Move:
 def _fold(environment: Environment, item: Done, now: datetime) -> list[dict[str, Any]]:
     """Carries out the plan's cancel steps, after its own run was moved; what the log says of the steps."""
     return steps.cancel.fold(
-        item.plan, environment=environment, invocation_id=item.task.invocation_id, run=item.task.run, now=now
+        item.plan,
+        environment=environment,
+        invocation_id=item.task.claim.invocation_id,
+        run=item.task.run,
+        now=now,
     )
 
 
@@ -342,5 +330,5 @@ def _settle_late(item: Done, *, now: datetime) -> None:
 def renew(*, environment: Environment, tasks: Sequence[Task]) -> None:
     """Prolongs the leases of tasks still being performed."""
     testpoint("renew.begins")
-    with gate(environment_id=environment.pk) as now:
+    with gate(environment_id=environment.pk) as (now, _):
         LiveRun.objects.renew([task.claim for task in tasks], lease=lease(), now=now)

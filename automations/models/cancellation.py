@@ -1,104 +1,21 @@
-"""Every request to call runs off, with what it asked and what it was told; also when it matched nothing."""
+"""Every request to call runs off, with what it asked and what it was told; also when it matched nothing.
+
+One that matches more than can be moved before its answer is a *bar*: its row alone calls the runs off, from its
+commit on, and what each of them bears is swept afterwards (docs/decisions/0008-bars.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, models
 
+from automations.models.cancellation_filter import CancellationFilter
 from automations.models.environment import Environment
 from automations.models.key_holder import KeyHolder
 from automations.models.uid import new_uid
-
-
-@dataclass(frozen=True, kw_only=True)
-class CancellationFilter:
-    """Which runs a cancellation is for: fields ANDed, values within one field ORed.
-
-    `token` matches a run's token or its key, `key` the key alone. `run_ids` are public ids, and `run_pks` the
-    same runs once looked up. Not meant to be empty: an empty filter is refused, it never means "all".
-    """
-
-    token: str | None = None
-    key: str | None = None
-    run_ids: tuple[UUID, ...] = ()
-    run_pks: tuple[int, ...] | None = None
-    automation_id: int | None = None
-    not_invocation_id: int | None = None
-
-    def condition(self) -> models.Q:
-        """The filter over columns that LiveRun and Run have in common; it joins nothing."""
-        condition = models.Q()
-        if self.token is not None:
-            condition &= models.Q(token=self.token) | models.Q(key=self.token)
-        if self.key is not None:
-            condition &= models.Q(key=self.key)
-        if self.run_pks is not None:
-            condition &= models.Q(pk__in=self.run_pks)
-        if self.automation_id is not None:
-            condition &= models.Q(automation_id=self.automation_id)
-        if self.not_invocation_id is not None:
-            condition &= ~models.Q(invocation_id=self.not_invocation_id)
-        return condition
-
-    def where(self, *, pk: str = "run_id") -> tuple[str, list[Any]]:
-        """The same as a part of a WHERE, with its parameters; `pk` is the column with the run's key."""
-        parts: list[str] = []
-        values: list[Any] = []
-        if self.token is not None:
-            parts.append("(token = %s OR key = %s)")
-            values += [self.token, self.token]
-        if self.key is not None:
-            parts.append("key = %s")
-            values.append(self.key)
-        if self.run_pks is not None:
-            parts.append(f"{pk} IN ({', '.join(['%s'] * len(self.run_pks)) or 'NULL'})")
-            values += self.run_pks
-        if self.automation_id is not None:
-            parts.append("automation_id = %s")
-            values.append(self.automation_id)
-        if self.not_invocation_id is not None:
-            parts.append("invocation_id <> %s")
-            values.append(self.not_invocation_id)
-        return " AND ".join(parts), values
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing narrows it."""
-        return (
-            self.token is None
-            and self.key is None
-            and not self.run_ids
-            and self.run_pks is None
-            and self.automation_id is None
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """As stored; `from_json` reads it back."""
-        stored: dict[str, Any] = {
-            "token": self.token,
-            "key": self.key,
-            "run_ids": [str(run) for run in self.run_ids] or None,
-            "run_pks": list(self.run_pks) if self.run_pks is not None else None,
-            "automation_id": self.automation_id,
-            "not_invocation_id": self.not_invocation_id,
-        }
-        return {name: value for name, value in stored.items() if value is not None}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> CancellationFilter:
-        """The filter that `as_json` stored."""
-        return cls(
-            token=stored.get("token"),
-            key=stored.get("key"),
-            run_ids=tuple(UUID(run) for run in stored.get("run_ids", ())),
-            run_pks=tuple(stored["run_pks"]) if "run_pks" in stored else None,
-            automation_id=stored.get("automation_id"),
-            not_invocation_id=stored.get("not_invocation_id"),
-        )
 
 
 def uid_parameter(uid: UUID) -> UUID | str:
@@ -111,6 +28,12 @@ def uid_text(uid: UUID | str) -> str:
     return (
         str(uid) if isinstance(uid, UUID) else f"{uid[:8]}-{uid[8:12]}-{uid[12:16]}-{uid[16:20]}-{uid[20:]}"
     )
+
+
+def moment_of(value: datetime | str) -> datetime:
+    """A moment (UTC), from what a raw statement gives: SQLite has no zones."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class Origin(models.TextChoices):
@@ -141,10 +64,12 @@ class Cancellation(KeyHolder):
     already_finished = models.PositiveIntegerField(null=True)
     counted = models.BooleanField(default=True)
     cancelled_run_ids = models.JSONField(default=list)
-    in_flight = models.JSONField(default=list)
+    in_flight = models.JSONField(default=list, null=True)  # NULL: a bar whose receipt is not complete
     hold_until = models.DateTimeField(null=True)
     undo_until = models.DateTimeField(null=True)
     undone_at = models.DateTimeField(null=True)
+    bar = models.CharField(max_length=600, null=True)  # CancellationFilter.bar, for one that is a bar
+    swept_to = models.BigIntegerField(default=0)  # primary key of the last run swept
     swept_at = models.DateTimeField(null=True)
     archived_at = models.DateTimeField(null=True)
 
@@ -169,7 +94,9 @@ class Cancellation(KeyHolder):
                 name="cancellation_unarchived",
             ),
             models.Index(
-                fields=["environment"], condition=models.Q(swept_at__isnull=True), name="cancellation_unswept"
+                fields=["environment", "bar"],
+                condition=models.Q(swept_at__isnull=True),
+                name="cancellation_unswept",
             ),
             models.Index(
                 fields=["key_expires_at"],
@@ -182,6 +109,24 @@ class Cancellation(KeyHolder):
         return str(self.id)
 
     @property
+    def scope(self) -> CancellationFilter:
+        """Which runs it is for."""
+        return CancellationFilter.from_json(self.filter)
+
+    @property
     def status_reason(self) -> str:
         """What its runs' status_reason says."""
         return "cancel_step" if self.origin == Origin.STEP else "cancel_request"
+
+
+def standing(**given: Any) -> models.QuerySet[Cancellation]:
+    """The bars not swept yet, oldest first."""
+    return Cancellation.objects.filter(swept_at=None, **given).order_by("as_of", "pk")
+
+
+def covered(bars: Iterable[Cancellation]) -> models.Q:
+    """Over LiveRun: the unfinished runs that these bars call off, swept or not."""
+    condition = models.Q(pk__in=[])
+    for bar in bars:
+        condition |= bar.scope.condition() & models.Q(state__in=bar.scope.states)
+    return condition

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 from automations import timeline
 from automations.definition import Definition, parse
@@ -10,10 +12,35 @@ from automations.models.automation import Version
 from automations.models.invocation import Invocation
 from automations.models.run import Run
 
+INPUTS_KEPT = 32  # each may have 256 KiB
+
+
+class Input(NamedTuple):
+    """An invocation's data, and its own definition if it brought one."""
+
+    data: Any
+    definition: Definition | None
+
+
+_inputs: dict[int, Input] = {}
+
 
 def definition_of(*, version_id: int | None, invocation_id: int) -> Definition:
     """What the run follows: its version's definition, else the one its invocation brought."""
     return _of_version(version_id) if version_id is not None else _of_invocation(invocation_id)
+
+
+def inputs_of(invocation_ids: Iterable[int]) -> Mapping[int, Input]:
+    """What these invocations brought, by primary key; the last few are kept, since their runs come in crowds."""
+    wanted = set(invocation_ids)
+    if missing := wanted - _inputs.keys():
+        rows = Invocation.objects.filter(pk__in=missing).values_list("pk", "data", "definition")
+        for pk, data, definition in rows:
+            _inputs[pk] = Input(data, parse(definition, strict=False) if definition is not None else None)
+    found = {pk: _inputs[pk] for pk in wanted}
+    while len(_inputs) > INPUTS_KEPT:
+        del _inputs[next(iter(_inputs))]
+    return found
 
 
 def definition_of_run(run: Run) -> Definition:
@@ -51,3 +78,4 @@ def forget() -> None:
     """Drops what was kept, for when primary keys begin again (a test that was rolled back)."""
     _of_version.cache_clear()
     _of_invocation.cache_clear()
+    _inputs.clear()

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import wraps
 from hashlib import blake2b
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from automations.models.statements import fetch
 from automations.testpoints import testpoint
 
 P = ParamSpec("P")
@@ -25,25 +26,36 @@ TRIES = 4
 CLOCK_KEPT_SECONDS = 10.0
 
 
-@contextmanager
-def gate(*, environment_id: int, exclusive: bool = False) -> Iterator[datetime]:
-    """A transaction behind the environment's gate; gives the database's clock (UTC).
+class Passage(NamedTuple):
+    """What one learns at the gate: the database's clock (UTC), and whether bars stand that are not swept."""
 
-    Shared by everything that moves runs, exclusive for what must see no such move half-way (disabling).
-    On SQLite the transaction itself is the gate: it begins as the only writer, and the clock is the process's.
+    now: datetime
+    barred: bool
+
+
+BARRED = (
+    "SELECT EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = %s AND swept_at IS NULL)"
+)
+
+
+@contextmanager
+def gate(*, environment_id: int, exclusive: bool = False) -> Iterator[Passage]:
+    """A transaction behind the environment's gate.
+
+    Shared by everything that moves runs, exclusive for what must see no such move half-way: a bar, disabling. On
+    SQLite the transaction itself is the gate: it begins as the only writer, and the clock is the process's.
     """
+    barred = (BARRED, [environment_id])
     with transaction.atomic():
-        if connection.vendor != "postgresql":
-            testpoint("gate.passed")
-            yield timezone.now()
-            return
-        function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
-        with connection.cursor() as cursor:
-            statement = f"SELECT clock_timestamp() FROM {function}(%s, %s)"  # noqa: S608  (one of two names)
-            cursor.execute(statement, [GATE, environment_id])
-            (now,) = cursor.fetchone()
+        if connection.vendor == "postgresql":
+            function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
+            passing = f"SELECT clock_timestamp() FROM {function}(%s, %s)"  # noqa: S608  (one of two names)
+            # One round trip, yet the second statement's snapshot is taken when the first has the lock.
+            ((now,),), ((is_barred,),) = fetch([(passing, [GATE, environment_id]), barred])
+        else:
+            now, (((is_barred,),),) = timezone.now(), fetch([barred])
         testpoint("gate.passed")
-        yield now
+        yield Passage(now, bool(is_barred))
 
 
 def serialise(*, environment_id: int, words: Iterable[str]) -> None:

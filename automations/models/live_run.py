@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
 from itertools import groupby
-from operator import attrgetter, or_
+from operator import or_
 from typing import Any
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now
 
 from automations.models.automation import Automation
-from automations.models.cancellation import Cancellation, CancellationFilter, uid_parameter, uid_text
+from automations.models.cancellation import Cancellation, uid_parameter
+from automations.models.cancellation_filter import CancellationFilter
 from automations.models.environment import Environment
 from automations.models.event import Event, EventKind
 from automations.models.invocation import Invocation
+from automations.models.live_run_bars import Cancelled, cancelling, moved_of
+from automations.models.live_run_moves import (
+    DUE_FIRST,
+    ENDED,
+    GONE,
+    LOOKUPS,
+    TARGET,
+    Claim,
+    Move,
+    at,
+    claimed,
+    held,
+    queues,
+)
 from automations.models.live_run_times import Timetable
 from automations.models.run import TOKEN_LENGTH, Run
 from automations.models.run_status import RunStatus
@@ -35,63 +49,8 @@ class LiveState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
-LATE_AFTER = timedelta(seconds=60)
 LEASED = (LiveState.RUNNING, LiveState.CANCELLING)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One started attempt: proof that the holder may carry out the run's step at `position`."""
-
-    run_id: int
-    environment_id: int
-    position: str
-    attempt: int
-    fence: int
-    due_at: datetime
-    started_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Move:
-    """Where a held run goes: to wait at `position` until `due_at`, or, with a `status`, to its end."""
-
-    run_id: int
-    fence: int
-    position: str
-    due_at: datetime
-    attempt: int = 0
-    status: str | None = None
-    status_reason: str = ""
-    has_errors: bool = False
-
-    @property
-    def target(self) -> tuple[Any, ...]:
-        """Moves with equal targets are written by one statement."""
-        return (
-            self.status or "",
-            self.status_reason,
-            self.has_errors,
-            self.position,
-            self.due_at,
-            self.attempt,
-        )
-
-
-TARGET = attrgetter("target")
-
-Cancelled = tuple[int, str, str]
-"""A run that a cancel moved: primary key, public id, new state."""
-
-
-CANCEL = """
-UPDATE automations_liverun
-SET state = CASE WHEN state = 'waiting' AND unsettled IS NULL THEN 'cancelled' ELSE 'cancelling' END,
-    due_at = CASE WHEN state = 'waiting' AND unsettled IS NOT NULL THEN %s ELSE due_at END,
-    cancellation_id = %s
-WHERE environment_id = %s AND {where} AND state IN ('waiting', 'running')
-RETURNING run_id, uid, state
-"""
 
 FINISHED = """
 SELECT count(*) FROM (
@@ -131,44 +90,31 @@ class LiveRunQuerySet(Timetable):
         now: datetime,
         worker: int | None = None,
         late: int | None = None,
+        barred: bool = False,
     ) -> list[Claim]:
         """waiting -> running for at most `limit` due runs, oldest first; their effects begin after the commit.
 
         With `late`, runs due for more than LATE_AFTER come last, and no more than so many of them. Rows another
-        transaction holds are passed over; on SQLite the transaction is the only writer.
+        transaction holds are passed over; on SQLite the transaction is the only writer. Where bars stand
+        (`barred`), the runs they are for are called off instead.
         """
-        rows: list[tuple[Any, ...]] = []
-        for queue, most in self.within(environment_id)._queues(limit=limit, late=late, now=now):
-            wanted = queue.select_for_update(skip_locked=True).values_list(
-                "pk", "position", "attempt", "fence", "due_at"
-            )
-            rows += wanted[: min(most, limit - len(rows))]
-        if not rows:
-            return []
-        started = self.filter(pk__in=[row[0] for row in rows], state=LiveState.WAITING).update(
-            state=LiveState.RUNNING,
-            fence=F("fence") + 1,
-            attempt=F("attempt") + 1,
-            lease_until=now + lease,
-            started_at=now,
-            worker=worker,
-        )
-        if started != len(rows):  # the rows are locked: anything else is a broken guard
-            raise AssertionError(f"{started} of {len(rows)} locked runs were waiting")
-        return [
-            Claim(
-                run_id=pk, environment_id=environment_id, position=position, attempt=attempt + 1,
-                fence=fence + 1, due_at=due_at, started_at=now,
-            )
-            for pk, position, attempt, fence, due_at in rows
-        ]  # fmt: skip
+        claims: list[Claim] = []
+        for when, most in queues(limit=limit, late=late, now=now):
+            room = min(most, limit - len(claims))
+            if room <= 0:
+                continue
+            among = self._spared_by_bars(when, environment_id=environment_id, room=room) if barred else None
+            given = [at(now + lease), at(now), worker]
+            started = claimed(environment_id, when, among=among, room=room, given=given)
+            claims += sorted(started, key=DUE_FIRST)
+        return claims
 
-    def _queues(self, *, limit: int, late: int | None, now: datetime) -> list[tuple[LiveRunQuerySet, int]]:
-        """The due runs in the order in which they are started, each part with how many of it."""
-        if late is None:
-            return [(self.due(now=now), limit)]
-        then = now - LATE_AFTER
-        return [(self.due(now=now).filter(due_at__gt=then), limit), (self.due(now=then), late)]
+    def _spared_by_bars(self, when: Mapping[str, datetime], *, environment_id: int, room: int) -> set[int]:
+        """The due runs, locked, that are under no bar; the others are called off."""
+        conditions = {LOOKUPS[text]: moment for text, moment in when.items()}
+        due = self.within(environment_id).filter(state=LiveState.WAITING, **conditions).order_by("due_at")
+        pks = list(due.select_for_update(skip_locked=True).values_list("pk", flat=True)[:room])
+        return set(pks) - self.give_to_bars(pks)
 
     def renew(self, claims: Iterable[Claim], *, lease: timedelta, now: datetime) -> int:
         """Prolongs the leases still held under these fences; the number prolonged."""
@@ -195,11 +141,10 @@ class LiveRunQuerySet(Timetable):
         for target, group in groupby(sorted(moves, key=TARGET), key=TARGET):
             status, reason, has_errors, position, due_at, attempt = target
             members = list(group)
-            mine = self._mine(members).filter(state=LiveState.RUNNING)
             if status:
-                moved += mine._end(members, status=status, reason=reason, has_errors=has_errors, now=now)
+                moved += self._end(members, status=status, reason=reason, has_errors=has_errors, now=now)
             else:
-                moved += mine.update(
+                moved += self._mine(members).filter(state=LiveState.RUNNING).update(
                     state=LiveState.WAITING, position=position, due_at=due_at, attempt=attempt,
                     lease_until=None, started_at=None,
                 )  # fmt: skip
@@ -216,14 +161,14 @@ class LiveRunQuerySet(Timetable):
     def _end(
         self, moves: Sequence[Move], *, status: str, reason: str, has_errors: bool, now: datetime
     ) -> int:
-        """running -> the end: the live rows go, and Run takes the status, in the caller's transaction."""
-        ended, _ = self.delete()
-        if ended != len(moves):
-            return ended
-        Run.objects.filter(pk__in=[move.run_id for move in moves], status__isnull=True).update(
-            status=status, status_reason=reason, has_errors=has_errors, finished_at=now
-        )
-        return ended
+        """running -> the end: the live rows go, and Run takes the status; the number gone. A caller who gets fewer
+        than asked for rolls back."""
+        where, values = held(moves)
+        pks = [move.run_id for move in moves]
+        marks = ", ".join(["%s"] * len(pks))
+        end = [status, reason, has_errors, at(now), *pks]
+        gone, _ = fetch([(GONE.format(held=where), values), (ENDED.format(marks=marks), end)])
+        return len(gone)
 
     def let_go(self, claims: Iterable[Claim]) -> None:
         """An attempt ended while its run was cancelling: the lease goes, the run is cancelled once no other
@@ -235,25 +180,22 @@ class LiveRunQuerySet(Timetable):
 
     # -- cancel -----------------------------------------------------------------------------------------
 
-    def cancel(
-        self, *, cancellation: Cancellation, scope: CancellationFilter, now: datetime
-    ) -> tuple[list[Cancelled], int]:
+    def cancel(self, *, cancellation: Cancellation, scope: CancellationFilter) -> tuple[list[Cancelled], int]:
         """waiting -> cancelled, at once and for good; running -> cancelling, which starts nothing more. Also
         counts the runs that match but had ended or been called off before, up to COUNTED_FINISHED + 1.
 
         One UPDATE: between two, a run could pass from the second one's state to the first one's and escape.
-        A waiting run with unsettled attempts becomes cancelling and due, so that reap finds it. Written out,
-        since the acknowledgement waits for it (docs/decisions/0003-raw-statements.md; the tests hold it
+        A waiting run with unsettled attempts becomes cancelling until they settle. Written out, since the
+        acknowledgement waits for it (docs/decisions/0003-raw-statements.md; the tests hold it
         against the ORM's).
         """
-        where, values = scope.where()
-        due_at, name = connection.ops.adapt_datetimefield_value(now), uid_parameter(cancellation.pk)
-        update = (CANCEL.format(where=where), [due_at, name, cancellation.environment_id, *values])
-        archived, sought = scope.where(pk="id")
-        of_each = [cancellation.environment_id, *sought, cancellation.environment_id, *values, name]
-        count = (FINISHED.format(archived=archived, live=where), [*of_each, COUNTED_FINISHED + 1])
-        moved, ((finished,),) = fetch([update, count])
-        return sorted((pk, uid_text(uid), state) for pk, uid, state in moved), finished
+        environment_id, name = cancellation.environment_id, uid_parameter(cancellation.pk)
+        archived, sought = scope.where_archived()
+        live, values = scope.where()
+        of_each = [environment_id, *sought, environment_id, *values, name]
+        count = (FINISHED.format(archived=archived, live=live), [*of_each, COUNTED_FINISHED + 1])
+        moved, ((finished,),) = fetch([cancelling(cancellation, scope), count])
+        return sorted(moved_of(moved)), finished
 
     # -- reap and settle --------------------------------------------------------------------------------
 
@@ -266,7 +208,7 @@ class LiveRunQuerySet(Timetable):
             return mine.filter(state=LiveState.CANCELLING).update(unsettled=unsettled, lease_until=None)
         running = mine.filter(state=LiveState.RUNNING)
         if move.status:
-            return running._end(
+            return self._end(
                 [move], status=move.status, reason=move.status_reason, has_errors=True, now=move.due_at
             )
         return running.update(
@@ -280,8 +222,10 @@ class LiveRunQuerySet(Timetable):
         left = [entry for entry in row.unsettled or [] if entry["fence"] not in gone] or None
         mine = self.filter(pk=row.pk, fence=row.fence)
         if left is None and row.lease_until is None:
-            settled = When(state=LiveState.CANCELLING, then=Value(LiveState.CANCELLED))
-            return mine.update(unsettled=None, state=Case(settled, default=F("state")))
+            state = Case(
+                When(state=LiveState.CANCELLING, then=Value(LiveState.CANCELLED)), default=F("state")
+            )
+            return mine.update(unsettled=None, state=state)
         return mine.update(unsettled=left)
 
     # -- archive ----------------------------------------------------------------------------------------
@@ -389,6 +333,7 @@ class LiveRun(models.Model):
                 name="live_run_recipient",
             ),
             models.Index(fields=["environment", "automation"], name="live_run_automation"),
+            models.Index(fields=["environment", "source"], name="live_run_source"),
             models.Index(fields=["invocation"], name="live_run_invocation"),
             models.Index(
                 fields=["environment"], condition=Q(unsettled__isnull=False), name="live_run_unsettled"

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from django.db import models
-
+from automations.models.live_run_bars import BarredRuns
 from automations.models.run_status import RunStatus
 from automations.testpoints import testpoint
-
-if TYPE_CHECKING:
-    from automations.models.live_run import LiveRun  # noqa: F401  (of the base class below)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +19,7 @@ class Rescheduled:
     due_at: datetime
 
 
-class Timetable(models.QuerySet["LiveRun"]):
+class Timetable(BarredRuns):
     """Attempts, fences and unsettled attempts are left as they are."""
 
     def reschedule(self, *, run_id: int, due_at: datetime, now: datetime) -> Rescheduled | None:

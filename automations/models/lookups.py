@@ -1,11 +1,11 @@
-"""A prefix search that compares bytes and uses an index on both databases."""
+"""Searches that mean the same on both databases: a prefix that compares bytes and uses an index, and tags."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import CharField
+from django.db.models import CharField, JSONField
 from django.db.models.lookups import BuiltinLookup
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -35,3 +35,21 @@ class HasPrefix(BuiltinLookup):
             *parameters,
             self.rhs + LAST_CHARACTER,
         ]
+
+
+@JSONField.register_lookup
+class Tagged(BuiltinLookup):
+    """`field__tagged=["a", "b"]`: whether a JSON list of texts holds one of them."""
+
+    lookup_name = "tagged"
+    prepare_rhs = False
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+        column, parameters = self.process_lhs(compiler, connection)
+        return f"{column} ?| %s", [*parameters, list(self.rhs)]
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
+        column, parameters = self.process_lhs(compiler, connection)
+        marks = ", ".join(["%s"] * len(self.rhs))
+        found = f"EXISTS (SELECT 1 FROM json_each({column}) WHERE value IN ({marks}))"  # noqa: S608  (marks)
+        return found, [*parameters, *self.rhs]

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from django.db import models
+from django.db import connection, models
 from django.db.models.functions import Length, Trim
 from django.db.models.lookups import GreaterThan
 
 from automations.models import lookups  # noqa: F401  (registers has_prefix)
 from automations.models.automation import Automation, Version
-from automations.models.cancellation import Cancellation
+from automations.models.cancellation import Cancellation, standing, uid_parameter
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
 from automations.models.run_search import RunSearch
 from automations.models.run_status import FINAL, RunStatus
+from automations.models.statements import fetch
 from automations.models.uid import new_uid
 
 if TYPE_CHECKING:
     from automations.models.live_run import LiveRun
 
 TOKEN_LENGTH = 512
+FINISHED_UNDER = """
+SELECT count(*) FROM automations_run
+WHERE environment_id = %s AND {where} AND status IS NOT NULL AND finished_at <= %s
+  AND (cancellation_id IS NULL OR cancellation_id <> %s)
+"""
+_STANDING = models.Exists(Cancellation.objects.filter(swept_at=None))
 
 
 class RunQuerySet(RunSearch):
@@ -33,19 +41,47 @@ class RunQuerySet(RunSearch):
 
     def with_state(self) -> RunQuerySet:
         """Everything a run is shown with, in one statement: two could straddle a commit that archives it."""
-        return self.select_related(
+        return self._with_bars().select_related(
             "live", "live__cancellation", "cancellation", "automation", "version", "invocation"
         )
 
     def listed(self) -> RunQuerySet:
         """`with_state()` for a list: without definitions, data, receipts, each of which may have 256 KiB."""
-        return self.select_related("live", "live__cancellation", "cancellation", "automation").only(
+        joined = self._with_bars().select_related("live", "live__cancellation", "cancellation", "automation")
+        return joined.only(
             "uid", "version_id", "invocation_id", "recipient", "source", "token", "key", "status",
             "status_reason", "created_at", "finished_at", "automation__key", "automation__name",
             *(f"live__{name}" for name in ("state", "position", "attempt", "due_at", "started_at")),
             *(f"cancellation__{name}" for name in ("actor", "origin", "as_of")),
             *(f"live__cancellation__{name}" for name in ("actor", "origin", "as_of")),
         )  # fmt: skip
+
+    def _with_bars(self) -> RunQuerySet:
+        """Each run with `barred`: whether bars stand anywhere that are not swept."""
+        runs: RunQuerySet = self.annotate(barred=_STANDING)
+        return runs
+
+    def _fetch_all(self) -> None:
+        """Runs under a bar that is not swept are shown as it will leave them. The bars are read before the rows:
+        what was swept between the two says so itself."""
+        is_new = self._result_cache is None
+        super()._fetch_all()
+        rows = self._result_cache or ()
+        if is_new and any(getattr(row, "barred", False) for row in rows):
+            bars = list(standing())
+            self._result_cache = None
+            super()._fetch_all()
+            shown: Iterable[Run] = self._result_cache or ()
+            for run in shown:
+                run.show_under(bars)
+
+    def finished_under(self, cancellation: Cancellation) -> int:
+        """How many runs that the cancellation's filter matches had finished before it."""
+        where, values = cancellation.scope.where_archived()
+        finished_at = connection.ops.adapt_datetimefield_value(cancellation.as_of)
+        given = [cancellation.environment_id, *values, finished_at, uid_parameter(cancellation.pk)]
+        (((count,),),) = fetch([(FINISHED_UNDER.format(where=where), given)])
+        return int(count)
 
     def newest_first(self) -> RunQuerySet:
         return self.order_by("-pk")
@@ -157,6 +193,17 @@ class Run(models.Model):
     def live_run(self) -> LiveRun | None:
         """The run's live row; None once it is archived."""
         return getattr(self, "live", None)
+
+    def show_under(self, bars: Iterable[Cancellation]) -> None:
+        """As the oldest of these bars that is for this run will leave it."""
+        live = self.live_run
+        if self.status is not None or live is None or live.state not in ("waiting", "running"):
+            return
+        for bar in bars:
+            if bar.environment_id == self.environment_id and bar.scope.matches(live):
+                quiet = live.state == "waiting" and live.unsettled is None
+                live.state, live.cancellation = "cancelled" if quiet else "cancelling", bar
+                return
 
     @property
     def public_status(self) -> str:

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import models
 from django.db.models.functions import Coalesce, Now
 
-from automations.models.cancellation import Cancellation, CancellationFilter
+from automations.models.cancellation import Cancellation, covered
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
 from automations.models.run_status import RunStatus
@@ -102,19 +102,23 @@ class RunSearch(models.QuerySet["Run"]):
         anything = reduce(or_, conditions, among)
         return self.filter(models.Case(models.When(anything, then=True), default=False))
 
-    def in_status(self, status: str, *, environment: Environment, most: int) -> Self:
+    def in_status(
+        self, status: str, *, environment: Environment, most: int, bars: Sequence[Cancellation]
+    ) -> Self:
         """The environment's runs whose public status it is, archived or not, found in every case through an
-        index. Apply it last; it gives at least the newest `most` of the runs filtered before.
+        index. Apply it last; it gives at least the newest `most` of the runs filtered before. `bars` are those that
+        stand in the environment: a run under one is cancelled, whatever its row says.
 
         Running rows are due by construction, so the index on due_at finds them. Cancelled runs that are not
         archived yet are found as housekeeping finds them, by their cancellation's own filter.
         """
         live_run: Any = self.model._meta.get_field("live").related_model
         live = live_run.objects.filter(environment=environment)
-        if status == RunStatus.RUNNING:
-            return self.filter(pk__in=live.filter(state=status, due_at__lte=Now()).values("pk"))
-        if status == RunStatus.WAITING:
-            return self.filter(status__isnull=True, live__state=status)
+        if status in (RunStatus.RUNNING, RunStatus.WAITING):
+            spared = self.exclude(pk__in=live.filter(covered(bars)).values("pk")) if bars else self
+            if status == RunStatus.WAITING:
+                return spared.filter(status__isnull=True, live__state=status)
+            return spared.filter(pk__in=live.filter(state=status, due_at__lte=Now()).values("pk"))
         archived = self.filter(status=status)
         if status != RunStatus.CANCELLED:
             return archived
@@ -124,8 +128,9 @@ class RunSearch(models.QuerySet["Run"]):
             return archived
         called_off = models.Q(cancellation__isnull=False)
         if len(pending) <= MANY:
-            scopes = (CancellationFilter.from_json(row.filter).condition() for row in pending)
-            called_off &= reduce(or_, scopes)
+            called_off &= reduce(or_, (row.scope.condition() for row in pending))
+        if bars:
+            called_off |= covered(bars)
         kinds = [archived.order_by("-pk").values("pk")[:most], live.filter(called_off).values("pk")]
         first, second = (self.model.objects.filter(pk__in=kind).values("pk") for kind in kinds)
         return self.filter(pk__in=first.union(second, all=True))

@@ -117,14 +117,21 @@ def test_a_cancel_that_matches_nothing_is_kept_too(api: Caller) -> None:
         ),
         ({"filter": {"token": "a"}, "filters": {}}, (400, "unknown_field", [("/filters", "unknown_field")])),
         ({"filter": {"token": "a"}, "reason": "r" * 501}, (422, "too_long", [("/reason", "too_long")])),
+        ({"all": True}, (400, "not_confirmed", [("/confirm", "not_confirmed")])),
+        ({"filter": {"all": True}}, (400, "not_confirmed", [("/filter/confirm", "not_confirmed")])),
+        ({"all": True, "confirm": "test"}, (400, "not_confirmed", [("/confirm", "not_confirmed")])),
+        ({"all": "yes", "filter": {"token": "a"}}, (422, "invalid", [("/all", "invalid")])),
         (
-            {"all": True, "confirm": "production"},
-            (422, "not_supported", [("/all", "not_supported"), ("/confirm", "not_supported")]),
+            {"all": True, "confirm": "production", "filter": {"token": "a"}},
+            (400, "ambiguous", [("/all", "ambiguous"), ("/filter", "unknown_field")]),
+        ),
+        (
+            {"filter": {"all": True, "confirm": "production", "token": "a"}},
+            (400, "unknown_field", [("/filter/token", "unknown_field")]),
         ),
         *(
             ({"filter": {"token": "a"}, name: value}, (422, "not_supported", [(f"/{name}", "not_supported")]))
             for name, value in {
-                "all": True,
                 "dry_run": True,
                 "plan": "p",
                 "hold_for": "1 hour",
@@ -133,22 +140,24 @@ def test_a_cancel_that_matches_nothing_is_kept_too(api: Caller) -> None:
             }.items()
         ),
         *(
-            (
-                {"filter": {"token": "a", name: value}},
-                (422, "not_supported", [(f"/filter/{name}", "not_supported")]),
-            )
-            for name, value in {
-                "recipients": ["u"],
-                "automation": "a",
-                "invocation": "i",
-                "idempotency_key": "k",
-                "source": "s",
-                "tags": ["t"],
-                "created_before": "x",
-                "created_after": "x",
-                "due_before": "x",
-                "due_after": "x",
-            }.items()
+            ({"filter": {"token": "a", name: value}}, (422, code, [(f"/filter/{name}", code)]))
+            for name, value, code in [
+                ("recipients", "u", "invalid"),
+                ("automation", "a", "automation_not_found"),
+                ("automation", 5, "invalid"),
+                ("invocation", "i", "invalid"),
+                ("idempotency_key", "", "invalid"),
+                ("source", ["s"], "invalid"),
+                ("tags", {}, "invalid"),
+                ("created_before", "x", "invalid"),
+                ("created_after", 1, "invalid"),
+                ("due_before", "tomorrow", "invalid"),
+                ("due_after", "", "invalid"),
+            ]
+        ),
+        *(
+            ({"filter": {"token": "a", name: []}}, (400, "empty_list", [(f"/filter/{name}", "empty_list")]))
+            for name in ("recipients", "tags", "run_ids")
         ),
     ],
 )
@@ -186,7 +195,8 @@ def test_the_same_key_with_another_body_is_refused(api: Caller) -> None:
 def in_flight(run: Run) -> list[dict[str, Any]]:
     """What the receipt says of a run whose first step has started."""
     row = Cancellation.objects.latest("pk")
-    started_at = stamp(run.live.started_at) if run.live_run else row.in_flight[0]["started_at"]
+    (entry,) = row.in_flight or [{}]
+    started_at = stamp(run.live.started_at) if run.live_run else entry["started_at"]
     return [{"run": str(run.uid), "step": "0", "action": "send", "attempt": 1, "started_at": started_at}]
 
 

@@ -23,7 +23,8 @@ PAUSES = {
     "effect.begins": 0.02, "effect.sends": 0.15, "effect.ended": 0.03,
     "finish.begins": 0.03, "finish.moved": 0.005, "finish.committed": 0.03,
     "cancel.begins": 0.02, "cancel.moved": 0.01, "cancel.committed": 0.01,
-    "renew.begins": 0.02, "reschedule.moved": 0.01, "reap.read": 0.01, "settle.read": 0.01, "archive.read": 0.005,
+    "bar.placed": 0.02, "sweep.moved": 0.01, "reschedule.moved": 0.01,
+    "renew.begins": 0.02, "reap.read": 0.01, "settle.read": 0.01, "archive.read": 0.005,
 }  # fmt: skip
 ROLES = ("Sentinel", "worker", "monitor", "pusher")  # what django-q2 forks, by the names in its module
 
@@ -112,11 +113,11 @@ def recheck() -> None:
     from automations import execution
     from automations.execution import Done, Task
     from automations.machine import Plan
-    from automations.models import LiveRun, live_run
+    from automations.models import LiveRun, live_run_bars
 
-    wrong = live_run.CANCEL.replace("ELSE 'cancelling' END", "ELSE 'cancelled' END, lease_until = NULL")
-    assert wrong != live_run.CANCEL
-    live_run.CANCEL = wrong
+    wrong = live_run_bars.CANCEL.replace("ELSE 'cancelling' END", "ELSE 'cancelled' END, lease_until = NULL")
+    assert wrong != live_run_bars.CANCEL
+    live_run_bars.CANCEL = wrong
     perform = execution.perform
 
     def careful(task: Task) -> Done:

@@ -323,7 +323,7 @@ def test_the_number_of_statements_is_the_same_for_one_row_and_for_three(query: s
     of_every_kind(2)
     of_every_kind(3)
     assert statements(query) == one
-    assert one <= 11
+    assert one <= 13
 
 
 def test_what_callers_sent_is_text_and_never_markup() -> None:

@@ -269,7 +269,7 @@ def test_the_number_of_statements_is_the_same_for_one_event_and_for_many() -> No
 
     one, many = run_of(invoke(DELAY, token="a")), run_of(invoke(SEND, SEND, SEND, DELAY, token="b"))
     work_off()
-    assert statements(one.uid) == statements(many.uid) == 6
+    assert statements(one.uid) == statements(many.uid) == 7
 
 
 def test_what_was_sent_is_text_and_never_markup() -> None:

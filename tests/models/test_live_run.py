@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, Value, When
 
 from automations.execution import housekeeping
 from automations.models import Cancellation, CancellationFilter, LiveRun, LiveState, Run, database_now
-from tests.scenes import DELAY, SEND, expire_leases, invoke, production, run_of, start
+from tests.scenes import DELAY, SEND, expire_leases, invoke, production, publish, run_of, start
 
 pytestmark = pytest.mark.django_db
 
 
-def reference_cancel(cancellation: Cancellation, scope: CancellationFilter, now: datetime) -> None:
+def reference_cancel(cancellation: Cancellation, scope: CancellationFilter) -> None:
     """What LiveRunQuerySet.cancel writes out, composed by the ORM."""
     quiet = When(state=LiveState.WAITING, unsettled__isnull=True, then=Value(LiveState.CANCELLED))
-    unsettled = When(state=LiveState.WAITING, unsettled__isnull=False, then=Value(now))
     live = LiveRun.objects.within(cancellation.environment_id).filter(scope.condition())
-    live.filter(state__in=(LiveState.WAITING, LiveState.RUNNING)).update(
+    live.filter(state__in=scope.states).update(
         state=Case(quiet, default=Value(LiveState.CANCELLING)),
-        due_at=Case(unsettled, default=F("due_at")),
         cancellation=cancellation.pk,
     )
 
@@ -42,9 +43,7 @@ def every_state() -> list[Run]:
     start()
     gone = run_of(invoke(DELAY, token="a"))
     earlier = Cancellation(environment=production(), as_of=database_now())
-    LiveRun.objects.cancel(
-        cancellation=earlier, scope=CancellationFilter(run_pks=(gone.pk,)), now=earlier.as_of
-    )
+    LiveRun.objects.cancel(cancellation=earlier, scope=CancellationFilter(run_pks=(gone.pk,)))
     return [*runs, gone]
 
 
@@ -53,30 +52,74 @@ def rows() -> list[Any]:
     return [tuple(row) for row in LiveRun.objects.order_by("pk").values_list(*columns)]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"token": "a"}, {"token": "k"}, {"key": "k"}, {"token": "a", "key": "k"}, {"run_pks": "some"},
-        {"token": "a", "not_invocation_id": "first"}, {"token": "nobody"}, {"run_pks": ()},
-    ],
-)  # fmt: skip
-def test_the_written_out_cancel_equals_the_orm_s(fields: dict[str, Any]) -> None:
+def varied() -> list[Run]:
+    """`every_state()`, and runs that differ in everything else that a filter can name."""
     runs = every_state()
-    if fields.get("run_pks") == "some":
-        fields = {"run_pks": tuple(run.pk for run in runs[::2])}
-    if "not_invocation_id" in fields:
-        fields = {**fields, "not_invocation_id": runs[0].invocation_id}
-    scope = CancellationFilter(**fields)
+    publish("one", {"steps": [DELAY, SEND]})
+    for recipient, source, tags in [
+        ("r1", "api/a", ["x", "y"]),
+        ("r2", "api/b", ["y"]),
+        ("r3", "api/a", ["z"]),
+    ]:
+        given = {"recipients": [recipient], "source": source, "tags": tags}
+        runs.append(run_of(invoke(DELAY, SEND, token="a", **given)))
+        runs.append(run_of(invoke(definition=None, automation="one", source=source, recipients=[recipient])))
+    moved = database_now() + timedelta(days=2)
+    LiveRun.objects.filter(pk__in=[run.pk for run in runs[-3:]]).update(due_at=moved)
+    LiveRun.objects.filter(pk__in=[run.pk for run in runs[:4]]).update(created_at=moved - timedelta(days=9))
+    return runs
+
+
+FILTERS: list[Callable[[list[Run]], dict[str, Any]]] = [
+    lambda runs: {"token": "a"},
+    lambda runs: {"token": "k"},
+    lambda runs: {"key": "k"},
+    lambda runs: {"token": "a", "key": "k"},
+    lambda runs: {"token": "nobody"},
+    lambda runs: {"token": "a", "not_invocation_id": runs[0].invocation_id},
+    lambda runs: {"token": "a", "up_to": runs[3].pk},
+    lambda runs: {"run_pks": tuple(run.pk for run in runs[::2])},
+    lambda runs: {"run_pks": ()},
+    lambda runs: {"recipients": ("r1", "r3", "nobody")},
+    lambda runs: {"recipients": ("r1",), "automation_id": runs[-1].automation_id},
+    lambda runs: {"automation_id": runs[-1].automation_id},
+    lambda runs: {"invocation_pks": (runs[0].invocation_id, runs[-1].invocation_id)},
+    lambda runs: {"invocation_pks": ()},
+    lambda runs: {"source": "api/a"},
+    lambda runs: {"tags": ("x", "z"), "token": "a"},
+    lambda runs: {"source": "api/a", "tags": ("y",)},
+    lambda runs: {"created_after": database_now() - timedelta(days=1), "token": "a"},
+    lambda runs: {"created_before": database_now() - timedelta(days=1)},
+    lambda runs: {"due_after": database_now() + timedelta(days=1)},
+    lambda runs: {"due_before": database_now() + timedelta(days=1), "token": "a"},
+    lambda runs: {"everything": True},
+]
+
+
+@pytest.mark.parametrize("number", range(len(FILTERS)))
+def test_a_filter_means_the_same_however_it_is_asked(number: int) -> None:
+    runs = varied()
+    scope = CancellationFilter(**FILTERS[number](runs))
+    assert CancellationFilter.from_json(json.loads(json.dumps(scope.as_json()))) == scope
+    if scope.due_after is None and scope.due_before is None:
+        matching = {live.pk for live in LiveRun.objects.all() if scope.matches(live)}
+        assert matching == set(LiveRun.objects.filter(scope.condition()).values_list("pk", flat=True))
     cancellation = Cancellation(environment=production(), as_of=database_now())
-    now = database_now()
     with transaction.atomic():
-        reference_cancel(cancellation, scope, now)
+        reference_cancel(cancellation, scope)
         expected = rows()
         transaction.set_rollback(True)
-    moved, _ = LiveRun.objects.cancel(cancellation=cancellation, scope=scope, now=now)
+    moved, _ = LiveRun.objects.cancel(cancellation=cancellation, scope=scope)
     assert rows() == expected
     mine = LiveRun.objects.filter(cancellation=cancellation.pk).order_by("pk")
     assert [(pk, state) for pk, _, state in moved] == list(mine.values_list("pk", "state"))
+
+
+def test_every_field_of_a_filter_is_tried() -> None:
+    runs = varied()
+    tried = {name for given in FILTERS for name in given(runs)}
+    looked_up = {"run_ids", "automation", "invocation", "idempotency_key"}
+    assert tried | looked_up == {field.name for field in fields(CancellationFilter)}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +163,7 @@ def test_starting_and_cancelling_are_heap_only_updates() -> None:
         found = connection.introspection.get_constraints(cursor, "automations_liverun")
     indexed = {column for item in found.values() if item["index"] for column in item["columns"]}
     assert indexed == {
-        "environment_id", "due_at", "token", "key", "recipient", "automation_id", "invocation_id",
+        "environment_id", "due_at", "token", "key", "recipient", "automation_id", "invocation_id", "source",
     }  # fmt: skip
     conditions = {str(index.condition) for index in LiveRun._meta.indexes if index.condition}
     assert conditions == {

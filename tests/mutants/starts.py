@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from django.db import connections, models, transaction
@@ -16,7 +15,9 @@ from django.db.models import F
 from automations import cancellation, execution, publication
 from automations.channels import Message
 from automations.execution import Done, Task, housekeeping, work
-from automations.models import Claim, LiveRun, LiveState, database_now
+from automations.models import Claim, LiveRun, LiveState, database_now, live_run_moves
+from automations.models.cancellation import standing
+from automations.models.gate import Passage
 from automations.models.live_run import LiveRunQuerySet
 from automations.testpoints import testpoint
 from tests.mutants.mutant import mutant, swap
@@ -32,18 +33,18 @@ def without_a_lock(caller: str) -> None:
     swap(LiveRunQuerySet, "select_for_update", select_for_update)
 
 
+def edit_start(old: str, new: str) -> None:
+    """Changes the statement that starts."""
+    statement = live_run_moves.START.replace("{lock}", live_run_moves.LOCK)
+    assert old in statement, f"the statement no longer says {old!r}: the mutant is out of date"
+    swap(live_run_moves, "START", statement.replace(old, new))
+
+
 @mutant(only="postgresql")
 def start_reads_then_writes() -> None:
     """N2, I1: the state is read first and the row then written by its id; between the two it changed."""
-    without_a_lock("start")
-    real = LiveRunQuerySet.filter
-
-    def unguarded(self: LiveRunQuerySet, *conditions: Any, **given: Any) -> LiveRunQuerySet:
-        if sys._getframe(1).f_code.co_name == "start":
-            given.pop("state", None)
-        return real(self, *conditions, **given)
-
-    swap(LiveRunQuerySet, "filter", unguarded)
+    edit_start(live_run_moves.LOCK, "")
+    edit_start("(SELECT run_id FROM due) AND state = 'waiting'", "(SELECT run_id FROM due)")
 
 
 @mutant()
@@ -100,7 +101,7 @@ def start_keeps_the_fence() -> None:
 @mutant(only="postgresql")
 def start_locks_nothing() -> None:
     """The rows are locked from the read to the write, and those that somebody else holds are passed over."""
-    without_a_lock("start")
+    edit_start(live_run_moves.LOCK, "")
 
 
 @mutant(only="postgresql")
@@ -138,11 +139,11 @@ def nobody_passes_the_gate() -> None:
     """Every transaction that moves runs begins behind the gate, which disabling takes for itself."""
 
     @contextmanager
-    def open_gate(*, environment_id: int, exclusive: bool = False) -> Iterator[datetime]:
+    def open_gate(*, environment_id: int, exclusive: bool = False) -> Iterator[Passage]:
         with transaction.atomic():
-            now = database_now()
+            barred = standing(environment=environment_id).exists()
             testpoint("gate.passed")
-            yield now
+            yield Passage(database_now(), barred)
 
     for module in (accept_module(), work, housekeeping, cancellation, publication):
         swap(module, "gate", open_gate)

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from automations import execution
-from automations.models import Event, LiveRun, Refusal, Run, database_now
+from automations import cancellation, execution
+from automations.models import Cancellation, Event, LiveRun, Refusal, Run, database_now
 from tests.races.held import overlap
 from tests.races.together import clear, rounds, together
 from tests.scenes import (
@@ -97,6 +97,36 @@ def test_of_two_reschedules_the_second_builds_on_the_first() -> None:
     assert first.data["was_due_at"] == was_due_at.isoformat()
     assert second.data["was_due_at"] == first.data["due_at"]
     assert read(run).live.due_at.isoformat() == second.data["due_at"]
+
+
+def bar(run: Run) -> Cancellation:
+    """A cancellation of so many runs that it calls them off by its row alone."""
+    assert run.token is not None
+    return cancel_runs(token=run.token)
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """One of two runs, which are too many to be moved before the answer."""
+    monkeypatch.setattr(cancellation, "LISTED", 1)
+    first, _ = (run_of(invoke(DELAY, SEND, token="t")) for _ in range(2))
+    return first
+
+
+def test_a_run_under_a_bar_that_is_not_swept_says_cancelled(two: Run) -> None:
+    bar(two)
+    assert LiveRun.objects.get(pk=two.pk).state == "waiting"
+    assert (reschedule(two, execution.NOW), moves(), start()) == ("the run is cancelled", 0, [])
+
+
+def test_a_bar_that_comes_second_stands_over_the_rescheduled_run(two: Run) -> None:
+    told, _ = overlap(lambda: reschedule(two, execution.NOW), lambda: bar(two), at="reschedule.moved")
+    assert (told, moves(), status(two), start()) == ("waiting until now", 1, "cancelled", [])
+
+
+def test_a_reschedule_that_comes_second_to_a_bar_says_cancelled(two: Run) -> None:
+    _, told = overlap(lambda: bar(two), lambda: reschedule(two, execution.NOW), at="bar.placed")
+    assert (told, moves(), status(two), start()) == ("the run is cancelled", 0, "cancelled", [])
 
 
 @rounds(6)

@@ -18,13 +18,11 @@ from automations.cancellation import CancelRequest
 from automations.models import Cancellation, CancellationFilter, Environment, No, Origin, Refusal
 
 MOST_RUN_IDS = 10_000
-LATER_SETTINGS = frozenset({"all", "confirm", "dry_run", "plan", "hold_for", "undo_for", "at"})
-LATER_FILTERS = frozenset({
-    "recipients", "automation", "invocation", "idempotency_key", "source", "tags", "created_before",
-    "created_after", "due_before", "due_after",
-})  # fmt: skip
+MOST_RECIPIENTS, MOST_TAGS = 1_000, 20
+LATER_SETTINGS = frozenset({"dry_run", "plan", "hold_for", "undo_for", "at"})
+LISTS = ("run_ids", "recipients", "tags")
 # Each of them may mean more runs than the caller had in mind, so the request as a whole is no request.
-MALFORMED = frozenset({"unknown_field", "empty_filter", "empty_list"})
+MALFORMED = frozenset({"unknown_field", "empty_filter", "empty_list", "not_confirmed", "ambiguous"})
 
 
 class Cancellations(Endpoint):
@@ -50,7 +48,7 @@ class Cancellations(Endpoint):
         raw = self.body()
         key = idempotency.key_of(request)
         body = Body(raw)
-        scope = _filter(body)
+        scope = _filter(body, self.environment)
         reason = body.text("reason", longest=cancellation.LONGEST_REASON)
         _pass_defaults(body)
         body.finish(later=LATER_SETTINGS, malformed=MALFORMED)
@@ -91,30 +89,59 @@ def find_cancellation(environment: Environment, uid: UUID) -> Cancellation:
     return row
 
 
-def _filter(body: Body) -> CancellationFilter:
+def _filter(body: Body, environment: Environment) -> CancellationFilter:
     """The runs meant. Null members are absent; what is then empty is refused and never means all runs."""
+    if body.flag("all"):  # in place of the filter
+        if "filter" in body.value:
+            body.refuse("all", "ambiguous", "either a filter or “all”, not both")
+        return _everything(body, environment)
     members = body.members("filter")
     if members is None:
-        if not body.notes.problems and body.value.get("all") is not True:
+        if not body.notes.problems:
             body.refuse("filter", "empty_filter", "“filter” must name the runs to cancel")
         return CancellationFilter()
+    if members.flag("all"):
+        scope = _everything(members, environment)
+        members.close()
+        return scope
     if not members.value:
         body.refuse("filter", "empty_filter", "at least one filter is required")
-    token = members.label("token", longest=512)
-    key = members.label("key", longest=255)
-    run_ids = _run_ids(members)
-    for name in LATER_FILTERS & members.value.keys():
-        if members.value[name] == []:
-            members.take(name)
+    for name in LISTS:
+        if members.value.get(name) == []:
             members.refuse(name, "empty_list", f"“{name}” may not be an empty list")
-    members.close(later=LATER_FILTERS)
-    return CancellationFilter(token=token, key=key, run_ids=run_ids)
+    invocation = members.label("invocation", longest=36)
+    if invocation is not None and not re.fullmatch(UUID_PATTERN, invocation):
+        members.refuse("invocation", "invalid", "an invocation's id is a UUID")
+        invocation = None
+    scope = CancellationFilter(
+        token=members.label("token", longest=512),
+        key=members.label("key", longest=255),
+        run_ids=_run_ids(members),
+        recipients=tuple(members.labels("recipients", most=MOST_RECIPIENTS, longest=255)),
+        automation=members.label("automation", longest=100),
+        invocation=UUID(invocation) if invocation else None,
+        idempotency_key=members.label("idempotency_key", longest=255),
+        source=members.label("source", longest=255),
+        tags=tuple(members.labels("tags", most=MOST_TAGS, longest=100)),
+        created_after=members.moment("created_after"),
+        created_before=members.moment("created_before"),
+        due_after=members.moment("due_after"),
+        due_before=members.moment("due_before"),
+    )
+    members.close()
+    return scope
+
+
+def _everything(members: Body, environment: Environment) -> CancellationFilter:
+    """All runs of the environment, whose key must be given to confirm that."""
+    if members.label("confirm", longest=100) != environment.key:
+        message = f"to cancel all runs, give “confirm”: “{environment.key}”"
+        members.refuse("confirm", "not_confirmed", message)
+    return CancellationFilter(everything=True)
 
 
 def _run_ids(members: Body) -> tuple[UUID, ...]:
     entries = members.entries("run_ids", most=MOST_RUN_IDS)
-    if members.value.get("run_ids") == []:
-        members.refuse("run_ids", "empty_list", "“run_ids” may not be an empty list")
     below = Body({}, f"{members.pointer}/run_ids", members.notes)
     ids = []
     for index, entry in enumerate(entries):
@@ -127,6 +154,5 @@ def _run_ids(members: Body) -> tuple[UUID, ...]:
 
 def _pass_defaults(body: Body) -> None:
     """Asking for what happens anyway is no request for what is not built yet."""
-    for name in ("all", "dry_run"):
-        if body.value.get(name) is False:
-            body.take(name)
+    if body.value.get("dry_run") is False:
+        body.take("dry_run")

@@ -27,29 +27,43 @@ def wait_of(request: Request) -> float:
 
 def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
     """The receipt; `settled` says whether every step listed in flight is known to have ended."""
-    asked = cancellation.filter
     return {
         "id": str(cancellation.pk),
         "as_of": stamp(cancellation.as_of),
         "actor": cancellation.actor,
         "reason": cancellation.reason or None,
-        "filter": {name: asked[name] for name in ("token", "key", "run_ids") if name in asked},
+        "filter": _asked(cancellation),
         "matched": cancellation.matched,
         "cancelled": cancellation.cancelled,
         "cancelled_run_ids": cancellation.cancelled_run_ids,
         "already_finished": cancellation.already_finished,
-        "in_flight": [_entry(entry) for entry in cancellation.in_flight],
+        "in_flight": [_entry(entry) for entry in cancellation.in_flight or ()],
         "settled": settled,
         "counted": cancellation.counted,
         "dry_run": False,
     }
 
 
+ASKED = (
+    "token", "key", "run_ids", "recipients", "automation", "invocation", "idempotency_key", "source", "tags",
+    "created_before", "created_after", "due_before", "due_after",
+)  # fmt: skip
+
+
+def _asked(cancellation: Cancellation) -> dict[str, Any]:
+    """The filter in the words of the request."""
+    stored = cancellation.filter
+    if stored.get("everything"):
+        return {"all": True}
+    moments = {name: stamp(datetime.fromisoformat(stored[name])) for name in ASKED[-4:] if name in stored}
+    return {name: stored[name] for name in ASKED if name in stored} | moments
+
+
 def receipts(cancellations: Sequence[Cancellation]) -> list[dict[str, Any]]:
     """Their receipts; one statement tells which of them have settled."""
     unarchived = [row for row in cancellations if row.archived_at is None]
     settling: set[Any] = set()
-    if listed := [UUID(entry["run"]) for row in unarchived for entry in row.in_flight]:
+    if listed := [UUID(entry["run"]) for row in unarchived for entry in row.in_flight or ()]:
         rows = LiveRun.objects.filter(run__uid__in=listed, state=LiveState.CANCELLING)
         settling.update(rows.values_list("cancellation_id", flat=True))
     return [receipt(row, settled=row.pk not in settling) for row in cancellations]
@@ -60,7 +74,7 @@ def followed_receipt(cancellation: Cancellation) -> dict[str, Any]:
     left = {(entry["run"], entry["fence"]) for entry in outstanding(cancellation)}
     known = _outcomes(cancellation)
     answer = receipt(cancellation, settled=not left)
-    for shown, entry in zip(answer["in_flight"], cancellation.in_flight, strict=True):
+    for shown, entry in zip(answer["in_flight"], cancellation.in_flight or (), strict=True):
         attempt = (entry["run"], entry["fence"])
         # What ended without leaving an event never had an effect: the run was called off before it.
         shown["outcome"] = None if attempt in left else known.get(attempt, "aborted")
@@ -85,7 +99,7 @@ _AFTER_CANCEL: dict[str, str] = {
 
 def _outcomes(cancellation: Cancellation) -> dict[tuple[str, int], str]:
     """By run and attempt, what the log says became of the steps that were in flight."""
-    uids = {UUID(entry["run"]) for entry in cancellation.in_flight}
+    uids = {UUID(entry["run"]) for entry in cancellation.in_flight or ()}
     if not uids:
         return {}
     kinds = [*_AFTER_CANCEL, EventKind.LATE_RESULT, EventKind.SETTLED]

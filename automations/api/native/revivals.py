@@ -57,7 +57,7 @@ class Replay(Endpoint):
 
 class Reschedule(Endpoint):
     """`/api/v1/runs/{id}/reschedule`. Who may invoke decides when steps happen; a key that may only call off must
-    not be able to make anything happen (docs/decisions/0007-replay-and-reschedule.md)."""
+    not be able to make anything happen (docs/decisions/0009-replay-and-reschedule.md)."""
 
     post_scope = "invoke"
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('automations', '0002_environments_and_storage'),
+        ('automations', '0003_bars'),
     ]
 
     operations = [

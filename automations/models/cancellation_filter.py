@@ -1,0 +1,186 @@
+"""Which runs a cancellation is for, as a condition in both of the ways in which it is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, models
+
+Parts = list[tuple[str, list[Any]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancellationFilter:
+    """Fields ANDed, values within one field ORed; moments are UTC.
+
+    `token` matches a run's token or its key, `key` the key alone. What a caller names otherwise than the records
+    do is looked up once, into the field behind it: `run_ids` into `run_pks`, `automation` into `automation_id`,
+    `invocation` and `idempotency_key` into `invocation_pks`. `up_to` is the highest primary key that it covers.
+    `everything` is all runs of the environment; an empty filter is refused, it never means that.
+    """
+
+    token: str | None = None
+    key: str | None = None
+    run_ids: tuple[UUID, ...] = ()
+    run_pks: tuple[int, ...] | None = None
+    recipients: tuple[str, ...] = ()
+    automation: str | None = None
+    automation_id: int | None = None
+    invocation: UUID | None = None
+    idempotency_key: str | None = None
+    invocation_pks: tuple[int, ...] | None = None
+    source: str | None = None
+    tags: tuple[str, ...] = ()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    due_after: datetime | None = None
+    due_before: datetime | None = None
+    everything: bool = False
+    not_invocation_id: int | None = None
+    up_to: int | None = None
+
+    def condition(self) -> models.Q:
+        """The filter over LiveRun, except that a due time matches in any state."""
+        conditions: dict[str, Any] = {
+            "key": self.key, "pk__in": self.run_pks, "recipient__in": self.recipients or None,
+            "automation_id": self.automation_id, "invocation_id__in": self.invocation_pks, "source": self.source,
+            "tags__tagged": self.tags or None, "created_at__gte": self.created_after,
+            "created_at__lte": self.created_before, "due_at__gte": self.due_after, "due_at__lt": self.due_before,
+            "pk__lte": self.up_to,
+        }  # fmt: skip
+        condition = models.Q(**{name: value for name, value in conditions.items() if value is not None})
+        if self.token is not None:
+            condition &= models.Q(token=self.token) | models.Q(key=self.token)
+        if self.not_invocation_id is not None:
+            condition &= ~models.Q(invocation_id=self.not_invocation_id)
+        return condition
+
+    def where(self) -> tuple[str, list[Any]]:
+        """The same as a part of a WHERE over automations_liverun, with its parameters."""
+        return _joined([*self._shared("run_id"), *_tagged("tags", self.tags), *self._due()])
+
+    def where_archived(self) -> tuple[str, list[Any]]:
+        """The same over automations_run, where nothing is due any more and tags are the invocation's."""
+        tags = "(SELECT i.tags FROM automations_invocation i WHERE i.id = invocation_id)"
+        due: Parts = [("1 = 0", [])] if self._due() else []
+        return _joined([*self._shared("id"), *_tagged(tags, self.tags), *due])
+
+    def _shared(self, pk: str) -> Parts:
+        """What both tables have a column for; `pk` is the one with the run's key."""
+        parts: Parts = []
+        if self.token is not None:
+            parts.append(("(token = %s OR key = %s)", [self.token, self.token]))
+        lists = {pk: self.run_pks, "invocation_id": self.invocation_pks, "recipient": self.recipients or None}
+        for column, values in lists.items():
+            if values is not None:
+                parts.append((f"{column} IN ({', '.join(['%s'] * len(values)) or 'NULL'})", list(values)))
+        compared = {
+            "key = %s": self.key, "automation_id = %s": self.automation_id, "source = %s": self.source,
+            "created_at >= %s": self.created_after, "created_at <= %s": self.created_before,
+            "invocation_id <> %s": self.not_invocation_id, f"{pk} <= %s": self.up_to,
+        }  # fmt: skip
+        return parts + [(text, [_value(value)]) for text, value in compared.items() if value is not None]
+
+    def _due(self) -> Parts:
+        compared = {"due_at >= %s": self.due_after, "due_at < %s": self.due_before}
+        return [(text, [_value(value)]) for text, value in compared.items() if value is not None]
+
+    def matches(self, live: Any) -> bool:
+        """Whether it is for this LiveRun, by what it was born with: a due time and a state are not looked at."""
+        labels = (live.token, live.key)
+        return (
+            (self.token is None or self.token in labels)
+            and (self.key is None or live.key == self.key)
+            and (self.run_pks is None or live.pk in self.run_pks)
+            and (not self.recipients or live.recipient in self.recipients)
+            and (self.automation_id is None or live.automation_id == self.automation_id)
+            and (self.invocation_pks is None or live.invocation_id in self.invocation_pks)
+            and (self.source is None or live.source == self.source)
+            and (not self.tags or not set(self.tags).isdisjoint(live.tags or ()))
+            and (self.created_after is None or live.created_at >= self.created_after)
+            and (self.created_before is None or live.created_at <= self.created_before)
+            and live.invocation_id != self.not_invocation_id
+            and (self.up_to is None or live.pk <= self.up_to)
+        )
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The states of a run that it calls off: a run that has started its step is not due any more."""
+        return ("waiting",) if self._due() else ("waiting", "running")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing narrows it."""
+        spared = {"not_invocation_id": None, "up_to": None}
+        return self == CancellationFilter(**{name: getattr(self, name) for name in spared})
+
+    @property
+    def bar(self) -> str | None:
+        """The one equality by which the runs of a bar are known: `Cancellation.bar`. None where it cannot be one:
+        runs named one by one, and due times, which change."""
+        if self.run_pks is not None or self.run_ids or self._due():
+            return None
+        named = {
+            "label": self.token, "key": self.key,
+            "recipient": self.recipients[0] if len(self.recipients) == 1 else None,
+            "invocation": (self.invocation_pks or (None,))[0] if len(self.invocation_pks or ()) == 1 else None,
+            "source": self.source, "automation": self.automation_id,
+        }  # fmt: skip
+        return next((f"{name}:{value}" for name, value in named.items() if value is not None), "all")
+
+    def as_json(self) -> dict[str, Any]:
+        """As stored; `from_json` reads it back."""
+        stored: dict[str, Any] = json.loads(json.dumps(self.__dict__, default=_as_text))
+        return (
+            {name: value for name, value in stored.items() if value not in (None, False) and value != []}
+            | ({"run_pks": list(self.run_pks)} if self.run_pks is not None else {})
+            | ({"invocation_pks": list(self.invocation_pks)} if self.invocation_pks is not None else {})
+        )
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> CancellationFilter:
+        """The filter that `as_json` stored."""
+        known = {field.name for field in fields(cls)} & stored.keys()
+        return cls(**{name: _READ.get(name, _plain)(stored[name]) for name in known})
+
+
+_ONE_OF = "EXISTS (SELECT 1 FROM json_each({column}) WHERE value IN ({marks}))"
+
+
+def _joined(parts: Parts) -> tuple[str, list[Any]]:
+    return " AND ".join(text for text, _ in parts) or "1 = 1", [
+        value for _, values in parts for value in values
+    ]
+
+
+def _tagged(column: str, tags: tuple[str, ...]) -> Parts:
+    """Whether a JSON list holds one of the tags."""
+    if not tags:
+        return []
+    if connection.vendor == "postgresql":
+        return [(f"{column} ?| %s", [list(tags)])]
+    marks = ", ".join(["%s"] * len(tags))
+    return [(_ONE_OF.format(column=column, marks=marks), list(tags))]
+
+
+def _value(value: Any) -> Any:
+    return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
+
+
+def _as_text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+_READ: dict[str, Any] = {
+    "run_ids": lambda texts: tuple(UUID(text) for text in texts), "invocation": UUID,
+    **dict.fromkeys(("created_after", "created_before", "due_after", "due_before"), datetime.fromisoformat),
+}  # fmt: skip

@@ -1,0 +1,92 @@
+"""The part of the one door that calls runs off: at once those named, and those under a bar as they are met.
+
+Every transition first gives the barred runs among those it holds to the oldest bar over them. Else two cancels
+would report one run, or a run taken back would end as failed after readers were shown that it is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+from automations.models.cancellation import Cancellation, uid_parameter, uid_text
+from automations.models.cancellation_filter import CancellationFilter
+from automations.models.statements import Rows, Statement, fetch
+
+if TYPE_CHECKING:
+    from automations.models.live_run import LiveRun  # noqa: F401  (of the base class below)
+
+Cancelled = tuple[int, str, str]
+"""A run that a cancel moved: primary key, public id, new state."""
+
+CANCEL = """
+UPDATE automations_liverun
+SET state = CASE WHEN state = 'waiting' AND unsettled IS NULL THEN 'cancelled' ELSE 'cancelling' END,
+    cancellation_id = %s
+WHERE environment_id = %s AND {where} AND state IN ({states})
+RETURNING run_id, uid, state
+"""
+# The bars over some runs. A run is under a bar by one equality, which an index is probed for; the rest of the
+# bar's filter is checked by the statement that moves the run.
+BARS = """
+SELECT DISTINCT c.id, c.as_of
+FROM automations_liverun l JOIN automations_cancellation c ON c.environment_id = l.environment_id
+ AND c.swept_at IS NULL AND l.run_id <= c.as_of_run AND c.bar IN (
+    'all', 'label:' || l.token, 'label:' || l.key, 'key:' || l.key, 'recipient:' || l.recipient,
+    'invocation:' || l.invocation_id, 'source:' || l.source, 'automation:' || l.automation_id
+ )
+WHERE l.run_id IN ({marks}) AND l.state IN ('waiting', 'running')
+ORDER BY c.as_of, c.id
+"""
+NEXT = """
+run_id IN (
+    SELECT run_id FROM automations_liverun
+    WHERE environment_id = %s AND {where} AND state IN ({states}) AND run_id > %s ORDER BY run_id LIMIT %s
+)"""
+
+
+def cancelling(cancellation: Cancellation, scope: CancellationFilter, *more: Statement) -> Statement:
+    """The UPDATE that gives what the scope, and `more` conditions, match to the cancellation."""
+    where, values = scope.where()
+    states = ", ".join(f"'{state}'" for state in scope.states)
+    text = " AND ".join([where, *(condition for condition, _ in more)])
+    given = [uid_parameter(cancellation.pk), cancellation.environment_id, *values]
+    return CANCEL.format(where=text, states=states), [
+        *given, *(value for _, further in more for value in further),
+    ]  # fmt: skip
+
+
+def moved_of(rows: Rows) -> list[Cancelled]:
+    """What such an UPDATE returned."""
+    return [(pk, uid_text(uid), state) for pk, uid, state in rows]
+
+
+class BarredRuns(models.QuerySet["LiveRun"]):
+    """What bars do to unfinished runs."""
+
+    def give_to_bars(self, pks: Sequence[int]) -> set[int]:
+        """Gives those of these runs that are under a bar to the oldest bar over each; which they were."""
+        if not pks:
+            return set()
+        marks = ", ".join(["%s"] * len(pks))
+        (found,) = fetch([(BARS.format(marks=marks), list(pks))])
+        bars = Cancellation.objects.in_bulk([uid for uid, _ in found])
+        given: set[int] = set()
+        for bar in sorted(bars.values(), key=lambda bar: (bar.as_of, bar.pk)):
+            held = (f"run_id IN ({marks})", list(pks))
+            (rows,) = fetch([cancelling(bar, bar.scope, held)])
+            given.update(pk for pk, _, _ in moved_of(rows))
+        return given
+
+    def sweep(self, bar: Cancellation, *, limit: int) -> int:
+        """Gives the bar at most `limit` more of the runs under it, in the order of their keys, and notes how far
+        it came; the number given. Fewer than `limit` are the last."""
+        scope = bar.scope
+        where, values = scope.where()
+        states = ", ".join(f"'{state}'" for state in scope.states)
+        sought = [bar.environment_id, *values, bar.swept_to, limit]
+        (rows,) = fetch([cancelling(bar, scope, (NEXT.format(where=where, states=states), sought))])
+        bar.swept_to = max((pk for pk, _, _ in rows), default=bar.swept_to)
+        return len(rows)

@@ -1,0 +1,126 @@
+"""The part of the one door that carries runs forward: what starts and ends them, as statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Any
+
+from django.db import connection
+
+from automations.models.cancellation import moment_of, uid_text
+from automations.models.statements import fetch
+
+LATE_AFTER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One started attempt: proof that the holder may carry out the run's step at `position`."""
+
+    run_id: int
+    uid: str
+    invocation_id: int
+    recipient: str | None
+    environment_id: int
+    position: str
+    attempt: int
+    fence: int
+    due_at: datetime
+    started_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """Where a held run goes: to wait at `position` until `due_at`, or, with a `status`, to its end."""
+
+    run_id: int
+    fence: int
+    position: str
+    due_at: datetime
+    attempt: int = 0
+    status: str | None = None
+    status_reason: str = ""
+    has_errors: bool = False
+
+    @property
+    def target(self) -> tuple[Any, ...]:
+        """Moves with equal targets are written by one statement."""
+        return (
+            self.status or "",
+            self.status_reason,
+            self.has_errors,
+            self.position,
+            self.due_at,
+            self.attempt,
+        )
+
+
+TARGET = attrgetter("target")
+DUE_FIRST = attrgetter("due_at")
+
+# Written out, as one statement carries a worker forward by up to 64 runs (docs/decisions/0003-raw-statements.md).
+# MATERIALIZED: else a planner may look for the due rows once for every row, and start more than the limit.
+START = """
+WITH due AS MATERIALIZED (
+    SELECT run_id FROM automations_liverun
+    WHERE environment_id = %s AND state = 'waiting' AND {when} ORDER BY due_at LIMIT %s {lock}
+)
+UPDATE automations_liverun
+SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_until = %s, started_at = %s, worker = %s
+WHERE run_id IN (SELECT run_id FROM due) AND state = 'waiting'
+RETURNING run_id, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at
+"""
+LOCK = "FOR UPDATE SKIP LOCKED"
+LOOKUPS = {"due_at <= %s": "due_at__lte", "due_at > %s": "due_at__gt"}
+GONE = "DELETE FROM automations_liverun WHERE {held} AND state = 'running' RETURNING run_id"
+ENDED = """
+UPDATE automations_run SET status = %s, status_reason = %s, has_errors = %s, finished_at = %s
+WHERE id IN ({marks}) AND status IS NULL RETURNING id
+"""
+
+
+def queues(*, limit: int, late: int | None, now: datetime) -> list[tuple[dict[str, datetime], int]]:
+    """The due runs in the order in which they are started: each part's condition, and how many of it."""
+    if late is None:
+        return [({"due_at <= %s": now}, limit)]
+    then = now - LATE_AFTER
+    return [({"due_at <= %s": now, "due_at > %s": then}, limit), ({"due_at <= %s": then}, late)]
+
+
+def claimed(
+    environment_id: int, when: Mapping[str, datetime], *, among: set[int] | None, room: int, given: list[Any]
+) -> list[Claim]:
+    """Starts at most `room` runs for which the conditions hold, `among` these where that is given."""
+    conditions, values = list(when), [at(moment) for moment in when.values()]
+    if among is not None:
+        conditions.append(f"run_id IN ({', '.join(['%s'] * len(among)) or 'NULL'})")
+        values += among
+    lock = LOCK if connection.vendor == "postgresql" else ""
+    statement = START.format(when=" AND ".join(conditions), lock=lock)
+    (rows,) = fetch([(statement, [environment_id, *values, room, *given])])
+    return [
+        Claim(
+            run_id=pk, uid=uid_text(uid), invocation_id=invocation_id, recipient=recipient,
+            environment_id=environment_id, position=position, attempt=attempt, fence=fence,
+            due_at=moment_of(due_at), started_at=moment_of(started_at),
+        )
+        for pk, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at in rows
+    ]  # fmt: skip
+
+
+def held(moves: Iterable[Move]) -> tuple[str, list[Any]]:
+    """The rows held under these fences, as a part of a WHERE."""
+    by_fence: dict[int, list[int]] = {}
+    for move in moves:
+        by_fence.setdefault(move.fence, []).append(move.run_id)
+    parts = [f"fence = %s AND run_id IN ({', '.join(['%s'] * len(pks))})" for pks in by_fence.values()]
+    values = [value for fence, pks in by_fence.items() for value in (fence, *pks)]
+    return f"({' OR '.join(parts)})", values
+
+
+def at(moment: datetime) -> Any:
+    """A moment as a raw statement's parameter."""
+    return connection.ops.adapt_datetimefield_value(moment)

@@ -1,0 +1,1 @@
+"""Our pump and other queues side by side, in one run, on one machine."""

@@ -1,0 +1,30 @@
+// The step every Node peer performs, and the driver's half of the talk: as step.py.
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import readline from 'node:readline';
+
+export const store = process.env.STORE_URL;
+export const require = createRequire(`${process.env.NODE_FOLDER}/`);
+
+let file;
+export function stamp(index) {
+  file ??= fs.openSync(`${process.env.STAMPS}/${process.pid}.stamps`, 'a');
+  const now = (performance.timeOrigin + performance.now()) / 1000;
+  fs.writeSync(file, `${String(index).padStart(10, '0')} ${now.toFixed(6).padStart(17, '0')}\n`);
+}
+
+export async function serve({ version, create, left }) {
+  const say = answer => process.stdout.write(`${JSON.stringify(answer)}\n`);
+  say(version);
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const question = JSON.parse(line);
+    if (!question.create) { say(await left()); continue; }
+    await create(question.create);
+    say(null);
+  }
+  process.exit(0);
+}
+
+export function* thousands(items) {
+  for (let start = 0; start < items.length; start += 1000) yield items.slice(start, start + 1000);
+}

@@ -1,0 +1,210 @@
+"""A cancel of more runs than are moved before its answer: in force and shown at once, swept afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from automations import cancellation as cancelling
+from automations import execution
+from automations.cancellation import CancelRequest
+from automations.execution import housekeeping
+from automations.models import Cancellation, LiveRun, Origin, Run, RunStatus, standing
+from tests.scenes import (
+    DELAY,
+    SEND,
+    archive_all,
+    cancel_runs,
+    expire_leases,
+    finish,
+    invoke,
+    make_due,
+    production,
+    publish,
+    read,
+    run_of,
+    start,
+    status,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _every_cancel_of_two_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancelling, "LISTED", 1)
+
+
+def many(*steps: dict[str, Any], token: str = "t", amount: int = 3, **given: Any) -> list[Run]:
+    accepted = invoke(*steps, token=token, recipients=[f"r{n}" for n in range(amount)], **given)
+    return [run_of(accepted, index) for index in range(amount)]
+
+
+def bar(**fields: Any) -> Cancellation:
+    receipt = cancel_runs(**fields)
+    assert receipt.bar is not None
+    assert receipt.swept_at is None
+    return receipt
+
+
+def swept(receipt: Cancellation) -> Cancellation:
+    while standing().exists():
+        housekeeping.sweep(production())
+    receipt.refresh_from_db()
+    return receipt
+
+
+def shown(status: str) -> set[int]:
+    """The runs a list narrowed to that status holds."""
+    bars = list(standing(environment=production()))
+    runs = Run.objects.within(production())
+    found = runs.in_status(status, environment=production(), most=50, bars=bars).listed()
+    assert {run.public_status for run in found} <= {status}
+    return {run.pk for run in found}
+
+
+def test_it_is_shown_at_once_wherever_runs_are_shown() -> None:
+    runs, spared = many(DELAY), many(DELAY, token="other")
+    receipt = bar(token="t")
+    assert (receipt.matched, receipt.cancelled, receipt.counted, receipt.in_flight) == (None, None, False, [])
+    assert LiveRun.objects.filter(state="waiting").count() == 6
+    assert [status(run) for run in runs] == ["cancelled"] * 3
+    assert [status(run) for run in spared] == ["waiting"] * 3
+    assert shown(RunStatus.CANCELLED) == {run.pk for run in runs}
+    assert shown(RunStatus.WAITING) == {run.pk for run in spared}
+    first = read(runs[0])
+    assert (first.called_off_by, first.ended_at, first.reason) == (receipt, receipt.as_of, "cancel_request")
+    assert cancelling.unfinished_with_label(environment=production(), token="t") == 0
+
+
+def test_nothing_under_it_starts_and_what_is_accepted_later_does() -> None:
+    runs = many(SEND)
+    receipt = bar(token="t")
+    later = run_of(invoke(SEND, token="t"))
+    other = run_of(invoke(SEND, token="other"))
+    assert {task.claim.run_id for task in start()} == {later.pk, other.pk}
+    assert set(LiveRun.objects.filter(cancellation=receipt.pk).values_list("pk", flat=True)) == {
+        run.pk for run in runs
+    }
+
+
+def test_a_step_in_flight_is_listed_and_nothing_follows_it() -> None:
+    runs = many(SEND, SEND)
+    tasks = start(room=1)
+    receipt = bar(token="t")
+    assert [(entry["run"], entry["attempt"]) for entry in receipt.in_flight] == [(str(runs[0].uid), 1)]
+    assert read(runs[0]).is_settling
+    assert len(cancelling.outstanding(receipt)) == 1
+    assert finish(*[execution.perform(task) for task in tasks], room=9) == []
+    assert (status(runs[0]), cancelling.outstanding(receipt)) == ("cancelled", [])
+    assert LiveRun.objects.get(pk=runs[0].pk).state == "cancelled"
+    assert list(runs[0].events.values_list("kind", flat=True)) == ["invoked", "step_completed"]
+
+
+def test_a_lost_step_under_it_is_not_tried_again() -> None:
+    runs = many(SEND)
+    start(room=1)
+    receipt = bar(token="t")
+    expire_leases()
+    housekeeping.reap(production())
+    live = LiveRun.objects.get(pk=runs[0].pk)
+    assert (live.state, live.cancellation_id) == ("cancelling", receipt.pk)
+    assert start() == []
+
+
+def test_of_two_that_are_for_the_same_runs_the_older_has_them() -> None:
+    publish("one", {"steps": [SEND], "cancellation_token": "t"})
+    runs = [run_of(invoke(definition=None, automation="one")) for _ in range(3)]
+    newest = run_of(invoke(SEND, token="t"))
+    older = bar(automation="one")
+    younger = bar(token="t")
+    small = cancel_runs(run_ids=(runs[1].uid, newest.uid))
+    assert start() == []
+    assert (swept(older).cancelled, swept(younger).cancelled) == (3, 1)
+    assert (small.cancelled, read(newest).called_off_by) == (0, younger)
+    assert [read(run).called_off_by for run in runs] == [older] * 3
+
+
+def test_a_small_cancel_takes_nothing_from_a_bar() -> None:
+    runs = many(DELAY)
+    spared = run_of(invoke(DELAY, key="k"))
+    receipt = bar(token="t")
+    small = cancel_runs(run_ids=(runs[0].uid, spared.uid))
+    assert (small.cancelled_run_ids, small.matched, small.already_finished) == ([str(spared.uid)], 2, 1)
+    assert read(runs[0]).called_off_by == receipt
+
+
+def test_the_rest_of_its_filter_is_minded() -> None:
+    hit = many(SEND, tags=["vip"])
+    spared = many(SEND, tags=["other"])
+    bar(token="t", tags=("vip",))
+    assert [status(run) for run in [*hit, *spared]] == ["cancelled"] * 3 + ["waiting"] * 3
+    assert {task.claim.run_id for task in start()} == {run.pk for run in spared}
+
+
+def test_it_is_swept_in_parts_and_then_archived(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = many(DELAY, amount=5)
+    receipt = bar(token="t")
+    monkeypatch.setattr(housekeeping, "SWEPT_AT_ONCE", 2)
+    states = []
+    while standing().exists():
+        housekeeping.sweep(production())
+        states.append(LiveRun.objects.filter(state="cancelled").count())
+    assert states == [2, 4, 5]
+    receipt.refresh_from_db()
+    assert (receipt.cancelled, receipt.swept_to) == (5, runs[-1].pk)
+    archive_all()
+    receipt.refresh_from_db()
+    assert (receipt.matched, receipt.already_finished, receipt.counted) == (5, 0, True)
+    assert set(Run.objects.filter(cancellation=receipt).values_list("status", flat=True)) == {"cancelled"}
+
+
+def test_what_workers_gave_it_meanwhile_is_counted() -> None:
+    runs = many(DELAY, amount=4)
+    receipt = bar(token="t")
+    make_due(*runs[:2])
+    assert start() == []
+    assert swept(receipt).cancelled == 4
+
+
+def test_repeating_it_gives_the_same_receipt_also_when_its_first_sender_died_in_between() -> None:
+    many(SEND)
+    start(room=1)
+    first = bar(token="t")
+    again = CancelRequest(
+        environment=production(), filter=first.scope, actor="user/ana", origin=Origin.API, idempotency_key="k",
+        fingerprint="f",
+    )  # fmt: skip
+    Cancellation.objects.filter(pk=first.pk).update(
+        in_flight=None, key_holder="k", fingerprint="f", key_expires_at="2100-01-01T00:00:00Z"
+    )
+    receipt, is_replay = cancelling.cancel(again)
+    assert (receipt.pk, is_replay) == (first.pk, True)
+    assert (receipt.in_flight, receipt.cancelled_run_ids) == (first.in_flight, first.cancelled_run_ids)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"token": "t"}, {"key": "k"}, {"source": "api/test"}, {"everything": True}, {"tags": ("x",)}]
+)
+def test_every_kind_of_bar_holds_before_it_is_swept(fields: dict[str, Any]) -> None:
+    runs = many(SEND, key="k", tags=["x"])
+    bar(**fields)
+    assert (start(), [status(run) for run in runs]) == ([], ["cancelled"] * 3)
+
+
+def test_runs_of_one_invocation_or_recipient_are_called_off_together() -> None:
+    runs, spared = many(SEND), many(SEND, token="u")
+    bar(invocation=runs[0].invocation.uid)
+    assert ([status(run) for run in runs], status(spared[0])) == (["cancelled"] * 3, "waiting")
+    again = many(SEND, token="v")
+    bar(recipients=("r1",))
+    assert [status(run) for run in [*spared, *again]] == ["waiting", "cancelled", "waiting"] * 2
+
+
+def test_due_times_and_named_runs_are_called_off_one_by_one() -> None:
+    runs = many(DELAY)
+    due = read(runs[0]).due_at
+    assert due is not None
+    for fields in ({"due_after": due.replace(year=2000)}, {"run_ids": tuple(run.uid for run in runs)}):
+        assert cancel_runs(**fields).bar is None

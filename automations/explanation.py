@@ -95,18 +95,23 @@ def _by_time(run: Run, cancellation: Cancellation) -> Explanation:
             f"the run had already finished: {run.public_status} at {_moment(ended_at)}, {_length(before)} before",
             status=run.public_status, finished_at=ended_at, as_of=as_of, seconds=before.total_seconds(),
         )  # fmt: skip
+    return _otherwise(run, cancellation)
+
+
+def _otherwise(run: Run, cancellation: Cancellation) -> Explanation:
+    """Why it did not hit a run that it names, that was there before it and had not ended."""
     if cancellation.undone_at is not None:
         return _missing("undone", f"the cancellation was undone at {_moment(cancellation.undone_at)}",
                         undone_at=cancellation.undone_at)  # fmt: skip
-    if as_of - run.created_at <= MOMENT:
-        return _missing(
-            "accepted_meanwhile", "the run was being accepted while the cancellation was carried out, behind it",
-            created_at=run.created_at, as_of=as_of,
-        )  # fmt: skip
     if cancellation.scope.states == ("waiting",):
         return _missing(
             "not_due", "the run did not wait within the due times that the cancellation asked for"
         )
+    if cancellation.as_of - run.created_at <= MOMENT:
+        return _missing(
+            "accepted_meanwhile", "the run was being accepted while the cancellation was carried out, behind it",
+            created_at=run.created_at, as_of=cancellation.as_of,
+        )  # fmt: skip
     return _missing("unknown", "the run matches, and nothing on record says why it was not hit")
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import models
 
-from automations import expressions
+from automations import expressions, machine
 from automations.definition import Definition, DefinitionError, parse
 from automations.expressions import ExpressionError, Scope
 from automations.machine import Plan
@@ -89,6 +89,25 @@ class RunDraft:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Replay:
+    """The finished run that another one repeats from `start` on, and what came of its steps before that:
+    `carried` gives by name their outcome (completed, skipped or failed), output and error."""
+
+    run: Run
+    start: str = machine.START
+    carried: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def events(self, run: Run, *, actor: str, now: datetime) -> list[Event]:
+        """What both logs say of it, beside the `invoked` event of the new `run`."""
+        carried = [
+            Event(run=run, at=now, kind=EventKind.CARRIED, step=step, data={**data, "run": str(self.run.uid)})
+            for step, data in self.carried.items()
+        ]
+        told = {"run": str(run.uid), "from_step": int(self.start), "actor": actor}
+        return [*carried, Event(run=self.run, at=now, kind=EventKind.REPLAYED, data=told)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Draft:
     """A request checked and ready to be stored. `now` is the clock (UTC) it was prepared by."""
 
@@ -97,10 +116,18 @@ class Draft:
     definition: Definition
     runs: tuple[RunDraft, ...]
     now: datetime
+    replay: Replay | None = None
 
     @property
     def version_id(self) -> int | None:
+        if self.replay is not None:
+            return self.replay.run.version_id
         return self.automation.published_id if self.automation is not None else None
+
+    @property
+    def start(self) -> str:
+        """The position of the first step."""
+        return machine.START if self.replay is None else self.replay.start
 
 
 def earlier(request: InvokeRequest) -> Invocation | None:
@@ -204,9 +231,13 @@ def answer_of(draft: Draft, statuses: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def invoked_event(run: Run, *, plan: Plan, folded: Sequence[Mapping[str, Any]], now: datetime) -> Event:
+def invoked_event(
+    run: Run, *, plan: Plan, folded: Sequence[Mapping[str, Any]], now: datetime, replay: Replay | None = None
+) -> Event:
     """The first event of a run: where it rests first, and the steps carried out on the way."""
     data: dict[str, Any] = {"position": plan.position, "due_at": plan.due_at.isoformat()}
+    if replay is not None:
+        data |= {"replay_of": str(replay.run.uid), "from_step": int(replay.start)}
     if folded:
         data["folded"] = list(folded)
     return Event(run=run, at=now, kind=EventKind.INVOKED, data=data)
@@ -307,7 +338,8 @@ def _drawn_if_unchanged(draft: Draft) -> list[list[int]]:
     if draft.automation is None:
         return draw(*wanted)[0]
     keys, (state,) = draw(*wanted, beside=[(STATE, [draft.automation.pk])])
-    if state != [(draft.version_id,)]:
+    # A replay keeps its version, whatever was published since.
+    if not state or (draft.replay is None and state != [(draft.version_id,)]):
         _kept.pop((draft.request.environment.pk, draft.automation.key), None)
         raise ChangedMeanwhile
     return keys
@@ -338,6 +370,7 @@ def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Pla
         token_error=run.token_error,
         key=draft.request.key,
         created_at=now,
+        replay_of=draft.replay.run.uid if draft.replay is not None else None,
         **ended,
     )
 

@@ -17,7 +17,7 @@ NAMES = (
     "cancel.begins", "cancel.moved", "cancel.committed",
     "bar.placed", "sweep.moved",
     "event.placed", "event.judged", "event.moved",
-    "renew.begins",
+    "renew.begins", "reschedule.moved",
     "reap.read", "settle.read", "archive.read",
     "delivery.read",
 )  # fmt: skip

@@ -58,6 +58,7 @@ def steps_of(*, definition: Definition, events: Iterable[LoggedEvent], now: Now)
         for index, step in enumerate(definition.steps)
     }
     for event in events:
+        _apply_replay(steps, event)
         for folded in event.data.get("folded", ()):
             _apply_folded(steps, folded, event.at)
         state = steps.get(event.step)
@@ -107,6 +108,12 @@ def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | Non
             state.status, state.finished_at = "failed" if unknown else data["outcome"], event.at
             state.output, state.error = data.get("output"), data.get("error") or state.error
             state.outcome_after_cancel = "unknown" if unknown else f"{data['outcome']}_after_cancel"
+        case "carried":
+            state.output, state.error, state.skip_reason = (
+                data.get("output"),
+                data.get("error"),
+                "carried_over",
+            )
         case _:
             return
     if cancelled_at is not None and event.at >= cancelled_at and event.kind in _ENDS:
@@ -133,6 +140,24 @@ def _apply_folded(steps: Mapping[str, StepState], folded: Mapping[str, Any], at:
         state.output = {
             name: folded[name] for name in ("token", "cancellation", "cancelled") if name in folded
         }
+
+
+def _apply_replay(steps: Mapping[str, StepState], event: LoggedEvent) -> None:
+    """What is true of other steps than the event's own: those before the first of a replay, and a delay in which
+    the run waits until another time now."""
+    data: Mapping[str, Any] = event.data
+    if event.kind == "invoked" and "from_step" in data:
+        for state in list(steps.values())[: data["from_step"]]:
+            state.status, state.skip_reason = "skipped", "not_replayed"
+    if event.kind == "rescheduled":
+        was, now = (datetime.fromisoformat(data[name]) for name in ("was_due_at", "due_at"))
+        for state in steps.values():
+            if _is_delay_before(state, data["position"]) and state.due_at == was:
+                state.due_at = now
+
+
+def _is_delay_before(state: StepState, position: str) -> bool:
+    return state.action == "delay" and state.status == "waiting" and position == str(state.index + 1)
 
 
 def _close_delays(steps: list[StepState], now: Now) -> None:

@@ -34,7 +34,7 @@ SIZE = 50
 MOST_COUNTED = 10_000
 MOST_COUNTED_NARROWED = 1_000  # filters cost a look at every row that is counted
 COUNTS_KEPT = 2  # seconds; one count serves all tabs, however many are open
-AFTER_THE_END = (EventKind.LATE_RESULT, EventKind.SETTLED, EventKind.FOLLOWED)
+AFTER_THE_END = (EventKind.LATE_RESULT, EventKind.SETTLED, EventKind.FOLLOWED, EventKind.REPLAYED)
 
 
 @dataclass(frozen=True, kw_only=True)

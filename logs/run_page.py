@@ -195,6 +195,9 @@ _KINDS: dict[str, str] = {
     EventKind.SETTLED: "Settled",
     EventKind.CANCELLED: "Cancelled",
     EventKind.FOLLOWED: "On cancel",
+    EventKind.RESCHEDULED: "Given another time",
+    EventKind.CARRIED: "Taken over from the run that this one replays",
+    EventKind.REPLAYED: "Replayed as another run",
 }
 
 

@@ -10,7 +10,17 @@ from automations.api.courier.invokes import InvokeAdHoc, InvokeTemplate
 from automations.api.courier.runs import Runs as CourierRuns
 from automations.api.courier.runs import RunSteps
 from automations.api.endpoint import Endpoint
-from automations.api.native import automations, cancellations, events, invocations, previews, runs, webhooks
+from automations.api.native import (
+    automations,
+    cancellations,
+    events,
+    explanations,
+    invocations,
+    previews,
+    revivals,
+    runs,
+    webhooks,
+)
 from automations.api.reading import UUID_PATTERN
 
 KEY = r"(?P<key>[a-z0-9][a-z0-9_.-]{0,99})"
@@ -38,8 +48,13 @@ NATIVE = {
     f"runs/{UID}": runs.OneRun,
     f"runs/{UID}/events": runs.RunEvents,
     f"runs/{UID}/cancel": runs.CancelRun,
+    f"runs/{UID}/explain-cancel": explanations.ExplainCancel,
+    f"runs/{UID}/replay": revivals.Replay,
+    f"runs/{UID}/reschedule": revivals.Reschedule,
+    f"runs/{UID}/run-now": revivals.RunNow,
     "cancellations": cancellations.Cancellations,
     f"cancellations/{UID}": cancellations.OneCancellation,
+    f"cancellations/{UID}/near-misses": explanations.NearMisses,
     "events": events.Events,
     f"events/{UID}": events.OneEvent,
     "webhooks": webhooks.Webhooks,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,7 +46,9 @@ class Accepted:
         return list(self.invocation.answer or ())
 
 
-def accept(request: InvokeRequest) -> Accepted:
+def accept(
+    request: InvokeRequest, *, prepare: Callable[[InvokeRequest], Draft] = invocation.prepare
+) -> Accepted:
     """The stored invocation; its commit is the acknowledgement. Refusal when nothing was stored.
 
     Steps before the first effect are carried out in the same transaction, so an ad hoc cancel has cancelled
@@ -54,11 +57,11 @@ def accept(request: InvokeRequest) -> Accepted:
     if (before := invocation.earlier(request)) is not None:
         return Accepted(invocation=before, replayed=True)
     for _ in range(PREPARATIONS):
-        draft = invocation.prepare(request)
+        draft = prepare(request)
         plans = [
             machine.advance(
                 definition=draft.definition,
-                position=machine.START,
+                position=draft.start,
                 scope=run.scope,
                 now=draft.now,
                 owner=request.owner,
@@ -93,10 +96,10 @@ def _store(draft: Draft, plans: list[Plan]) -> Invocation:
         composed = invocation.invoke(draft, plans=plans, now=now)
         concurrency.make_way(draft, composed.invocation, now=now, barred=barred)
         if not tokens:
-            insert([*composed.rows(), *_events(composed, plans, now), *_owed(composed, now)])
+            insert([*composed.rows(), *_events(draft, composed, plans, now), *_owed(composed, now)])
             return composed.invocation
         insert(composed.rows())
-        insert([*_events(composed, plans, now), *_owed(composed, now)])
+        insert([*_events(draft, composed, plans, now), *_owed(composed, now)])
         if any(
             isinstance(step, Cancel) and step.include_self for plan in plans for step, _ in plan.cancels()
         ):
@@ -104,18 +107,21 @@ def _store(draft: Draft, plans: list[Plan]) -> Invocation:
     return composed.invocation
 
 
-def _events(composed: Composed, plans: list[Plan], now: datetime) -> list[Event]:
+def _events(draft: Draft, composed: Composed, plans: list[Plan], now: datetime) -> list[Event]:
     """Carries out the heads' cancel steps; the first event of each run says what came of them."""
     stored, done = composed.invocation, dict[tuple[str, str], dict[str, Any]]()
-    return [
+    events = [
         invocation.invoked_event(
-            run, plan=plan, now=now, folded=cancel.fold(
+            run, plan=plan, now=now, replay=draft.replay, folded=cancel.fold(
                 plan, environment=stored.environment, invocation_id=stored.pk, run=str(run.uid), now=now,
                 done=done,
             ),
         )
         for run, plan in zip(composed.runs, plans, strict=True)
     ]  # fmt: skip
+    if draft.replay is not None:
+        events += draft.replay.events(composed.runs[0], actor=draft.request.actor, now=now)
+    return events
 
 
 def _owed(composed: Composed, now: datetime) -> list[WebhookDelivery]:

@@ -214,13 +214,15 @@ def _refs(definition: Definition, claim: Claim) -> dict[str, Any]:
     refs: dict[str, Any] = {"recipient": claim.recipient}
     by_name = {step.name: step.ref for step in definition.steps if step.ref}
     if by_name:
-        ended = Event.objects.filter(run_id=claim.run_id, step__in=by_name, kind__in=_STEP_STATUS)
-        for step, kind in ended.order_by("pk").values_list("step", "kind"):
-            refs[by_name[step]] = {"status": _STEP_STATUS[kind]}
+        kinds = (*STEP_STATUS, EventKind.CARRIED)
+        ended = Event.objects.filter(run_id=claim.run_id, step__in=by_name, kind__in=kinds).order_by("pk")
+        for step, kind, outcome in ended.values_list("step", "kind", "data__outcome"):
+            known = f"step_{outcome}" if kind == EventKind.CARRIED else kind
+            refs[by_name[step]] = {"status": STEP_STATUS[known]}
     return refs
 
 
-_STEP_STATUS: dict[str, str] = {
+STEP_STATUS: dict[str, str] = {
     EventKind.STEP_COMPLETED: "SENT", EventKind.STEP_SKIPPED: "SKIPPED", EventKind.STEP_FAILED: "UNDELIVERABLE",
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
 from automations.models.live_run_bars import Cancelled
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
+from automations.models.live_run_times import Rescheduled
 from automations.models.occurrence import Occurrence
 from automations.models.on_cancel import OnCancelStart
 from automations.models.refusal import No, Refusal
@@ -21,7 +22,8 @@ from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
 from automations.models.sealing import seal
 from automations.models.statements import draw, insert
-from automations.models.uid import first_uid_at, new_uid
+from automations.models.token_probe import runs_with
+from automations.models.uid import first_uid, new_uid
 from automations.models.user import Role, User
 from automations.models.webhook import (
     KEPT_SECONDS,
@@ -68,6 +70,7 @@ __all__ = [
     "OnCancelStart",
     "Origin",
     "Refusal",
+    "Rescheduled",
     "Role",
     "Run",
     "RunQuerySet",
@@ -83,7 +86,7 @@ __all__ = [
     "definition_of",
     "definition_of_run",
     "draw",
-    "first_uid_at",
+    "first_uid",
     "forget_endpoints",
     "gate",
     "inputs_of",
@@ -92,6 +95,7 @@ __all__ = [
     "new_uid",
     "owed",
     "retried",
+    "runs_with",
     "seal",
     "serialise",
     "standing",

@@ -135,12 +135,12 @@ class CancellationFilter:
 
     def as_json(self) -> dict[str, Any]:
         """As stored; `from_json` reads it back."""
-        stored: dict[str, Any] = json.loads(json.dumps(self.__dict__, default=_as_text))
-        return (
-            {name: value for name, value in stored.items() if value not in (None, False) and value != []}
-            | ({"run_pks": list(self.run_pks)} if self.run_pks is not None else {})
-            | ({"invocation_pks": list(self.invocation_pks)} if self.invocation_pks is not None else {})
-        )
+        plain = {
+            name: value for name, value in self.__dict__.items() if value is not None and value is not False
+        }
+        kept = {name: value for name, value in plain.items() if value != () or name in _LOOKED_UP}
+        stored: dict[str, Any] = json.loads(json.dumps(kept, default=_as_text))
+        return stored
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> CancellationFilter:
@@ -174,6 +174,9 @@ def _value(value: Any) -> Any:
 
 def _as_text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+_LOOKED_UP = ("run_pks", "invocation_pks")  # looked up and found empty: they match nothing
 
 
 def _plain(value: Any) -> Any:

@@ -21,13 +21,17 @@ class EventKind(models.TextChoices):
     SETTLED = "settled"
     CANCELLED = "cancelled"
     FOLLOWED = "followed"
+    RESCHEDULED = "rescheduled"
+    CARRIED = "carried"
+    REPLAYED = "replayed"
 
 
 class Event(models.Model):
     """Never updated. That a step has started is LiveRun's to know; the event that ends it says when it did. The
     event that ends a step carries its output, the next position and its due time;
     `invoked` carries the first; `cancelled` carries what the cancel found. `data["folded"]` lists the steps
-    without an effect of their own that were carried out in the same transition (docs/architecture.md)."""
+    without an effect of their own that were carried out in the same transition (docs/architecture.md). `carried`
+    says what came of a step of the run that this one replays, `replayed` that another run replays this one."""
 
     run = models.ForeignKey(
         Run, on_delete=models.CASCADE, related_name="events", db_constraint=False, db_index=False

@@ -19,7 +19,7 @@ from automations.models.cancellation import Cancellation, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
-from automations.models.live_run_bars import BarredRuns, Cancelled, cancelling, moved_of
+from automations.models.live_run_bars import Cancelled, cancelling, moved_of
 from automations.models.live_run_moves import (
     DUE_FIRST,
     ENDED,
@@ -33,6 +33,7 @@ from automations.models.live_run_moves import (
     held,
     queues,
 )
+from automations.models.live_run_times import Timetable
 from automations.models.run import TOKEN_LENGTH, Run
 from automations.models.run_status import RunStatus
 from automations.models.statements import fetch, insert
@@ -63,7 +64,7 @@ SELECT count(*) FROM (
 COUNTED_FINISHED = 10_000
 
 
-class LiveRunQuerySet(BarredRuns):
+class LiveRunQuerySet(Timetable):
     """Each method is one transition; the state condition stands on its outermost WHERE, which is the part
     PostgreSQL checks again after it waited for another transaction's lock."""
 

@@ -132,6 +132,7 @@ class Run(models.Model):
     cancellation = models.ForeignKey(
         Cancellation, null=True, on_delete=models.PROTECT, db_index=False, related_name="runs"
     )
+    replay_of = models.UUIDField(null=True, editable=False)  # public id of the run that it repeats
 
     live: LiveRun
 

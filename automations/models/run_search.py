@@ -16,6 +16,7 @@ from automations.models.cancellation import Cancellation, covered
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
 from automations.models.run_status import RunStatus
+from automations.models.uid import first_uid
 
 if TYPE_CHECKING:
     from automations.models.run import Run  # noqa: F401  (of the base class below)
@@ -134,11 +135,6 @@ class RunSearch(models.QuerySet["Run"]):
         kinds = [archived.order_by("-pk").values("pk")[:most], live.filter(called_off).values("pk")]
         first, second = (self.model.objects.filter(pk__in=kind).values("pk") for kind in kinds)
         return self.filter(pk__in=first.union(second, all=True))
-
-
-def first_uid(moment: datetime) -> UUID:
-    """The lowest uid that a run made at `moment` can have."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def _uid_bounds(text: str) -> tuple[UUID, UUID] | None:

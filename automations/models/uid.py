@@ -17,6 +17,6 @@ def new_uid() -> uuid.UUID:
     return uuid.UUID(int=value)
 
 
-def first_uid_at(moment: datetime) -> uuid.UUID:
-    """What every id made before the moment is less than, and none made after it."""
-    return uuid.UUID(int=(int(moment.timestamp() * 1000) << 80) | (0x7 << 76) | (0x2 << 62))
+def first_uid(moment: datetime) -> uuid.UUID:
+    """The lowest id that can have been made at the moment: what was made before it is less."""
+    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)

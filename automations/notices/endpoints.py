@@ -23,7 +23,7 @@ from automations.models import (
     WebhookDelivery,
     WebhookEndpoint,
     database_now,
-    first_uid_at,
+    first_uid,
     forget_endpoints,
     gate,
     retried,
@@ -146,7 +146,7 @@ def retry(*, environment: Environment, uid: UUID, delivery: UUID) -> WebhookDeli
 
 def forget_deliveries() -> int:
     """Deliveries of more than 30 days ago that are not pending leave the log; how many, a thousand at most."""
-    first_kept = first_uid_at(database_now() - DELIVERIES_KEPT)  # ids are in order of time, and have an index
+    first_kept = first_uid(database_now() - DELIVERIES_KEPT)  # ids are in order of time, and have an index
     old = WebhookDelivery.objects.filter(pk__lt=first_kept, next_attempt_at=None)
     gone, _ = WebhookDelivery.objects.filter(
         pk__in=list(old.order_by("pk").values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])

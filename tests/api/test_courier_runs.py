@@ -10,7 +10,7 @@ import pytest
 
 from automations.api.moments import stamp
 from automations.models import LiveRun, Run
-from automations.models.run_search import first_uid
+from automations.models.uid import first_uid
 from tests.api.conftest import Caller, courier_refused, decoded
 from tests.scenes import DELAY, SEND, cancel_runs, invoke, publish, run_of, start, work_off
 

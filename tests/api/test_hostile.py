@@ -13,7 +13,7 @@ import pytest
 from tests.api.conftest import Caller
 from tests.api.test_authentication import CALLS
 from tests.notices.scene import endpoint
-from tests.scenes import DELAY, SEND, cancel_runs, invoke, publish
+from tests.scenes import DELAY, SEND, cancel_runs, invoke, publish, run_of
 
 pytestmark = pytest.mark.django_db
 
@@ -98,6 +98,9 @@ BODIES: dict[str, Any] = {
     "/api/v1/events": {"name": "e", "data": {"x": 1, "t": "tok"}, "recipient": "u"},
     "/api/v1/webhooks": {"url": "https://example.com/", "events": ["run.failed"], "description": "d"},
     WEBHOOK: {"url": "https://example.com/", "events": ["run.failed"], "description": "d", "disabled": False},
+    "/api/v1/runs/{waiting}/reschedule": {"due_at": "2026-11-20T00:00:00Z"},
+    "/api/v1/runs/{waiting}/reschedule?": {"in": "1 hour"},
+    "/api/v1/runs/{finished}/replay": {"from_step": "0", "data": {"a": 1}},
     "/automations/invoke": {
         "automation": {
             "cancelation_token": "t",
@@ -123,11 +126,19 @@ PARAMETERS = {
     "/api/v1/events": PAGING,
     "/api/v1/webhooks": PAGING,
     f"{WEBHOOK}/deliveries": PAGING,
+    "/api/v1/runs/{waiting}/explain-cancel": ["cancellation"],
+    "/api/v1/cancellations/{missed}/near-misses": ["cancellation"],
     "/automations/runs": [*PAGING, "status", "template_id", "start_date", "end_date"],
 }
 # What every address does with its headers is the same; these do most with what follows.
-HEADED = ["/api/v1/invocations", "/api/v1/cancellations", "/api/v1/events"]
-HEADED += ["/automations/invoke", "/journeys/cancel"]
+HEADED = [
+    "/api/v1/invocations",
+    "/api/v1/cancellations",
+    "/api/v1/events",
+    "/api/v1/runs/{finished}/replay",
+    "/automations/invoke",
+    "/journeys/cancel",
+]
 HEADERS = [
     "Authorization",
     "Idempotency_Key",
@@ -173,20 +184,30 @@ def world(make_key: Callable[..., str]) -> Caller:
     return Caller(make_key("admin"))
 
 
+@pytest.fixture
+def known(world: Caller) -> dict[str, object]:
+    """What may stand in braces in an address."""
+    waiting, finished = (run_of(invoke(DELAY, token="t")) for _ in range(2))
+    cancel_runs(run_pks=(finished.pk,))
+    return {"waiting": waiting.uid, "finished": finished.uid, "missed": cancel_runs(token="nobody").pk}
+
+
 @pytest.mark.parametrize("path", BODIES)
-def test_no_value_in_a_body_is_our_undoing(world: Caller, path: str) -> None:
+def test_no_value_in_a_body_is_our_undoing(world: Caller, known: dict[str, object], path: str) -> None:
     method = {"/api/v1/automations/k/draft": "PUT", WEBHOOK: "PATCH"}.get(path, "POST")
+    address = path.format(**known)
     for value in VALUES:
         for body in changed(BODIES[path], value):
-            check(world.send(method, path, json.dumps(body).encode()), body)
+            check(world.send(method, address, json.dumps(body).encode()), body)
 
 
 @pytest.mark.parametrize("path", PARAMETERS)
-def test_no_parameter_is_our_undoing(world: Caller, path: str) -> None:
+def test_no_parameter_is_our_undoing(world: Caller, known: dict[str, object], path: str) -> None:
+    address = path.format(**known)
     for name in PARAMETERS[path]:
         for text in TEXTS:
-            check(world.send("GET", f"{path}?{name}={quote(text)}"), (name, text))
-    check(world.send("GET", f"{path}?%FF=%FF&" + "&".join(f"p{n}=1" for n in range(2000))), "two thousand")
+            check(world.send("GET", f"{address}?{name}={quote(text)}"), (name, text))
+    check(world.send("GET", f"{address}?%FF=%FF&" + "&".join(f"p{n}=1" for n in range(2000))), "two thousand")
 
 
 @pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in CALLS])
@@ -201,8 +222,8 @@ def test_no_part_of_an_address_is_our_undoing(world: Caller, method: str, path: 
 
 
 @pytest.mark.parametrize("path", HEADED)
-def test_no_header_is_our_undoing(world: Caller, path: str) -> None:
-    body = json.dumps(BODIES[path]).encode()
+def test_no_header_is_our_undoing(world: Caller, known: dict[str, object], path: str) -> None:
+    body, address = json.dumps(BODIES[path]).encode(), path.format(**known)
     for name in HEADERS:
         for text in [
             "",
@@ -215,4 +236,4 @@ def test_no_header_is_our_undoing(world: Caller, path: str) -> None:
             "9" * 400,
             "multipart/form-data; boundary=x",
         ]:
-            check(world.send("POST", path, body, **{name: text}), (name, text))
+            check(world.send("POST", address, body, **{name: text}), (name, text))

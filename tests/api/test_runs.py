@@ -11,7 +11,7 @@ import pytest
 from automations.api.moments import stamp
 from automations.execution import keep_house
 from automations.models import Cancellation, LiveRun, Run
-from automations.models.run_search import first_uid
+from automations.models.uid import first_uid
 from tests.api.conftest import Caller, decoded, refused
 from tests.scenes import (
     DELAY,
@@ -47,12 +47,13 @@ def test_a_waiting_run_is_told_with_its_steps(api: Caller) -> None:
     work_off()
     run = Run.objects.get(recipient="u1")
     told = api.get(f"{PATH}/{run.uid}")
-    steps = told.pop("steps")
+    steps, link = told.pop("steps"), told.pop("explain_cancel")
+    assert link == f"{PATH}/{run.uid}/explain-cancel"
     assert told == {
         "id": answer["runs"][0]["id"], "invocation": answer["id"], "automation": "trial", "version": 1,
         "source": "api/backend", "recipient": "u1", "cancellation_token": "t", "cancellation_key": "k",
         "status": "waiting", "settling": False, "status_reason": None, "created_at": stamp(run.created_at),
-        "due_at": stamp(run.live.due_at), "finished_at": None, "cancellation": None,
+        "due_at": stamp(run.live.due_at), "finished_at": None, "cancellation": None, "replay_of": None,
     }  # fmt: skip
     assert api.get(f"{PATH}?recipient=u1")["items"] == [told]
     assert [(step["index"], step["id"], step["action"], step["status"], step["attempts"]) for step in steps] == [

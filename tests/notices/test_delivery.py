@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 
 from automations import execution
-from automations.models import TEST_EVENT, WebhookDelivery, WebhookEndpoint, database_now, first_uid_at, seal
+from automations.models import TEST_EVENT, WebhookDelivery, WebhookEndpoint, database_now, first_uid, seal
 from automations.notices import delivery, endpoints, signing
 from tests.channels.sinks import HttpSink, Received, reply
 from tests.notices.scene import SECRET, deliver_all, endpoint, make_due
@@ -334,7 +334,7 @@ def test_what_was_over_a_month_ago_is_forgotten_unless_it_is_pending() -> None:
     for number, (days, due) in enumerate(((31, None), (31, now), (29, None), (0, now))):
         at = now - timedelta(days=days)
         given = {"endpoint": told, "event": TEST_EVENT, "at": at, "next_attempt_at": due}
-        row = WebhookDelivery.objects.create(id=UUID(int=first_uid_at(at).int + number), **given)
+        row = WebhookDelivery.objects.create(id=UUID(int=first_uid(at).int + number), **given)
         kept += [row.pk] if (days, due) != (31, None) else []
     execution.tidy()
     assert set(WebhookDelivery.objects.values_list("pk", flat=True)) == set(kept)

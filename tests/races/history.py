@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from automations import execution, machine
 from automations.execution import Accepted, Done, Task, housekeeping
-from automations.models import Cancellation, Event, LiveRun, Run, database_now
+from automations.models import Cancellation, Event, LiveRun, Refusal, Run, database_now
 from automations.steps import Outcome
 from tests.scenes import cancel_runs, expire_leases, invoke, production, run_of, start
 
@@ -69,6 +69,15 @@ class History:
         call, receipt = self._call(lambda: cancel_runs(**scope))
         call.receipts = [receipt]
         return receipt
+
+    def reschedule(self, run_id: int) -> bool:
+        """Lets the run go on at once, if it waits; whether it did."""
+        run = Run.objects.get(pk=run_id)
+        try:
+            execution.reschedule(environment=production(), run=run, when=execution.NOW, actor="test")
+        except Refusal:
+            return False
+        return True
 
     def settle(self) -> int:
         """Settles lost attempts whose deadline has passed."""

@@ -30,6 +30,7 @@ HELD_AT = {
     "invoke": "cancel.moved", "start": "start.moved", "finish": "finish.moved", "retry": "finish.moved",
     "fail": "finish.moved", "late": "finish.moved", "cancel": "cancel.moved",
     "renew": "gate.passed", "reap": "reap.read", "settle": "settle.read", "archive": "archive.read",
+    "reschedule": "reschedule.moved",
 }  # fmt: skip
 
 # The situations a run can be in, and the transitions that can meet it there.
@@ -45,7 +46,7 @@ MET = {
         "late",
         "settle",
     ),
-    "waiting": ("invoke", "start", "cancel", "renew", "reap", "late", "settle"),
+    "waiting": ("invoke", "start", "cancel", "renew", "reap", "late", "settle", "reschedule"),
     "cancelling": ("finish", "retry", "fail", "cancel", "renew", "reap", "late", "settle"),
     "cancelled": ("invoke", "start", "cancel", "renew", "late", "archive"),
 }
@@ -87,6 +88,7 @@ def transitions(history: History, *, task: Task, lost: Task) -> dict[str, Transi
         "reap": lambda: housekeeping.reap(production()),
         "settle": history.settle,
         "archive": history.keep_house,
+        "reschedule": lambda: history.reschedule(lost.claim.run_id),
     }
 
 

@@ -78,10 +78,15 @@ class OneCancellation(Endpoint):
 
     def get(self, request: Request, uid: str) -> Response:
         """The receipt, with what became of the steps that were in flight."""
-        row = Cancellation.objects.filter(environment=self.environment, pk=UUID(uid)).first()
-        if row is None:
-            raise Refusal(No.NOT_FOUND, "cancellation_not_found", f"there is no cancellation {uid}")
-        return Response(followed_receipt(row))
+        return Response(followed_receipt(find_cancellation(self.environment, UUID(uid))))
+
+
+def find_cancellation(environment: Environment, uid: UUID) -> Cancellation:
+    """The environment's cancellation of that id. Refusal (NOT_FOUND)."""
+    row = Cancellation.objects.filter(environment=environment, pk=uid).first()
+    if row is None:
+        raise Refusal(No.NOT_FOUND, "cancellation_not_found", f"there is no cancellation {uid}")
+    return row
 
 
 def _filter(body: Body, environment: Environment) -> CancellationFilter:

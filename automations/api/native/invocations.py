@@ -34,7 +34,7 @@ class Invocations(Endpoint):
         asked = self._read(raw, key=idempotency.key_of(request))
         demand_scopes_of(asked.definition, self.key)
         accepted = execution.accept(asked)
-        response = Response(_answer(accepted.invocation, accepted.runs), status=201)
+        response = Response(shown(accepted.invocation, accepted.runs), status=201)
         if accepted.replayed:
             response["Idempotent-Replayed"] = "true"
         return response
@@ -87,7 +87,7 @@ class OneInvocation(Endpoint):
         runs = (
             Run.objects.filter(invocation=invocation).select_related("live").order_by("pk").defer("profile")
         )
-        answer = _answer(invocation, [_run(run) for run in runs[:LISTED]])
+        answer = shown(invocation, [_run(run) for run in runs[:LISTED]])
         return Response({**answer, "status": roll_up(counts, has_errors=has_errors), "counts": counts})
 
 
@@ -128,7 +128,8 @@ def _recipient(body: Body, name: str) -> Recipient:
     return Recipient(id=identifier, profile={key: value for key, value in members.items() if key != "id"})
 
 
-def _answer(invocation: Invocation, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def shown(invocation: Invocation, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The invocation as it is answered."""
     return {
         "id": str(invocation.uid),
         "automation": invocation.automation.key if invocation.automation else None,

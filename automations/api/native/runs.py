@@ -64,8 +64,8 @@ class OneRun(Endpoint):
 
     def get(self, request: Request, uid: str) -> Response:
         """The run with its steps."""
-        run = _find(Run.objects.with_state(), self.environment, uid)
-        return Response({**_summary(run), "steps": [_step(state) for state in steps_of_run(run)]})
+        run = find_run(Run.objects.with_state(), self.environment, uid)
+        return Response(whole(run))
 
 
 class RunEvents(Endpoint):
@@ -78,7 +78,7 @@ class RunEvents(Endpoint):
         query = Query(request.query_params)
         page = paging.asked(query)
         query.finish()
-        events = _find(Run.objects.only("pk"), self.environment, uid).events.order_by("-pk")
+        events = find_run(Run.objects.only("pk"), self.environment, uid).events.order_by("-pk")
         if page.after is not None:
             events = events.filter(pk__lt=int(page.after))
         shown, cursor = page.cut(events[: page.fetch], lambda event: event.pk)
@@ -96,7 +96,7 @@ class CancelRun(Endpoint):
         body = Body(self.body(optional=True))
         reason = body.text("reason", longest=cancellation.LONGEST_REASON)
         body.finish()
-        run = _find(Run.objects.only("pk", "uid"), self.environment, uid)
+        run = find_run(Run.objects.only("pk", "uid"), self.environment, uid)
         done, _ = cancellation.cancel(
             CancelRequest(
                 environment=self.environment,
@@ -111,7 +111,14 @@ class CancelRun(Endpoint):
         return Response(receipt(done, settled=settled))
 
 
-def _find(runs: RunQuerySet, environment: Environment, uid: str) -> Run:
+def whole(run: Run) -> dict[str, Any]:
+    """The run with its steps; read `with_state()`."""
+    steps = [_step(state) for state in steps_of_run(run)]
+    return {**_summary(run), "explain_cancel": f"/api/v1/runs/{run.uid}/explain-cancel", "steps": steps}
+
+
+def find_run(runs: RunQuerySet, environment: Environment, uid: str) -> Run:
+    """The environment's run of that id. Refusal (NOT_FOUND)."""
     run = runs.within(environment).filter(uid=UUID(uid)).first()
     if run is None:
         raise Refusal(No.NOT_FOUND, "run_not_found", f"there is no run {uid}")
@@ -168,6 +175,7 @@ def _summary(run: Run) -> dict[str, Any]:
         "status": run.public_status,
         "settling": run.is_settling,
         "status_reason": run.reason or None,
+        "replay_of": str(run.replay_of) if run.replay_of else None,
         "created_at": stamp(run.created_at),
         "due_at": stamp(run.due_at),
         "finished_at": stamp(run.ended_at),
@@ -212,7 +220,7 @@ def _event(event: Event) -> dict[str, Any]:
 def _shown(data: Mapping[str, Any]) -> dict[str, Any]:
     """As logged, without the number by which the records tell attempts apart, and times as everywhere else."""
     shown = {name: value for name, value in data.items() if name != "fence"}
-    for name in ("due_at", "started_at"):
+    for name in ("due_at", "was_due_at", "started_at"):
         if name in shown:
             shown[name] = stamp(datetime.fromisoformat(shown[name]))
     if "folded" in shown:

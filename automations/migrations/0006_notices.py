@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('automations', '0004_events'),
+        ('automations', '0005_revival'),
     ]
 
     operations = [
@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='event',
             name='kind',
-            field=models.CharField(choices=[('invoked', 'Invoked'), ('step_completed', 'Step Completed'), ('step_failed', 'Step Failed'), ('step_skipped', 'Step Skipped'), ('step_retried', 'Step Retried'), ('advanced', 'Advanced'), ('late_result', 'Late Result'), ('reaped', 'Reaped'), ('settled', 'Settled'), ('cancelled', 'Cancelled'), ('followed', 'Followed')], max_length=16),
+            field=models.CharField(choices=[('invoked', 'Invoked'), ('step_completed', 'Step Completed'), ('step_failed', 'Step Failed'), ('step_skipped', 'Step Skipped'), ('step_retried', 'Step Retried'), ('advanced', 'Advanced'), ('late_result', 'Late Result'), ('reaped', 'Reaped'), ('settled', 'Settled'), ('cancelled', 'Cancelled'), ('followed', 'Followed'), ('rescheduled', 'Rescheduled'), ('carried', 'Carried'), ('replayed', 'Replayed')], max_length=16),
         ),
         migrations.CreateModel(
             name='WebhookEndpoint',

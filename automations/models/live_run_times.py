@@ -1,0 +1,41 @@
+"""The part of the one door that changes when a waiting run goes on, and nothing else about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from automations.models.live_run_bars import BarredRuns
+from automations.models.run_status import RunStatus
+from automations.testpoints import testpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescheduled:
+    """A waiting run at `position` that was due at one time and is due at another now (UTC)."""
+
+    position: str
+    was_due_at: datetime
+    due_at: datetime
+
+
+class Timetable(BarredRuns):
+    """Attempts, fences and unsettled attempts are left as they are."""
+
+    def reschedule(self, *, run_id: int, due_at: datetime, now: datetime) -> Rescheduled | None:
+        """waiting -> waiting, due at another time; a time that has passed means now. None when the run is not
+        waiting, and then nothing moved; in both cases the row stays locked until the transaction ends.
+
+        A run that is due already keeps its place among those due.
+        """
+        row = self.filter(pk=run_id).select_for_update().values_list("state", "position", "due_at").first()
+        if row is None or row[0] != RunStatus.WAITING:
+            return None
+        _, position, was_due_at = row
+        if due_at <= now:
+            due_at = min(was_due_at, now)
+        moved = self.filter(pk=run_id, state=RunStatus.WAITING).update(due_at=due_at)
+        if moved != 1:  # the row is locked: anything else is a broken guard
+            raise AssertionError(f"run {run_id} was locked and waiting, yet not rescheduled")
+        testpoint("reschedule.moved")
+        return Rescheduled(position=position, was_due_at=was_due_at, due_at=due_at)

@@ -36,7 +36,8 @@ from automations.models import (
 )
 from automations.testpoints import testpoint
 
-LISTED = 1_000  # run ids on a receipt; a cancel that matches more is a bar
+AT_ONCE = 1_000  # a cancel that matches more runs is a bar
+LISTED = 1_000  # run ids on a receipt
 KEY_KEPT = timedelta(hours=24)
 LONGEST_REASON = 500
 POLL_SECONDS = 0.05
@@ -147,13 +148,16 @@ def _matching(request: CancelRequest) -> Any:
 
 def _matches_many(request: CancelRequest) -> bool:
     """Whether it matches more runs than are moved one by one before the answer."""
-    return request.filter.bar is not None and _matching(request)[: LISTED + 1].count() > LISTED
+    return request.filter.bar is not None and _matching(request)[: AT_ONCE + 1].count() > AT_ONCE
 
 
 def list_in_flight(bar: Cancellation) -> None:
     """Completes the receipt of a bar that stands: the steps in flight under it, and the first of its runs."""
-    live = LiveRun.objects.within(bar.environment_id).filter(bar.scope.condition())
-    mine = live.filter(Q(cancellation=None) | Q(cancellation=bar.pk))
+    older = list(standing(environment=bar.environment_id, as_of__lt=bar.as_of))  # before the rows: one swept
+    live = LiveRun.objects.within(bar.environment_id).filter(
+        bar.scope.condition()
+    )  # in between says so itself
+    mine = live.filter(Q(cancellation=bar.pk) | Q(cancellation=None) & ~covered(older))
     started = mine.filter(due_at__lte=database_now(), state__in=(LiveState.RUNNING, LiveState.CANCELLING))
     lost = mine.filter(unsettled__isnull=False)
     pks = {*started.values_list("pk", flat=True), *lost.values_list("pk", flat=True)}

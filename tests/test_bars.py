@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _every_cancel_of_two_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cancelling, "LISTED", 1)
+    monkeypatch.setattr(cancelling, "AT_ONCE", 1)
 
 
 def many(*steps: dict[str, Any], token: str = "t", amount: int = 3, **given: Any) -> list[Run]:

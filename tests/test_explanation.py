@@ -288,7 +288,7 @@ def test_a_run_that_had_started_was_not_due_any_more() -> None:
 
 
 def test_a_bar_hits_what_it_stands_over_swept_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cancelling, "LISTED", 1)
+    monkeypatch.setattr(cancelling, "AT_ONCE", 1)
     first, second = run(), run()
     bar = cancel_runs(token=TOKEN)
     later = run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -39,6 +40,8 @@ class Chaos(AppConfig):
     def ready(self) -> None:
         orders = json.loads(os.environ.get("CHAOS", "{}"))
         pause(seed=orders.get("seed", 0), factor=orders.get("pauses", 0.0))
+        if orders:
+            place_bars()
         if "cluster" in sys.argv:
             tell_attempts()
             name_processes()
@@ -60,6 +63,14 @@ def pause(*, seed: int, factor: float) -> None:
 
     if factor:
         testpoints.watch(passer)
+
+
+def place_bars() -> None:
+    """Every other cancel is a bar, however few runs it matches."""
+    from automations import cancellation
+
+    turns = itertools.count()
+    cancellation._matches_many = lambda request: request.filter.bar is not None and next(turns) % 2 == 0
 
 
 def tell_attempts() -> None:

@@ -95,7 +95,7 @@ def test_a_cancelled_run_with_a_step_in_flight_is_owed_when_that_has_ended() -> 
 def test_a_cancel_too_large_to_move_at_once_owes_every_run_once_it_is_swept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cancellation, "LISTED", 1)
+    monkeypatch.setattr(cancellation, "AT_ONCE", 1)
     endpoint()
     definition = {"cancellation_token": "t", "on_cancel": {"invoke": "after"}, "steps": [DELAY]}
     accepted = invoke(definition=definition, recipients=["a", "b", "c"])

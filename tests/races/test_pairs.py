@@ -29,6 +29,7 @@ CANCEL_PREVIOUS: dict[str, Any] = {"action": "cancel", "cancellation_token": "t"
 HELD_AT = {
     "invoke": "cancel.moved", "start": "start.moved", "finish": "finish.moved", "retry": "finish.moved",
     "fail": "finish.moved", "late": "finish.moved", "cancel": "cancel.moved",
+    "bar": "gate.passed", "sweep": "sweep.moved",
     "renew": "gate.passed", "reap": "reap.read", "settle": "settle.read", "archive": "archive.read",
     "reschedule": "reschedule.moved",
 }  # fmt: skip
@@ -51,6 +52,24 @@ MET = {
     "cancelled": ("invoke", "start", "cancel", "renew", "late", "archive"),
 }
 
+# What a bar meets, and what meets the runs under one that is not swept.
+MET_BY_BARS = {
+    **{situation: met for situation, met in MET.items() if situation != "cancelled"},
+    "barred": (
+        "invoke",
+        "finish",
+        "retry",
+        "fail",
+        "cancel",
+        "bar",
+        "sweep",
+        "renew",
+        "reap",
+        "late",
+        "settle",
+    ),
+}
+
 
 def bring_about(situation: str, history: History) -> dict[str, Transition]:
     """A run in that situation, its first attempt lost and past its deadline, and every transition of it."""
@@ -60,7 +79,7 @@ def bring_about(situation: str, history: History) -> dict[str, Transition]:
     housekeeping.reap(production())
     pass_deadlines()
     task = lost
-    if situation in ("running", "cancelling"):
+    if situation in ("running", "cancelling", "barred"):
         (task,) = history.start()
         expire_leases()
     else:
@@ -69,6 +88,8 @@ def bring_about(situation: str, history: History) -> dict[str, Transition]:
         history.settle()
     if situation in ("cancelling", "cancelled"):
         history.cancel(token="t")
+    if situation == "barred":
+        history.bar(token="t")
     return transitions(history, task=task, lost=lost)
 
 
@@ -84,6 +105,8 @@ def transitions(history: History, *, task: Task, lost: Task) -> dict[str, Transi
         "fail": lambda: history.finish(fail),
         "late": lambda: history.finish(late),
         "cancel": lambda: history.cancel(token="t"),
+        "bar": lambda: history.bar(token="t"),
+        "sweep": lambda: housekeeping.sweep(production()),
         "renew": lambda: execution.renew(environment=production(), tasks=[task]),
         "reap": lambda: housekeeping.reap(production()),
         "settle": history.settle,
@@ -115,6 +138,19 @@ def test_one_held_in_its_transaction_meets_each_of_the_others(situation: str, fi
     for second in MET[situation]:
         with told(situation, first, second) as (_, (one, other)):
             overlap(one, other, at=HELD_AT[first])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("situation", MET_BY_BARS)
+def test_a_bar_held_in_its_transaction_and_what_meets_it(situation: str) -> None:
+    for other in MET_BY_BARS[situation]:
+        for first, second in {("bar", other), (other, "bar")}:
+            with told(situation, first, second) as (_, (one, two)):
+                overlap(one, two, at=HELD_AT[first], always=situation != "barred")
+        if situation == "barred":
+            for first, second in {("sweep", other), (other, "sweep")}:
+                with told(situation, first, second) as (_, (one, two)):
+                    overlap(one, two, at=HELD_AT[first], always=False)
 
 
 @pytest.mark.slow

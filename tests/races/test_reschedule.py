@@ -108,7 +108,7 @@ def bar(run: Run) -> Cancellation:
 @pytest.fixture
 def two(monkeypatch: pytest.MonkeyPatch) -> Run:
     """One of two runs, which are too many to be moved before the answer."""
-    monkeypatch.setattr(cancellation, "LISTED", 1)
+    monkeypatch.setattr(cancellation, "AT_ONCE", 1)
     first, _ = (run_of(invoke(DELAY, SEND, token="t")) for _ in range(2))
     return first
 

@@ -55,12 +55,14 @@ class CancelRequest:
     request_id: str = ""
     idempotency_key: str | None = None
     fingerprint: str | None = None
+    at_most: int | None = None  # runs: it is refused if it would call off more
 
 
 def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
     """The acknowledged cancellation, its receipt stored, and whether it is a replay of an earlier one.
 
-    Refusal for an empty filter, a reason too long, or an idempotency key that came with another body.
+    Refusal for an empty filter, a reason too long, more runs than `at_most`, or an idempotency key that came with
+    another body.
     """
     if request.filter.is_empty:
         raise Refusal.at("/filter", "empty_filter", "at least one filter is required", kind=No.MALFORMED)
@@ -69,7 +71,7 @@ def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
     if (earlier := _earlier(request)) is not None:
         return earlier, True
     testpoint("cancel.begins")
-    request = _resolved(request)
+    request = resolved(request)
     try:
         cancellation = _place_bar(request) if _matches_many(request) else _cancel(request)
     except IntegrityError:
@@ -92,8 +94,10 @@ def carry_out(request: CancelRequest, *, now: datetime, barred: bool = True) -> 
     cancellation = _requested(request, request.filter, now=now)
     cancellation.swept_at = now
     if barred:
-        LiveRun.objects.give_to_bars(list(_matching(request).values_list("pk", flat=True)))
+        LiveRun.objects.give_to_bars(list(matching(request).values_list("pk", flat=True)))
     moved, finished = LiveRun.objects.cancel(cancellation=cancellation, scope=request.filter)
+    if request.at_most is not None and len(moved) > request.at_most:
+        raise _outgrown(request.at_most)  # which rolls back
     testpoint("cancel.moved")
     _write_receipt(cancellation, moved, finished=finished)
     insert([cancellation])
@@ -103,6 +107,9 @@ def carry_out(request: CancelRequest, *, now: datetime, barred: bool = True) -> 
 def _place_bar(request: CancelRequest) -> Cancellation:
     """A cancellation of any size: its row is in force at its commit, behind the exclusive gate. What is in flight
     is read after that, when nothing can start any more."""
+    most = request.at_most
+    if most is not None and matching(request)[: most + 1].count() > most:
+        raise _outgrown(most)
     cancellation = _insert_bar(request)
     testpoint("bar.placed")
     list_in_flight(cancellation)
@@ -113,9 +120,9 @@ def _place_bar(request: CancelRequest) -> Cancellation:
 def _insert_bar(request: CancelRequest) -> Cancellation:
     with gate(environment_id=request.environment.pk, exclusive=True) as (now, _):
         latest = Run.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-        scope = replace(request.filter, up_to=latest)
+        scope = replace(request.filter, up_to=min(latest, request.filter.up_to or latest))
         cancellation = _requested(request, scope, now=now)
-        cancellation.bar, cancellation.as_of_run = scope.bar, latest
+        cancellation.bar, cancellation.as_of_run = scope.bar, scope.up_to
         cancellation.counted, cancellation.in_flight = False, None
         insert([cancellation])
     return cancellation
@@ -139,7 +146,13 @@ def _requested(request: CancelRequest, scope: CancellationFilter, *, now: dateti
     return cancellation
 
 
-def _matching(request: CancelRequest) -> Any:
+def _outgrown(most: int) -> Refusal:
+    return Refusal.at(
+        "/plan", "plan_outgrown", f"more runs would be cancelled by now than the {most:,} that were shown"
+    )
+
+
+def matching(request: CancelRequest) -> Any:
     """The unfinished runs that the filter matches now."""
     scope = request.filter
     live = LiveRun.objects.within(request.environment.pk)
@@ -148,7 +161,7 @@ def _matching(request: CancelRequest) -> Any:
 
 def _matches_many(request: CancelRequest) -> bool:
     """Whether it matches more runs than are moved one by one before the answer."""
-    return request.filter.bar is not None and _matching(request)[: AT_ONCE + 1].count() > AT_ONCE
+    return request.filter.bar is not None and matching(request)[: AT_ONCE + 1].count() > AT_ONCE
 
 
 def list_in_flight(bar: Cancellation) -> None:
@@ -202,7 +215,7 @@ def unfinished_with_label(*, environment: Environment, token: str, most: int = 1
     return rows[:most].count()
 
 
-def _resolved(request: CancelRequest) -> CancelRequest:
+def resolved(request: CancelRequest) -> CancelRequest:
     """What the filter names looked up. Ids that are unknown here match nothing; an unknown automation is refused."""
     scope, found = request.filter, dict[str, Any]()
     if scope.run_ids and scope.run_pks is None:

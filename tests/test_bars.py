@@ -184,6 +184,16 @@ def test_repeating_it_gives_the_same_receipt_also_when_its_first_sender_died_in_
     assert (receipt.in_flight, receipt.cancelled_run_ids) == (first.in_flight, first.cancelled_run_ids)
 
 
+def test_a_receipt_that_its_sender_left_is_completed_before_its_runs_are_archived() -> None:
+    runs = many(DELAY)
+    receipt = bar(token="t")
+    Cancellation.objects.filter(pk=receipt.pk).update(in_flight=None, cancelled_run_ids=[])
+    archive_all()
+    receipt.refresh_from_db()
+    assert receipt.in_flight == []
+    assert receipt.cancelled_run_ids == sorted(str(run.uid) for run in runs)
+
+
 @pytest.mark.parametrize(
     "fields", [{"token": "t"}, {"key": "k"}, {"source": "api/test"}, {"everything": True}, {"tags": ("x",)}]
 )

@@ -64,6 +64,8 @@ def keep_house(environment: Environment) -> bool:
     for row in unarchived.filter(swept_at__isnull=False).order_by("pk")[:100]:
         if time.monotonic() > until:
             return True
+        if row.in_flight is None:  # its sender is slow, or dead: the runs are named before they are archived
+            cancelling.list_in_flight(row)
         archive(environment, row)
     return False
 

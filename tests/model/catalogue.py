@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.model import tokens, variants
+from tests.model import bars, tokens, variants
 from tests.model.checker import System
 from tests.model.protocol import AsBuilt
 
@@ -16,6 +16,8 @@ HOLD: dict[str, Make] = {
     "one-run": lambda: AsBuilt(workers=3),
     "two-runs": lambda: AsBuilt(scopes=((0, 1), (1,)), tries=1),
     "two-runs-retried": lambda: AsBuilt(scopes=((0, 1),), steps=1),
+    "bar": lambda: bars.Barred(scopes=((0,),)),
+    "two-bars": lambda: bars.Barred(scopes=((0, 1), (1,)), steps=1, tries=1),
     "token": tokens.OneTransaction,
     "token-in-batches": tokens.InBatches,
     "cancel-the-previous": tokens.Serialised,
@@ -66,5 +68,12 @@ FALL: dict[str, Fall] = {
     "F2": Fall(tokens.MarkUnread, "C1", 4),
     "F3": Fall(tokens.MarkUnlocked, "C1", 5),
     "F4": Fall(tokens.ByIdList, "I1b", 6),
+    "bar-starts": Fall(bars.StartsUnderABar, "I1", 9),
+    "bar-ends": Fall(lambda: bars.EndsUnderABar(steps=1), "I4", 9),
+    "bar-reaps": Fall(lambda: bars.ReapsUnderABar(tries=1), "I4", 9),
+    "bar-newest-first": Fall(bars.SweepsTheNewestFirst, "I5", 9),
+    "bar-lists-first": Fall(bars.ListsBeforeItStands, "I1b", 9),
+    "bar-half-way": Fall(bars.StartsHalfWay, "I1", 9),
+    "bar-archives-unlisted": Fall(bars.ArchivesTheUnlisted, "I5", 12),
     "unserialised": Fall(tokens.Unserialised, "C6", 4),
 }

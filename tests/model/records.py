@@ -69,11 +69,13 @@ class Receipt(NamedTuple):
 
 
 class State(NamedTuple):
-    """Workers are alike, and so are cancels, so that hands are sorted and receipts stand in their order of birth."""
+    """Workers are alike, and so are cancels, so that hands are sorted and receipts stand in their order of birth.
+    `bars` are the numbers of the cancels that stand as bars, oldest first."""
 
     rows: tuple[Row, ...]
     hands: tuple[Hand, ...] = ()
     receipts: tuple[Receipt, ...] = ()
+    bars: tuple[int, ...] = ()
 
     def write(self, run: int, row: Row) -> State:
         """The state with that run's row written."""

@@ -12,14 +12,16 @@ from automations import cancellation
 from automations.api import idempotency, paging
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
-from automations.api.native.receipts import followed_receipt, receipt, receipts, wait_of
+from automations.api.native.receipts import asked_of, followed_receipt, receipt, receipts, rehearsed, wait_of
 from automations.api.reading import UUID_PATTERN, Body, Query
 from automations.cancellation import CancelRequest
 from automations.models import Cancellation, CancellationFilter, Environment, No, Origin, Refusal
+from automations.rehearsal import planned, rehearse
 
 MOST_RUN_IDS = 10_000
 MOST_RECIPIENTS, MOST_TAGS = 1_000, 20
-LATER_SETTINGS = frozenset({"dry_run", "plan", "hold_for", "undo_for", "at"})
+LATER_SETTINGS = frozenset({"hold_for", "undo_for", "at"})
+LONGEST_PLAN = 1_000_000
 LISTS = ("run_ids", "recipients", "tags")
 # Each of them may mean more runs than the caller had in mind, so the request as a whole is no request.
 MALFORMED = frozenset({"unknown_field", "empty_filter", "empty_list", "not_confirmed", "ambiguous"})
@@ -48,27 +50,39 @@ class Cancellations(Endpoint):
         raw = self.body()
         key = idempotency.key_of(request)
         body = Body(raw)
-        scope = _filter(body, self.environment)
+        plan = body.text("plan", longest=LONGEST_PLAN)
+        scope, at_most = self._planned(body, plan) if plan else (_filter(body, self.environment), None)
         reason = body.text("reason", longest=cancellation.LONGEST_REASON)
-        _pass_defaults(body)
+        is_rehearsal = body.flag("dry_run")
         body.finish(later=LATER_SETTINGS, malformed=MALFORMED)
-        done, replayed = cancellation.cancel(
-            CancelRequest(
-                environment=self.environment,
-                filter=scope,
-                actor=self.actor,
-                origin=Origin.API,
-                reason=reason or "",
-                request_id=request_id(request),
-                idempotency_key=key,
-                fingerprint=idempotency.fingerprint(address="cancellations", body=raw) if key else None,
-            )
+        asked = CancelRequest(
+            environment=self.environment,
+            filter=scope,
+            actor=self.actor,
+            origin=Origin.API,
+            reason=reason or "",
+            request_id=request_id(request),
+            idempotency_key=None if is_rehearsal else key,
+            fingerprint=idempotency.fingerprint(address="cancellations", body=raw) if key else None,
+            at_most=at_most,
         )
+        if is_rehearsal:
+            return Response(rehearsed(rehearse(asked), request=asked))
+        done, replayed = cancellation.cancel(asked)
         settled = cancellation.wait_until_settled(done, seconds=wait)
         response = Response(receipt(done, settled=settled))
         if replayed:
             response["Idempotent-Replayed"] = "true"
         return response
+
+    def _planned(self, body: Body, plan: str) -> tuple[CancellationFilter, int]:
+        """What a dry run has shown; a filter beside the plan must be the one it was made for."""
+        scope, most = planned(plan, environment=self.environment)
+        if "filter" in body.value or "all" in body.value:
+            asked = _filter(body, self.environment)
+            if asked_of(asked.as_json()) != asked_of(scope.as_json()):
+                body.refuse("plan", "plan_differs", "the plan was made for another filter")
+        return scope, most
 
 
 class OneCancellation(Endpoint):
@@ -154,9 +168,3 @@ def _run_ids(members: Body) -> tuple[UUID, ...]:
         else:
             below.refuse(str(index), "invalid", "a run id is a UUID")
     return tuple(ids)
-
-
-def _pass_defaults(body: Body) -> None:
-    """Asking for what happens anyway is no request for what is not built yet."""
-    if body.value.get("dry_run") is False:
-        body.take("dry_run")

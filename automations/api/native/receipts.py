@@ -11,8 +11,9 @@ from rest_framework.request import Request
 
 from automations.api.moments import stamp
 from automations.api.reading import Query
-from automations.cancellation import outstanding
+from automations.cancellation import CancelRequest, outstanding
 from automations.models import Cancellation, Event, EventKind, LiveRun, LiveState
+from automations.rehearsal import Rehearsal
 
 LONGEST_WAIT = 30
 
@@ -32,7 +33,7 @@ def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
         "as_of": stamp(cancellation.as_of),
         "actor": cancellation.actor,
         "reason": cancellation.reason or None,
-        "filter": _asked(cancellation),
+        "filter": asked_of(cancellation.filter),
         "matched": cancellation.matched,
         "cancelled": cancellation.cancelled,
         "cancelled_run_ids": cancellation.cancelled_run_ids,
@@ -50,13 +51,42 @@ ASKED = (
 )  # fmt: skip
 
 
-def _asked(cancellation: Cancellation) -> dict[str, Any]:
-    """The filter in the words of the request."""
-    stored = cancellation.filter
+def asked_of(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored filter in the words of the request."""
     if stored.get("everything"):
         return {"all": True}
     moments = {name: stamp(datetime.fromisoformat(stored[name])) for name in ASKED[-4:] if name in stored}
     return {name: stored[name] for name in ASKED if name in stored} | moments
+
+
+def rehearsed(rehearsal: Rehearsal, *, request: CancelRequest) -> dict[str, Any]:
+    """The receipt that the request would get, with what a dry run adds to it."""
+    return {
+        "id": None,
+        "as_of": stamp(rehearsal.as_of),
+        "actor": request.actor,
+        "reason": request.reason or None,
+        "filter": asked_of(rehearsal.scope.as_json()),
+        "matched": rehearsal.matched,
+        "cancelled": rehearsal.matched,
+        "cancelled_run_ids": [],
+        "already_finished": None,
+        "in_flight": [],
+        "settled": not rehearsal.in_flight,
+        "counted": True,
+        "dry_run": True,
+        "plan": rehearsal.plan,
+        "by_automation": [{"automation": key, "runs": count} for key, count in rehearsal.by_automation],
+        "by_status": dict(rehearsal.by_status),
+        "sample": [
+            {
+                "id": str(run.uid), "automation": run.automation.key if run.automation else None,
+                "recipient": run.recipient, "cancellation_token": run.token, "cancellation_key": run.key,
+                "status": run.public_status, "due_at": stamp(run.due_at),
+            }
+            for run in rehearsal.sample
+        ],
+    }  # fmt: skip
 
 
 def receipts(cancellations: Sequence[Cancellation]) -> list[dict[str, Any]]:

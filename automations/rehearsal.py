@@ -1,0 +1,96 @@
+"""A cancel rehearsed: what it would do now, and a plan that does exactly that later, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core import signing
+from django.db.models import Count
+
+from automations.cancellation import CancelRequest, matching, resolved
+from automations.models import (
+    Automation,
+    CancellationFilter,
+    Environment,
+    LiveState,
+    Refusal,
+    Run,
+    covered,
+    database_now,
+    standing,
+)
+
+SAMPLED = 10
+PLAN_KEPT = timedelta(hours=1)
+_SALT = "automations.rehearsal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """What a cancel would do at `as_of` (UTC): numbers of runs by automation (key; None for ad hoc definitions) and
+    by status, the newest of the runs, and a plan for `planned`."""
+
+    as_of: datetime
+    scope: CancellationFilter
+    by_automation: Sequence[tuple[str | None, int]]
+    by_status: Sequence[tuple[str, int]]
+    sample: Sequence[Run]
+    plan: str
+
+    @property
+    def matched(self) -> int:
+        return sum(count for _, count in self.by_status)
+
+    @property
+    def in_flight(self) -> int:
+        """How many of the runs have a step under way."""
+        return dict(self.by_status).get(LiveState.RUNNING, 0)
+
+
+def rehearse(request: CancelRequest) -> Rehearsal:
+    """Counts and shows what the request would cancel; changes and stores nothing. Refusal as for a cancel."""
+    request = resolved(request)
+    latest = Run.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    scope = replace(request.filter, up_to=latest)
+    bars = list(standing(environment=request.environment))
+    live = matching(replace(request, filter=scope)).exclude(covered(bars))
+    by_status = live.values_list("state").annotate(count=Count("pk")).order_by("state")
+    by_automation = (
+        live.values_list("automation").annotate(count=Count("pk")).order_by("-count", "automation")
+    )
+    automations = list(by_automation)
+    keys = dict(Automation.objects.filter(pk__in=[pk for pk, _ in automations]).values_list("pk", "key"))
+    sample = Run.objects.listed().filter(
+        pk__in=list(live.order_by("-pk").values_list("pk", flat=True)[:SAMPLED])
+    )
+    counts = list(by_status)
+    plan = {
+        "environment": request.environment.pk,
+        "filter": scope.as_json(),
+        "most": sum(n for _, n in counts),
+    }
+    return Rehearsal(
+        as_of=database_now(),
+        scope=scope,
+        by_status=counts,
+        by_automation=[(keys.get(pk), count) for pk, count in automations],
+        sample=list(sample.newest_first()),
+        plan=signing.dumps(plan, salt=_SALT, compress=True),
+    )
+
+
+def planned(plan: str, *, environment: Environment) -> tuple[CancellationFilter, int]:
+    """The filter of that plan, with the last run that it was shown for, and how many runs were shown. Refusal when
+    it is not a plan of this environment, or older than an hour."""
+    try:
+        known: dict[str, Any] = signing.loads(plan, salt=_SALT, max_age=PLAN_KEPT)
+    except signing.SignatureExpired as error:
+        raise Refusal.at("/plan", "plan_expired", "a plan is good for an hour; ask for a new one") from error
+    except signing.BadSignature as error:
+        raise Refusal.at("/plan", "invalid", "this is not a plan that a dry run gave") from error
+    if known["environment"] != environment.pk:
+        raise Refusal.at("/plan", "invalid", "this plan is of another environment")
+    return CancellationFilter.from_json(known["filter"]), known["most"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 
 from automations import invocation
 from automations.models import definitions, forget_endpoints
@@ -21,8 +22,15 @@ PURE = (
     *("channels", "config", "definition", "expressions", "model"),
     *("test_architecture.py", "test_linters.py", "test_machine.py", "test_testpoints.py", "test_timeline.py"),
 )
-# What takes long and would hardly show anything else on SQLite.
-RATHER_ON_POSTGRESQL = ("browser", "races/test_pairs.py")
+# What takes long and would hardly show anything else on the other database; the first that fits.
+RATHER_ON = {
+    "browser/test_accessibility.py": "sqlite",
+    "browser": "postgresql",
+    "views/test_hostile.py": "sqlite",
+    "api/test_hostile.py": "postgresql",
+    "races/test_pairs.py": "postgresql",
+    "chaos/test_census.py": "sqlite",
+}
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "live_server", "product"}
 _left_out: Counter[str] = Counter()
 
@@ -31,9 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run the slow tests as well")
     parser.addoption("--without-pure", action="store_true", help="leave out tests that need no database")
     parser.addoption(
-        "--beside-postgresql",
+        "--beside-another",
         action="store_true",
-        help="leave out what rather runs on PostgreSQL, unless --all",
+        help="leave out what rather runs on another database, unless --all",
     )
 
 
@@ -44,8 +52,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         place = item.path.relative_to(TESTS)
         if place.parts[0] in PURE:
             item.add_marker("pure")
-        if place.parts[0] in RATHER_ON_POSTGRESQL or place.as_posix() in RATHER_ON_POSTGRESQL:
-            item.add_marker("rather_on_postgresql")
+        home = next((RATHER_ON[name] for name in RATHER_ON if place.is_relative_to(name)), None)
+        if home is not None and not item.get_closest_marker("pure"):
+            item.add_marker(pytest.mark.rather_on(home))
         if item.get_closest_marker("pure") and _uses_database(item):
             raise pytest.UsageError(f"{item.nodeid} is marked pure, and uses the database")
         why = _why_not(config, item)
@@ -76,9 +85,10 @@ def _why_not(config: pytest.Config, item: pytest.Item) -> str | None:
         return "slow"
     if item.get_closest_marker("pure") and config.getoption("--without-pure"):
         return "pure"
-    beside = config.getoption("--beside-postgresql") and not config.getoption("--all")
-    if item.get_closest_marker("rather_on_postgresql") and beside:
-        return "rather on PostgreSQL"
+    beside = config.getoption("--beside-another") and not config.getoption("--all")
+    rather_on = item.get_closest_marker("rather_on")
+    if beside and rather_on is not None and connection.vendor not in rather_on.args:
+        return f"rather on {rather_on.args[0]}"
     return None
 
 

@@ -26,6 +26,7 @@ from automations.models import (
     Origin,
     Refusal,
     Run,
+    counting,
     covered,
     database_now,
     definition_of,
@@ -73,7 +74,7 @@ def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
     testpoint("cancel.begins")
     request = resolved(request)
     try:
-        cancellation = _place_bar(request) if _matches_many(request) else _cancel(request)
+        cancellation = _cancel(request) or _place_bar(request)
     except IntegrityError:
         if (earlier := _earlier(request)) is None:  # not the idempotency key's constraint
             raise
@@ -83,9 +84,20 @@ def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
 
 
 @retried
-def _cancel(request: CancelRequest) -> Cancellation:
-    with gate(environment_id=request.environment.pk) as (now, barred):
+def _cancel(request: CancelRequest) -> Cancellation | None:
+    """Moves the runs one by one; None where they are too many, and nothing was done."""
+    environment = request.environment.pk
+    counted = [counting(request.filter, environment_id=environment, most=AT_ONCE + 1)]
+    beside = counted if request.filter.bar is not None else []
+    with gate(environment_id=environment, beside=beside) as (now, barred, rows):
+        if beside and _is_many(rows[0][0][0]):
+            return None
         return carry_out(request, now=now, barred=barred)
+
+
+def _is_many(matches: int) -> bool:
+    """Whether so many runs are called off by a bar."""
+    return matches > AT_ONCE
 
 
 def carry_out(request: CancelRequest, *, now: datetime, barred: bool = True) -> Cancellation:
@@ -118,7 +130,7 @@ def _place_bar(request: CancelRequest) -> Cancellation:
 
 @retried
 def _insert_bar(request: CancelRequest) -> Cancellation:
-    with gate(environment_id=request.environment.pk, exclusive=True) as (now, _):
+    with gate(environment_id=request.environment.pk, exclusive=True) as (now, *_):
         latest = Run.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         scope = replace(request.filter, up_to=min(latest, request.filter.up_to or latest))
         cancellation = _requested(request, scope, now=now)
@@ -157,11 +169,6 @@ def matching(request: CancelRequest) -> Any:
     scope = request.filter
     live = LiveRun.objects.within(request.environment.pk)
     return live.filter(scope.condition(), state__in=scope.states)
-
-
-def _matches_many(request: CancelRequest) -> bool:
-    """Whether it matches more runs than are moved one by one before the answer."""
-    return request.filter.bar is not None and matching(request)[: AT_ONCE + 1].count() > AT_ONCE
 
 
 def list_in_flight(bar: Cancellation) -> None:

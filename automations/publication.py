@@ -136,7 +136,7 @@ def set_disabled(*, environment: Environment, key: str, disabled: bool, by: str)
 
     Behind the exclusive gate: an invoke that read the automation as enabled has committed before this does.
     """
-    with gate(environment_id=environment.pk, exclusive=True) as (now, _):
+    with gate(environment_id=environment.pk, exclusive=True) as (now, *_):
         automation = _locked(environment, key)
         automation.disabled_at = (automation.disabled_at or now) if disabled else None
         automation.updated_by = by

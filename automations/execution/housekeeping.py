@@ -77,7 +77,7 @@ def sweep(environment: Environment) -> int:
     The bar is read anew and locked each time: two sweepers do not meet, and an undo is never overtaken. It is
     swept when none is left, which a full look says and not a short chunk: workers give it runs at the same time.
     """
-    with gate(environment_id=environment.pk) as (now, _):
+    with gate(environment_id=environment.pk) as (now, *_):
         bar = standing(environment=environment).select_for_update(skip_locked=True).first()
         if bar is None:
             return 0
@@ -95,7 +95,7 @@ def sweep(environment: Environment) -> int:
 def reap(environment: Environment) -> int:
     """Takes back attempts whose lease ran out: run again, or failed when their attempts are used up; the
     attempt counts as in flight until it is settled. The number taken back."""
-    with gate(environment_id=environment.pk) as (now, barred):
+    with gate(environment_id=environment.pk) as (now, barred, _):
         expired = LiveRun.objects.within(environment.pk).expired(now=now)
         rows = list(expired.select_for_update(skip_locked=True).order_by("pk")[:REAPED_AT_ONCE])
         if barred and LiveRun.objects.give_to_bars([row.pk for row in rows]):
@@ -146,7 +146,7 @@ def settle(environment: Environment) -> int:
     live = LiveRun.objects.within(environment.pk).filter(unsettled__isnull=False)
     lost = dict(live.values_list("pk", "unsettled"))
     workers = roster.of_attempts(entry for entries in lost.values() for entry in entries or ())
-    with gate(environment_id=environment.pk) as (now, _):
+    with gate(environment_id=environment.pk) as (now, *_):
         ended = [
             pk for pk, entries in lost.items()
             if any(roster.has_ended(entry, workers, now=now) for entry in entries or ())

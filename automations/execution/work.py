@@ -168,7 +168,7 @@ def _transact(
     started = (
         time.monotonic()
     )  # before the database's clock is read, so that no deadline here is the later one
-    with gate(environment_id=environment.pk) as (now, barred):
+    with gate(environment_id=environment.pk) as (now, barred, _):
         if done:
             if barred and LiveRun.objects.give_to_bars([item.task.claim.run_id for item in done]):
                 look = True
@@ -334,5 +334,5 @@ def _settle_late(item: Done, *, now: datetime) -> None:
 def renew(*, environment: Environment, tasks: Sequence[Task]) -> None:
     """Prolongs the leases of tasks still being performed."""
     testpoint("renew.begins")
-    with gate(environment_id=environment.pk) as (now, _):
+    with gate(environment_id=environment.pk) as (now, *_):
         LiveRun.objects.renew([task.claim for task in tasks], lease=lease(), now=now)

@@ -12,7 +12,7 @@ from automations.models.gate import clock, database_now, gate, retried, serialis
 from automations.models.invocation import Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
-from automations.models.live_run_bars import Cancelled
+from automations.models.live_run_bars import Cancelled, counting
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
 from automations.models.occurrence import Occurrence
@@ -81,6 +81,7 @@ __all__ = [
     "WebhookEndpoint",
     "Worker",
     "clock",
+    "counting",
     "covered",
     "database_now",
     "definition_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import wraps
@@ -15,7 +15,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from automations.models.statements import fetch
+from automations.models.statements import Rows, Statement, fetch
 from automations.testpoints import testpoint
 
 P = ParamSpec("P")
@@ -27,10 +27,12 @@ CLOCK_KEPT_SECONDS = 10.0
 
 
 class Passage(NamedTuple):
-    """What one learns at the gate: the database's clock (UTC), and whether bars stand that are not swept."""
+    """What one learns at the gate: the database's clock (UTC), whether bars stand that are not swept, and the rows
+    of what was asked beside."""
 
     now: datetime
     barred: bool
+    rows: Sequence[Rows] = ()
 
 
 BARRED = (
@@ -39,8 +41,10 @@ BARRED = (
 
 
 @contextmanager
-def gate(*, environment_id: int, exclusive: bool = False) -> Iterator[Passage]:
-    """A transaction behind the environment's gate.
+def gate(
+    *, environment_id: int, exclusive: bool = False, beside: Sequence[Statement] = ()
+) -> Iterator[Passage]:
+    """A transaction behind the environment's gate; `beside` are statements to carry out as soon as it is passed.
 
     Shared by everything that moves runs, exclusive for what must see no such move half-way: a bar, disabling. On
     SQLite the transaction itself is the gate: it begins as the only writer, and the clock is the process's.
@@ -50,12 +54,12 @@ def gate(*, environment_id: int, exclusive: bool = False) -> Iterator[Passage]:
         if connection.vendor == "postgresql":
             function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
             passing = f"SELECT clock_timestamp() FROM {function}(%s, %s)"  # noqa: S608  (one of two names)
-            # One round trip, yet the second statement's snapshot is taken when the first has the lock.
-            ((now,),), ((is_barred,),) = fetch([(passing, [GATE, environment_id]), barred])
+            # One round trip, yet the other statements' snapshots are taken when the first has the lock.
+            ((now,),), ((is_barred,),), *rows = fetch([(passing, [GATE, environment_id]), barred, *beside])
         else:
-            now, (((is_barred,),),) = timezone.now(), fetch([barred])
+            now, (((is_barred,),), *rows) = timezone.now(), fetch([barred, *beside])
         testpoint("gate.passed")
-        yield Passage(now, bool(is_barred))
+        yield Passage(now, bool(is_barred), rows)
 
 
 def serialise(*, environment_id: int, words: Iterable[str]) -> None:

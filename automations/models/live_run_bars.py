@@ -47,6 +47,20 @@ run_id IN (
 )"""
 
 
+COUNT = """
+SELECT count(*) FROM (
+    SELECT 1 FROM automations_liverun WHERE environment_id = %s AND {where} AND state IN ({states}) LIMIT %s
+) matching
+"""
+
+
+def counting(scope: CancellationFilter, *, environment_id: int, most: int) -> Statement:
+    """The statement that counts the unfinished runs that the scope matches, up to `most`."""
+    where, values = scope.where()
+    states = ", ".join(f"'{state}'" for state in scope.states)
+    return COUNT.format(where=where, states=states), [environment_id, *values, most]
+
+
 def cancelling(cancellation: Cancellation, scope: CancellationFilter, *more: Statement) -> Statement:
     """The UPDATE that gives what the scope, and `more` conditions, match to the cancellation."""
     where, values = scope.where()

@@ -101,7 +101,7 @@ def _placed(request: ReportRequest) -> Occurrence:
 def _place(*, environment_id: int) -> tuple[datetime, int]:
     """A moment at which no invoke is half-way, and the newest run: a run up to it is committed, hence read by
     what follows, and a later one was accepted later. Behind the exclusive gate, which is held for no longer."""
-    with gate(environment_id=environment_id, exclusive=True) as (now, _):
+    with gate(environment_id=environment_id, exclusive=True) as (now, *_):
         newest = Run.objects.order_by("-pk").values_list("pk", flat=True).first()
         return now, newest or 0
 
@@ -133,7 +133,7 @@ def _write(
     occurrence: Occurrence, chunk: Chunk | None, *, new: ReportRequest | None, last: Judgement | None
 ) -> Occurrence:
     """One transaction: the runs of the chunk are called off, and the event says so."""
-    with gate(environment_id=occurrence.environment_id) as (now, _):
+    with gate(environment_id=occurrence.environment_id) as (now, *_):
         if new is None:  # whoever else carries on with it waits here
             written = Occurrence.objects.select_for_update().get(pk=occurrence.pk)
         else:

@@ -70,7 +70,7 @@ def place_bars() -> None:
     from automations import cancellation
 
     turns = itertools.count()
-    cancellation._matches_many = lambda request: request.filter.bar is not None and next(turns) % 2 == 0
+    cancellation._is_many = lambda matches: next(turns) % 2 == 0
 
 
 def tell_attempts() -> None:

@@ -28,6 +28,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_every_process_is_known_by_its_role(tmp_path: Path) -> None:
     database = Sqlite(tmp_path)
     environment = environment_of(Plan(seed=1, seconds=0), folder=tmp_path, url=database.url)

@@ -79,7 +79,8 @@ def test_a_run_goes_through_its_steps(own: Product) -> None:
     assert [step["status"] for step in steps] == ["completed", "completed", "completed"]
 
 
-@pytest.mark.parametrize("victim", [pytest.param("parent", marks=pytest.mark.slow), "sentinel"])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["parent", "sentinel"])
 def test_the_watchdog_replaces_a_tree_that_lost_its_head(own: Product, victim: str) -> None:
     wait_for(lambda: len(tree(own)) == WHOLE_TREE, seconds=20)
     before = tree(own)

@@ -15,7 +15,7 @@ from django.db.models import F
 from automations import cancellation, execution, publication
 from automations.channels import Message
 from automations.execution import Done, Task, housekeeping, work
-from automations.models import Claim, LiveRun, LiveState, database_now, live_run_moves
+from automations.models import Claim, LiveRun, LiveState, database_now, live_run_moves, statements
 from automations.models.cancellation import standing
 from automations.models.gate import Passage
 from automations.models.live_run import LiveRunQuerySet
@@ -139,11 +139,11 @@ def nobody_passes_the_gate() -> None:
     """Every transaction that moves runs begins behind the gate, which disabling takes for itself."""
 
     @contextmanager
-    def open_gate(*, environment_id: int, exclusive: bool = False) -> Iterator[Passage]:
+    def open_gate(*, environment_id: int, beside: Any = (), **_: Any) -> Iterator[Passage]:
         with transaction.atomic():
             barred = standing(environment=environment_id).exists()
             testpoint("gate.passed")
-            yield Passage(database_now(), barred)
+            yield Passage(database_now(), barred, statements.fetch(beside) if beside else ())
 
     for module in (accept_module(), work, housekeeping, cancellation, publication):
         swap(module, "gate", open_gate)

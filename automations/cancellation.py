@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -106,7 +106,9 @@ def carry_out(request: CancelRequest, *, now: datetime, barred: bool = True) -> 
     cancellation = _requested(request, request.filter, now=now)
     cancellation.swept_at = now
     if barred:
-        LiveRun.objects.give_to_bars(list(matching(request).values_list("pk", flat=True)))
+        LiveRun.objects.give_to_bars(
+            list(matching(request.environment, request.filter).values_list("pk", flat=True))
+        )
     moved, finished = LiveRun.objects.cancel(cancellation=cancellation, scope=request.filter)
     if request.at_most is not None and len(moved) > request.at_most:
         raise _outgrown(request.at_most)  # which rolls back
@@ -120,7 +122,7 @@ def _place_bar(request: CancelRequest) -> Cancellation:
     """A cancellation of any size: its row is in force at its commit, behind the exclusive gate. What is in flight
     is read after that, when nothing can start any more."""
     most = request.at_most
-    if most is not None and matching(request)[: most + 1].count() > most:
+    if most is not None and matching(request.environment, request.filter)[: most + 1].count() > most:
         raise _outgrown(most)
     cancellation = _insert_bar(request)
     testpoint("bar.placed")
@@ -131,7 +133,7 @@ def _place_bar(request: CancelRequest) -> Cancellation:
 @retried
 def _insert_bar(request: CancelRequest) -> Cancellation:
     with gate(environment_id=request.environment.pk, exclusive=True) as (now, *_):
-        latest = Run.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        latest = Run.objects.newest_pk()
         scope = replace(request.filter, up_to=min(latest, request.filter.up_to or latest))
         cancellation = _requested(request, scope, now=now)
         cancellation.bar, cancellation.as_of_run = scope.bar, scope.up_to
@@ -164,19 +166,23 @@ def _outgrown(most: int) -> Refusal:
     )
 
 
-def matching(request: CancelRequest) -> Any:
-    """The unfinished runs that the filter matches now."""
-    scope = request.filter
-    live = LiveRun.objects.within(request.environment.pk)
-    return live.filter(scope.condition(), state__in=scope.states)
+def matching(environment: Environment, scope: CancellationFilter) -> Any:
+    """The unfinished runs that the filter matches now, by their rows."""
+    return LiveRun.objects.within(environment.pk).filter(scope.condition(), state__in=scope.states)
+
+
+def still_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
+    """Those of them that a cancel would call off: no bar has done so."""
+    bars = list(standing(environment=environment))
+    runs = matching(environment, scope)
+    return runs.exclude(covered(bars)) if bars else runs
 
 
 def list_in_flight(bar: Cancellation) -> None:
     """Completes the receipt of a bar that stands: the steps in flight under it, and the first of its runs."""
-    older = list(standing(environment=bar.environment_id, as_of__lt=bar.as_of))  # before the rows: one swept
-    live = LiveRun.objects.within(bar.environment_id).filter(
-        bar.scope.condition()
-    )  # in between says so itself
+    # The older bars are read before the rows: what one of them has swept in between says so itself.
+    older = list(standing(environment=bar.environment_id, as_of__lt=bar.as_of))
+    live = LiveRun.objects.within(bar.environment_id).filter(bar.scope.condition())
     mine = live.filter(Q(cancellation=bar.pk) | Q(cancellation=None) & ~covered(older))
     started = mine.filter(due_at__lte=database_now(), state__in=(LiveState.RUNNING, LiveState.CANCELLING))
     lost = mine.filter(unsettled__isnull=False)
@@ -191,16 +197,23 @@ def list_in_flight(bar: Cancellation) -> None:
 
 def outstanding(cancellation: Cancellation) -> list[dict[str, Any]]:
     """Of the receipt's steps in flight, those not yet known to have ended."""
-    listed = cancellation.in_flight or []
-    uids = {UUID(entry["run"]) for entry in listed}
-    if not uids:
-        return []
-    mine = Q(cancellation=cancellation.pk) | Q(cancellation=None)  # under a bar that is not swept yet
-    settling = LiveRun.objects.filter(mine, run__uid__in=uids)
-    open_fences = {
-        (str(row.run.uid), fence) for row in settling.select_related("run") for fence in _open_fences(row)
-    }
-    return [entry for entry in listed if (entry["run"], entry["fence"]) in open_fences]
+    return all_outstanding([cancellation])[cancellation.pk]
+
+
+def all_outstanding(cancellations: Sequence[Cancellation]) -> dict[UUID, list[dict[str, Any]]]:
+    """The same of each, by id, in one statement; none where nothing was in flight."""
+    uids = {UUID(entry["run"]) for row in cancellations for entry in row.in_flight or ()}
+    open_in: dict[tuple[str, int], UUID | None] = {}
+    if uids:
+        for live in LiveRun.objects.filter(run__uid__in=uids).select_related("run"):
+            open_in |= {(str(live.run.uid), fence): live.cancellation_id for fence in _open_fences(live)}
+    return {
+        row.pk: [
+            entry for entry in row.in_flight or ()
+            if open_in.get((entry["run"], entry["fence"]), "ended") in (row.pk, None)  # None: not swept yet
+        ]
+        for row in cancellations
+    }  # fmt: skip
 
 
 def wait_until_settled(cancellation: Cancellation, *, seconds: float) -> bool:
@@ -215,11 +228,7 @@ def wait_until_settled(cancellation: Cancellation, *, seconds: float) -> bool:
 
 def unfinished_with_label(*, environment: Environment, token: str, most: int = 10_001) -> int:
     """How many unfinished runs a cancel by this token would hit now, counted up to `most`."""
-    scope = CancellationFilter(token=token)
-    rows = LiveRun.objects.within(environment.pk).filter(scope.condition(), state__in=scope.states)
-    if bars := list(standing(environment=environment)):
-        rows = rows.exclude(covered(bars))
-    return rows[:most].count()
+    return int(still_to_hit(environment, CancellationFilter(token=token))[:most].count())
 
 
 def resolved(request: CancelRequest) -> CancelRequest:

@@ -10,7 +10,7 @@ from typing import Any
 from django.core import signing
 from django.db.models import Count
 
-from automations.cancellation import CancelRequest, matching, resolved
+from automations.cancellation import CancelRequest, resolved, still_to_hit
 from automations.models import (
     Automation,
     CancellationFilter,
@@ -18,9 +18,7 @@ from automations.models import (
     LiveState,
     Refusal,
     Run,
-    covered,
     database_now,
-    standing,
 )
 
 SAMPLED = 10
@@ -53,10 +51,8 @@ class Rehearsal:
 def rehearse(request: CancelRequest) -> Rehearsal:
     """Counts and shows what the request would cancel; changes and stores nothing. Refusal as for a cancel."""
     request = resolved(request)
-    latest = Run.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    scope = replace(request.filter, up_to=latest)
-    bars = list(standing(environment=request.environment))
-    live = matching(replace(request, filter=scope)).exclude(covered(bars))
+    scope = replace(request.filter, up_to=Run.objects.newest_pk())
+    live = still_to_hit(request.environment, scope)
     by_status = live.values_list("state").annotate(count=Count("pk")).order_by("state")
     by_automation = (
         live.values_list("automation").annotate(count=Count("pk")).order_by("-count", "automation")

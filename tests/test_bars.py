@@ -8,6 +8,7 @@ import pytest
 
 from automations import cancellation as cancelling
 from automations import execution
+from automations.api.native.receipts import receipts
 from automations.cancellation import CancelRequest
 from automations.execution import housekeeping
 from automations.models import Cancellation, LiveRun, Origin, Run, RunStatus, standing
@@ -100,6 +101,17 @@ def test_a_step_in_flight_is_listed_and_nothing_follows_it() -> None:
     assert (status(runs[0]), cancelling.outstanding(receipt)) == ("cancelled", [])
     assert LiveRun.objects.get(pk=runs[0].pk).state == "cancelled"
     assert list(runs[0].events.values_list("kind", flat=True)) == ["invoked", "step_completed"]
+
+
+def test_a_list_of_receipts_knows_that_it_has_not_settled_before_it_is_swept() -> None:
+    many(SEND)
+    task = start(room=1)[0]
+    receipt = bar(token="t")
+    assert [one["settled"] for one in receipts([receipt])] == [False]
+    finish(execution.perform(task))
+    assert [one["settled"] for one in receipts([receipt])] == [True]
+    receipt.in_flight = None
+    assert [one["settled"] for one in receipts([receipt])] == [False]
 
 
 def test_a_lost_step_under_it_is_not_tried_again() -> None:

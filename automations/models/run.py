@@ -75,6 +75,10 @@ class RunQuerySet(RunSearch):
             for run in shown:
                 run.show_under(bars)
 
+    def newest_pk(self) -> int:
+        """The highest primary key of them; 0 without any."""
+        return self.order_by("-pk").values_list("pk", flat=True).first() or 0
+
     def finished_under(self, cancellation: Cancellation) -> int:
         """How many runs that the cancellation's filter matches had finished before it."""
         where, values = cancellation.scope.where_archived()

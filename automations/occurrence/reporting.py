@@ -102,8 +102,7 @@ def _place(*, environment_id: int) -> tuple[datetime, int]:
     """A moment at which no invoke is half-way, and the newest run: a run up to it is committed, hence read by
     what follows, and a later one was accepted later. Behind the exclusive gate, which is held for no longer."""
     with gate(environment_id=environment_id, exclusive=True) as (now, *_):
-        newest = Run.objects.order_by("-pk").values_list("pk", flat=True).first()
-        return now, newest or 0
+        return now, Run.objects.newest_pk()
 
 
 def _judged(occurrence: Occurrence) -> Judgement:

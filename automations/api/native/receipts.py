@@ -11,8 +11,8 @@ from rest_framework.request import Request
 
 from automations.api.moments import stamp
 from automations.api.reading import Query
-from automations.cancellation import CancelRequest, outstanding
-from automations.models import Cancellation, Event, EventKind, LiveRun, LiveState
+from automations.cancellation import CancelRequest, all_outstanding, outstanding
+from automations.models import Cancellation, Event, EventKind
 from automations.rehearsal import Rehearsal
 
 LONGEST_WAIT = 30
@@ -92,11 +92,9 @@ def rehearsed(rehearsal: Rehearsal, *, request: CancelRequest) -> dict[str, Any]
 def receipts(cancellations: Sequence[Cancellation]) -> list[dict[str, Any]]:
     """Their receipts; one statement tells which of them have settled."""
     unarchived = [row for row in cancellations if row.archived_at is None]
-    settling: set[Any] = set()
-    if listed := [UUID(entry["run"]) for row in unarchived for entry in row.in_flight or ()]:
-        rows = LiveRun.objects.filter(run__uid__in=listed, state=LiveState.CANCELLING)
-        settling.update(rows.values_list("cancellation_id", flat=True))
-    return [receipt(row, settled=row.pk not in settling) for row in cancellations]
+    left = all_outstanding(unarchived)
+    # A bar whose steps in flight are not listed yet is not known to have settled.
+    return [receipt(row, settled=row.in_flight is not None and not left.get(row.pk)) for row in cancellations]
 
 
 def followed_receipt(cancellation: Cancellation) -> dict[str, Any]:

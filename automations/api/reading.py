@@ -55,14 +55,7 @@ class Body(Fields):
 
     def moment(self, name: str) -> datetime | None:
         """A moment in ISO 8601, UTC where it names no zone; within the time that runs can have."""
-        text = self.label(name, longest=100)
-        if text is None:
-            return None
-        try:
-            return min(max(parse_moment(text), EARLIEST), LATEST)
-        except ValueError as error:
-            self.refuse(name, "invalid", str(error))
-            return None
+        return _moment(self, name, self.label(name, longest=100))
 
     def entries(self, name: str, *, most: int) -> list[Any]:
         """A list of anything; absent is empty."""
@@ -143,14 +136,7 @@ class Query:
 
     def moment(self, name: str) -> datetime | None:
         """A moment in ISO 8601, UTC where it names no zone; within the time that runs can have."""
-        text = self.text(name, longest=100)
-        if text is None:
-            return None
-        try:
-            return min(max(parse_moment(text), EARLIEST), LATEST)
-        except ValueError as error:
-            self.refuse(name, "invalid", str(error))
-            return None
+        return _moment(self, name, self.text(name, longest=100))
 
     def uuid(self, name: str) -> UUID | None:
         """A whole id."""
@@ -179,3 +165,14 @@ class Query:
                     self.refuse(name[:100], "unknown_parameter", f"“{name[:100]}” is not known here")
         if self.problems:
             raise Refusal(No.MALFORMED, self.problems[0].code, self.problems[0].message, self.problems)
+
+
+def _moment(reader: Body | Query, name: str, text: str | None) -> datetime | None:
+    """The text as a moment, which the reader refuses where it is none."""
+    if text is None:
+        return None
+    try:
+        return min(max(parse_moment(text), EARLIEST), LATEST)
+    except ValueError as error:
+        reader.refuse(name, "invalid", str(error))
+        return None

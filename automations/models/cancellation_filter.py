@@ -11,6 +11,8 @@ from uuid import UUID
 
 from django.db import connection, models
 
+from automations.models.lookups import tagged
+
 Parts = list[tuple[str, list[Any]]]
 
 
@@ -149,9 +151,6 @@ class CancellationFilter:
         return cls(**{name: _READ.get(name, _plain)(stored[name]) for name in known})
 
 
-_ONE_OF = "EXISTS (SELECT 1 FROM json_each({column}) WHERE value IN ({marks}))"
-
-
 def _joined(parts: Parts) -> tuple[str, list[Any]]:
     return " AND ".join(text for text, _ in parts) or "1 = 1", [
         value for _, values in parts for value in values
@@ -162,10 +161,7 @@ def _tagged(column: str, tags: tuple[str, ...]) -> Parts:
     """Whether a JSON list holds one of the tags."""
     if not tags:
         return []
-    if connection.vendor == "postgresql":
-        return [(f"{column} ?| %s", [list(tags)])]
-    marks = ", ".join(["%s"] * len(tags))
-    return [(_ONE_OF.format(column=column, marks=marks), list(tags))]
+    return [tagged(column, tags, vendor=connection.vendor)]
 
 
 def _value(value: Any) -> Any:

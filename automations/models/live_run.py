@@ -29,6 +29,7 @@ from automations.models.live_run_moves import (
     Claim,
     Move,
     at,
+    by_fence,
     claimed,
     held,
     queues,
@@ -152,10 +153,7 @@ class LiveRunQuerySet(Timetable):
 
     def _mine(self, held: Iterable[Claim | Move]) -> LiveRunQuerySet:
         """The rows held under these fences."""
-        by_fence: dict[int, list[int]] = {}
-        for one in held:
-            by_fence.setdefault(one.fence, []).append(one.run_id)
-        mine = (Q(pk__in=pks, fence=fence) for fence, pks in by_fence.items())
+        mine = (Q(pk__in=pks, fence=fence) for fence, pks in by_fence(held).items())
         return self.filter(reduce(or_, mine, Q(pk__in=[])))
 
     def _end(

@@ -54,20 +54,23 @@ SELECT count(*) FROM (
 """
 
 
+def _named(states: Sequence[str]) -> str:
+    """Our own words, as a list of SQL's."""
+    return ", ".join(f"'{state}'" for state in states)
+
+
 def counting(scope: CancellationFilter, *, environment_id: int, most: int) -> Statement:
     """The statement that counts the unfinished runs that the scope matches, up to `most`."""
     where, values = scope.where()
-    states = ", ".join(f"'{state}'" for state in scope.states)
-    return COUNT.format(where=where, states=states), [environment_id, *values, most]
+    return COUNT.format(where=where, states=_named(scope.states)), [environment_id, *values, most]
 
 
 def cancelling(cancellation: Cancellation, scope: CancellationFilter, *more: Statement) -> Statement:
     """The UPDATE that gives what the scope, and `more` conditions, match to the cancellation."""
     where, values = scope.where()
-    states = ", ".join(f"'{state}'" for state in scope.states)
     text = " AND ".join([where, *(condition for condition, _ in more)])
     given = [uid_parameter(cancellation.pk), cancellation.environment_id, *values]
-    return CANCEL.format(where=text, states=states), [
+    return CANCEL.format(where=text, states=_named(scope.states)), [
         *given, *(value for _, further in more for value in further),
     ]  # fmt: skip
 
@@ -99,8 +102,9 @@ class BarredRuns(models.QuerySet["LiveRun"]):
         it came; the number given. Fewer than `limit` are the last."""
         scope = bar.scope
         where, values = scope.where()
-        states = ", ".join(f"'{state}'" for state in scope.states)
         sought = [bar.environment_id, *values, bar.swept_to, limit]
-        (rows,) = fetch([cancelling(bar, scope, (NEXT.format(where=where, states=states), sought))])
+        (rows,) = fetch(
+            [cancelling(bar, scope, (NEXT.format(where=where, states=_named(scope.states)), sought))]
+        )
         bar.swept_to = max((pk for pk, _, _ in rows), default=bar.swept_to)
         return len(rows)

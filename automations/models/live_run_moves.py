@@ -111,13 +111,19 @@ def claimed(
     ]  # fmt: skip
 
 
+def by_fence(held: Iterable[Claim | Move]) -> dict[int, list[int]]:
+    """The primary keys of the runs, by the fence that each is held under."""
+    fences: dict[int, list[int]] = {}
+    for one in held:
+        fences.setdefault(one.fence, []).append(one.run_id)
+    return fences
+
+
 def held(moves: Iterable[Move]) -> tuple[str, list[Any]]:
     """The rows held under these fences, as a part of a WHERE."""
-    by_fence: dict[int, list[int]] = {}
-    for move in moves:
-        by_fence.setdefault(move.fence, []).append(move.run_id)
-    parts = [f"fence = %s AND run_id IN ({', '.join(['%s'] * len(pks))})" for pks in by_fence.values()]
-    values = [value for fence, pks in by_fence.items() for value in (fence, *pks)]
+    fences = by_fence(moves)
+    parts = [f"fence = %s AND run_id IN ({', '.join(['%s'] * len(pks))})" for pks in fences.values()]
+    values = [value for fence, pks in fences.items() for value in (fence, *pks)]
     return f"({' OR '.join(parts)})", values
 
 

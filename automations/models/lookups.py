@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -44,12 +45,15 @@ class Tagged(BuiltinLookup):
     lookup_name = "tagged"
     prepare_rhs = False
 
-    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
-        column, parameters = self.process_lhs(compiler, connection)
-        return f"{column} ?| %s", [*parameters, list(self.rhs)]
-
     def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> Any:
         column, parameters = self.process_lhs(compiler, connection)
-        marks = ", ".join(["%s"] * len(self.rhs))
-        found = f"EXISTS (SELECT 1 FROM json_each({column}) WHERE value IN ({marks}))"  # noqa: S608  (marks)
-        return found, [*parameters, *self.rhs]
+        found, values = tagged(column, self.rhs, vendor=connection.vendor)
+        return found, [*parameters, *values]
+
+
+def tagged(column: str, tags: Sequence[str], *, vendor: str) -> tuple[str, list[Any]]:
+    """The condition that a JSON list of texts holds one of the tags, with its parameters."""
+    if vendor == "postgresql":
+        return f"{column} ?| %s", [list(tags)]
+    marks = ", ".join(["%s"] * len(tags))
+    return f"EXISTS (SELECT 1 FROM json_each({column}) WHERE value IN ({marks}))", [*tags]  # noqa: S608  (marks)

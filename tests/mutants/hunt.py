@@ -40,6 +40,7 @@ def hunt(name: str, *, database_url: str) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="cm-mutant-") as folder:
         environment = {**os.environ, "COUNTERMAND_DATA": folder, "DATABASE_URL": database_url}
         environment.pop("COUNTERMAND_TEST_REPORT", None)
+        environment["CI"] = "1"  # pytest says in full what a test failed with, however narrow the terminal
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=LONGEST_SECONDS
         )

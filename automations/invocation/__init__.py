@@ -1,0 +1,33 @@
+"""The verb *invoke*: prepares a request and writes its invocation, runs and live runs."""
+
+from automations.invocation.preparation import earlier, forget, prepare
+from automations.invocation.request import (
+    KEY_KEPT,
+    LISTED,
+    MOST_RECIPIENTS,
+    Draft,
+    InvokeRequest,
+    Recipient,
+    Replay,
+    RunDraft,
+)
+from automations.invocation.storing import ChangedMeanwhile, Composed, answer_of, invoke, invoked_event
+
+__all__ = [
+    "KEY_KEPT",
+    "LISTED",
+    "MOST_RECIPIENTS",
+    "ChangedMeanwhile",
+    "Composed",
+    "Draft",
+    "InvokeRequest",
+    "Recipient",
+    "Replay",
+    "RunDraft",
+    "answer_of",
+    "earlier",
+    "forget",
+    "invoke",
+    "invoked_event",
+    "prepare",
+]

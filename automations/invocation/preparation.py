@@ -1,0 +1,122 @@
+"""Everything an invoke decides before its transaction opens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from automations import expressions
+from automations.definition import Definition, DefinitionError, parse
+from automations.expressions import ExpressionError, Scope
+from automations.invocation.request import MOST_RECIPIENTS, Draft, InvokeRequest, Recipient, RunDraft
+from automations.models import Automation, Invocation, No, Refusal, clock, definition_of, new_uid
+
+
+def earlier(request: InvokeRequest) -> Invocation | None:
+    """The invocation that holds the request's idempotency key. Refusal when it came with another body."""
+    return Invocation.earlier(
+        key=request.idempotency_key, fingerprint=request.fingerprint, environment=request.environment,
+        dialect=request.dialect,
+    )  # fmt: skip
+
+
+def prepare(request: InvokeRequest) -> Draft:
+    """Everything an invoke decides before its transaction opens. Refusal names what stands against it."""
+    if not 1 <= len(request.recipients) <= MOST_RECIPIENTS:
+        message = f"an invocation is for 1 to {MOST_RECIPIENTS:,} recipients"
+        raise Refusal.at("/recipients", "too_many", message)
+    now = clock()
+    if request.automation is None:
+        automation, definition = None, _brought(request)
+    else:
+        automation = _published(request, request.automation)
+        definition = definition_of(version_id=automation.published_id, invocation_id=0)
+    runs = tuple(_draft_run(request, definition, recipient, now) for recipient in request.recipients)
+    return Draft(request=request, automation=automation, definition=definition, runs=runs, now=now)
+
+
+def _published(request: InvokeRequest, name: str) -> Automation:
+    """The automation, fit to be invoked. One found by its key is kept: `_check_unchanged` reads it again inside
+    the gate, and forgets it when it has changed."""
+    environment = request.environment
+    if (kept := _kept.get((environment.pk, name))) is not None:
+        return kept
+    automations = Automation.objects.within(environment).defer("draft", "description")
+    automation = (automations.named(name) if request.by_alias else automations.filter(key=name)).first()
+    if automation is None or automation.archived_at is not None:
+        raise Refusal(No.NOT_FOUND, "automation_not_found", f"there is no automation “{name[:100]}”")
+    if automation.published_id is None:
+        raise Refusal.at("/automation", "unpublished", f"the automation “{name}” has no published version")
+    if automation.disabled_at is not None:
+        raise Refusal.at("/automation", "disabled", f"the automation “{name}” is disabled")
+    if automation.key == name:
+        _kept[environment.pk, name] = automation
+    return automation
+
+
+_kept: dict[tuple[int, str], Automation] = {}
+
+
+def forget() -> None:
+    """Drops the automations kept, for when primary keys begin again (a test that was rolled back)."""
+    _kept.clear()
+
+
+def forget_automation(automation: Automation) -> None:
+    """Drops this one, which has changed."""
+    _kept.pop((automation.environment_id, automation.key), None)
+
+
+def _brought(request: InvokeRequest) -> Definition:
+    try:
+        return parse(request.definition, strict=request.strict)
+    except DefinitionError as error:
+        raise Refusal.of_definition(error) from error
+
+
+def _draft_run(
+    request: InvokeRequest, definition: Definition, recipient: Recipient, now: datetime
+) -> RunDraft:
+    uid = new_uid()
+    profile = {**request.profile, **recipient.profile}
+    refs = {"recipient": recipient.id, "template": request.automation}
+    scope = Scope(data=dict(request.data), profile=profile, refs=refs, now=now, seed=str(uid))
+    token, token_error = None, ""
+    if definition.cancellation_token is not None:
+        try:
+            token = expressions.resolve_token(definition.cancellation_token, scope, owner=request.owner)
+        except ExpressionError as error:
+            if error.retryable:
+                raise Refusal(
+                    No.UNAVAILABLE, error.kind, "the cancellation token could not be evaluated now"
+                ) from error
+            if definition.on_unresolved_token == "reject" or error.kind == "timeout":  # noqa: S105
+                raise _unresolved(error, "cancellation_token") from error
+            token_error = error.message[:500]
+    return RunDraft(
+        uid=uid, recipient=recipient.id, scope=scope, token=token, token_error=token_error,
+        concurrency_key=_concurrency_key(definition, scope, owner=request.owner),
+    )  # fmt: skip
+
+
+def _concurrency_key(definition: Definition, scope: Scope, *, owner: str) -> str | None:
+    """The key, resolved once like a token; an invoke without the one that its definition asks for is refused."""
+    if definition.concurrency is None:
+        return None
+    try:
+        return expressions.resolve_token(definition.concurrency.key, scope, owner=owner)
+    except ExpressionError as error:
+        if error.retryable:
+            message = "the concurrency key could not be evaluated now"
+            raise Refusal(No.UNAVAILABLE, error.kind, message) from error
+        raise _unresolved(error, "concurrency_key", at="/definition/concurrency/key") from error
+
+
+def _unresolved(error: ExpressionError, name: str, *, at: str = "/definition/cancellation_token") -> Refusal:
+    """The refusal of an invoke whose token or key came to nothing, naming the paths that were missing."""
+    code = "timeout" if error.kind == "timeout" else f"{name}_unresolved"
+    pointers = ["/" + path.replace(".", "/") for path in error.paths] or [at]
+    message = f"the {name.replace('_', ' ')} did not resolve: {error.message}"
+    refusal = Refusal.at(pointers[0], code, message)
+    for pointer in pointers[1:]:
+        refusal.problems += Refusal.at(pointer, code, refusal.message).problems
+    return refusal

@@ -1,0 +1,111 @@
+"""What an invoke asks for, and what it is prepared into: plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from automations import machine
+from automations.definition import Definition
+from automations.expressions import Scope
+from automations.models import Automation, Environment, Event, EventKind, Run
+
+MOST_RECIPIENTS = 1_000
+LISTED = 100
+KEY_KEPT = timedelta(hours=24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipient:
+    """Whom a run is for: an id, or None, and the profile known with it."""
+
+    id: str | None = None
+    profile: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvokeRequest:
+    """A request to run an automation by name (`by_alias`: also by alias), or the steps it brought itself.
+
+    `strict` says how a brought definition is read. `data` and profiles are JSON objects.
+    """
+
+    environment: Environment
+    actor: str
+    source: str
+    dialect: str
+    automation: str | None = None
+    by_alias: bool = False
+    definition: object = None
+    strict: bool = True
+    recipients: Sequence[Recipient] = (Recipient(),)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    tags: Sequence[str] = ()
+    tenant: str | None = None
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
+    key_kept: timedelta = KEY_KEPT
+
+    @property
+    def owner(self) -> str:
+        """Whose expressions these are: one caller's endless script neither blocks nor breaks another's."""
+        return f"{self.environment.pk}/{self.actor}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDraft:
+    """A run before it is stored, its token resolved for good."""
+
+    uid: UUID
+    recipient: str | None
+    scope: Scope
+    token: str | None
+    token_error: str = ""
+    concurrency_key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """The finished run that another one repeats from `start` on, and what came of its steps before that:
+    `carried` gives by name their outcome (completed, skipped or failed), output and error."""
+
+    run: Run
+    start: str = machine.START
+    carried: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def events(self, run: Run, *, actor: str, now: datetime) -> list[Event]:
+        """What both logs say of it, beside the `invoked` event of the new `run`."""
+        carried = [
+            Event(run=run, at=now, kind=EventKind.CARRIED, step=step, data={**data, "run": str(self.run.uid)})
+            for step, data in self.carried.items()
+        ]
+        told = {"run": str(run.uid), "from_step": int(self.start), "actor": actor}
+        return [*carried, Event(run=self.run, at=now, kind=EventKind.REPLAYED, data=told)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A request checked and ready to be stored. `now` is the clock (UTC) it was prepared by."""
+
+    request: InvokeRequest
+    automation: Automation | None
+    definition: Definition
+    runs: tuple[RunDraft, ...]
+    now: datetime
+    replay: Replay | None = None
+
+    @property
+    def version_id(self) -> int | None:
+        if self.replay is not None:
+            return self.replay.run.version_id
+        return self.automation.published_id if self.automation is not None else None
+
+    @property
+    def start(self) -> str:
+        """The position of the first step."""
+        return machine.START if self.replay is None else self.replay.start

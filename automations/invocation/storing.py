@@ -1,0 +1,178 @@
+"""Writes an invocation, its runs and their live rows, inside a transaction behind the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+
+from automations.definition import Definition
+from automations.invocation.preparation import forget_automation
+from automations.invocation.request import LISTED, Draft, Replay, RunDraft
+from automations.machine import Plan
+from automations.models import Event, EventKind, Invocation, Listener, LiveRun, Run, draw, listeners_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed:
+    """An invocation and its runs with their keys drawn, not stored yet. A run whose plan ends it has no live
+    row."""
+
+    invocation: Invocation
+    runs: Sequence[Run]
+    live: Sequence[LiveRun]
+    listeners: Sequence[Listener] = ()
+
+    def rows(self) -> list[models.Model]:
+        """What to insert, each row after those it refers to."""
+        return [self.invocation, *self.runs, *self.live, *self.listeners]
+
+
+def invoke(draft: Draft, *, plans: Sequence[Plan], now: datetime) -> Composed:
+    """The draft's rows, each run resting where its plan says, inside a transaction behind the gate; the caller
+    inserts them, with an `invoked_event` for each run.
+
+    `plans` are in the order of `draft.runs`. ChangedMeanwhile when the automation was disabled, archived or
+    published anew since the draft was prepared.
+    """
+    request = draft.request
+    (invocation_pk,), run_pks = _drawn_if_unchanged(draft)
+    invocation = Invocation(
+        pk=invocation_pk,
+        environment=request.environment,
+        automation=draft.automation,
+        version_id=draft.version_id,
+        definition=dict(draft.definition.source) if draft.automation is None else None,
+        data=dict(request.data),
+        source=request.source,
+        dialect=request.dialect,
+        actor=request.actor,
+        tags=list(request.tags),
+        tenant=request.tenant,
+        run_count=len(draft.runs),
+        created_at=now,
+        answer=answer_of(draft, [plan.status or "waiting" for plan in plans]),
+    )
+    invocation.take_key(
+        request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + request.key_kept,
+        environment=request.environment, dialect=request.dialect,
+    )  # fmt: skip
+    runs = [
+        _run(pk, draft, invocation, run, plan, now)
+        for pk, run, plan in zip(run_pks, draft.runs, plans, strict=True)
+    ]
+    live = [
+        _live_run(run, invocation, plan, draft.definition, concurrency_key=drafted.concurrency_key)
+        for run, plan, drafted in zip(runs, plans, draft.runs, strict=True)
+        if not plan.status
+    ]
+    listeners = _listeners(draft, invocation) if live else ()
+    return Composed(invocation=invocation, runs=runs, live=live, listeners=listeners)
+
+
+def _listeners(draft: Draft, invocation: Invocation) -> Sequence[Listener]:
+    """By what an event finds runs whose definition came with the request; those of versions were stored with them."""
+    if draft.automation is not None:
+        return ()
+    return listeners_of(draft.definition, environment=invocation.environment, invocation=invocation)
+
+
+def answer_of(draft: Draft, statuses: Sequence[str]) -> list[dict[str, Any]]:
+    """The first 100 runs as the caller is told of them; stored, so that a replay says the same."""
+    return [
+        {
+            "id": str(run.uid),
+            "status": status,
+            "recipient": run.recipient,
+            "cancellation_token": run.token,
+            "cancellation_key": draft.request.key,
+        }
+        for run, status in zip(draft.runs[:LISTED], statuses, strict=False)
+    ]
+
+
+def invoked_event(
+    run: Run, *, plan: Plan, folded: Sequence[Mapping[str, Any]], now: datetime, replay: Replay | None = None
+) -> Event:
+    """The first event of a run: where it rests first, and the steps carried out on the way."""
+    data: dict[str, Any] = {"position": plan.position, "due_at": plan.due_at.isoformat()}
+    if replay is not None:
+        data |= {"replay_of": str(replay.run.uid), "from_step": int(replay.start)}
+    if folded:
+        data["folded"] = list(folded)
+    return Event(run=run, at=now, kind=EventKind.INVOKED, data=data)
+
+
+STATE = """
+SELECT published_id FROM automations_automation WHERE id = %s AND disabled_at IS NULL AND archived_at IS NULL
+"""
+
+
+def _drawn_if_unchanged(draft: Draft) -> list[list[int]]:
+    """Primary keys for the invocation and its runs; beside them the automation's state is read again, inside the
+    gate, which disabling takes exclusively."""
+    wanted = (Invocation, 1), (Run, len(draft.runs))
+    if draft.automation is None:
+        return draw(*wanted)[0]
+    keys, (state,) = draw(*wanted, beside=[(STATE, [draft.automation.pk])])
+    # A replay keeps its version, whatever was published since.
+    if not state or (draft.replay is None and state != [(draft.version_id,)]):
+        forget_automation(draft.automation)
+        raise ChangedMeanwhile
+    return keys
+
+
+class ChangedMeanwhile(Exception):
+    """The automation changed between preparing and storing: prepare again."""
+
+
+def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Plan, now: datetime) -> Run:
+    ended = {}
+    if plan.status:
+        ended = {
+            "status": plan.status, "status_reason": plan.status_reason, "has_errors": plan.has_errors,
+            "finished_at": now,
+        }  # fmt: skip
+    return Run(
+        pk=pk,
+        uid=run.uid,
+        environment=draft.request.environment,
+        invocation=invocation,
+        automation=draft.automation,
+        version_id=draft.version_id,
+        recipient=run.recipient,
+        profile=run.scope.profile,
+        source=draft.request.source,
+        token=run.token,
+        token_error=run.token_error,
+        key=draft.request.key,
+        created_at=now,
+        replay_of=draft.replay.run.uid if draft.replay is not None else None,
+        **ended,
+    )
+
+
+def _live_run(
+    run: Run, invocation: Invocation, plan: Plan, definition: Definition, *, concurrency_key: str | None
+) -> LiveRun:
+    return LiveRun(
+        run=run,
+        uid=run.uid,
+        environment_id=run.environment_id,
+        automation_id=run.automation_id,
+        invocation=invocation,
+        recipient=run.recipient,
+        source=run.source,
+        tags=invocation.tags or None,
+        tenant=invocation.tenant,
+        token=run.token,
+        key=run.key,
+        concurrency_key=concurrency_key,
+        created_at=run.created_at,
+        due_at=plan.due_at,
+        position=plan.position,
+        on_cancel=definition.on_cancel,
+    )

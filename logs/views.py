@@ -18,11 +18,36 @@ from automations.cancellation import LONGEST_REASON, CancelRequest, cancel
 from automations.models import Automation, Cancellation, CancellationFilter, Origin, Run
 from logs import http, rows, words
 from logs.http import PageRequest
+from logs.overview import SPANS, Overview
 from logs.run_page import RunPage
-from logs.search import PRESETS, Search
+from logs.search import PRESETS, WAKES, Search
 
 POLL_LIST = 2_000  # milliseconds
 POLL_RUN = 1_000
+
+
+@require_safe
+def overview(request: PageRequest) -> HttpResponseBase:
+    """What stands, what wakes next, who works; it polls."""
+    span = request.GET.get("span", "")
+    shown = Overview.read(
+        environment=request.environment, span=span if span in SPANS else "hour", now=timezone.now()
+    )
+    if request.GET.get("tag") == shown.tag:
+        return http.unchanged()
+    address = reverse("logs:overview")
+    context = {
+        "overview": shown,
+        "spans": [(key, label) for key, (label, *_) in SPANS.items()],
+        "poll": f"{address}?span={shown.span}&tag={shown.tag}",
+        "poll_every": POLL_LIST,
+    }
+    if not http.wants_part(request):
+        return render(request, "logs/overview.html", context)
+    polled = "tag" in request.GET
+    return http.part(
+        request, "logs/_overview.html", context, url=None if polled else f"{address}?span={shown.span}"
+    )
 
 
 @require_safe
@@ -48,7 +73,7 @@ def runs(request: PageRequest) -> HttpResponseBase:
         "all_address": search.address(status="", before=None),
         "older": search.address(before=older) if older else "",
         "newest": search.address(before=None),
-        "any_time": search.address(started="", before=None),
+        "any_time": search.address(started="", wakes="", before=None),
         "poll": "" if search.before else f"{address}{'&' if '?' in address else '?'}tag={tag}",
         "poll_every": POLL_LIST,
         "may_cancel": request.user.can("cancel"),
@@ -56,6 +81,7 @@ def runs(request: PageRequest) -> HttpResponseBase:
     if http.wants_part(request):
         return http.part(request, "logs/_results.html", context, url=None if polled else address)
     context["presets"] = [(key, label) for key, (label, _) in PRESETS.items()]
+    context["wakes"] = [(key, label) for key, (label, _) in WAKES.items()]
     context["automations"] = Automation.objects.within(request.environment).order_by("name", "key")[:500]
     return render(request, "logs/list.html", context)
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from automations.definition import Definition
-from automations.models import Event, LiveRun, Origin, Run, RunStatus
+from automations.models import CancellationFilter, Event, LiveRun, Origin, Run, RunStatus
 from automations.timeline import StepState
 
 ORIGINS: dict[str, str] = {
@@ -112,6 +112,33 @@ def who(actor: str) -> str:
     if kind in ("run", "invocation") and name:
         return f"{kind} {short(name)}"
     return actor
+
+
+def asked_for(scope: CancellationFilter) -> str:
+    """Which runs a cancellation is for: “token onboarding-user_123, recipient ana”."""
+    if scope.everything:
+        return "all runs"
+    lists = (
+        ("run", [short(uid) for uid in scope.run_ids] or [str(pk) for pk in scope.run_pks or ()]),
+        ("recipient", scope.recipients),
+        ("tag", scope.tags),
+    )
+    single = {
+        "token": scope.token, "key": scope.key, "automation": scope.automation,
+        "invocation": scope.invocation and short(scope.invocation),
+        "idempotency key": scope.idempotency_key, "source": scope.source,
+        "started from": scope.created_after and clock(scope.created_after),
+        "started until": scope.created_before and clock(scope.created_before),
+        "due from": scope.due_after and clock(scope.due_after),
+        "due before": scope.due_before and clock(scope.due_before),
+    }  # fmt: skip
+    parts = [f"{name} {value}" for name, value in single.items() if value is not None]
+    for name, values in lists:
+        if len(values) == 1:
+            parts.append(f"{name} {values[0]}")
+        elif values:
+            parts.append(f"{len(values):,} {name}s")
+    return ", ".join(parts)
 
 
 def short(uid: UUID | str) -> str:

@@ -54,6 +54,16 @@ class RunSearch(models.QuerySet["Run"]):
         later = self.model.objects.filter(uid__gte=first_uid(moment + SKEW)).order_by("uid").values("pk")[:1]
         return self.filter(pk__lt=Coalesce(models.Subquery(later), HIGHEST_PK), created_at__lte=moment)
 
+    def waking(
+        self, *, environment: Environment, after: datetime | None = None, before: datetime | None = None
+    ) -> Self:
+        """Waiting runs of the environment that are due at `after` (UTC) or later, and earlier than `before`."""
+        live_run: Any = self.model._meta.get_field("live").related_model
+        bounds = {"due_at__gte": after, "due_at__lt": before}
+        given = {name: value for name, value in bounds.items() if value is not None}
+        waiting = live_run.objects.filter(environment=environment, state=RunStatus.WAITING, **given)
+        return self.filter(pk__in=waiting.values("pk"))
+
     def with_id(self, prefix: str) -> Self:
         """Runs whose id is, or begins with, `prefix`. ValueError for what no id begins with."""
         if (bounds := _uid_bounds(prefix)) is None:

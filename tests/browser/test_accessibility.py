@@ -58,6 +58,7 @@ def refused(page: Page) -> None:
 PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
     "login": (None, "/login/", None),
     "not found": ("viewer", "/nothing/", None),
+    "overview": ("operator", "/?span=day", None),
     "logs and menu": ("operator", "/logs/", opened(selector="#person-name", shown="#log-out")),
     "no hits": ("operator", "/logs/?q=nothing-like-it&started=1h", None),
     "waiting": ("operator", "/logs/{waiting}/", None),

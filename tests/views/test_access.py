@@ -19,7 +19,7 @@ TO_LOGIN = 302
 # What GET and POST are answered, for nobody, viewer, operator and admin. A POST that does not say enough is
 # 422, one that a page does not take 405.
 PAGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "": ((302, 302, 302, 302), (302, 302, 302, 302)),
+    "": ((302, 200, 200, 200), (302, 405, 405, 405)),
     "logs/": ((302, 200, 200, 200), (302, 405, 405, 405)),
     "logs/<uuid:uid>/": ((302, 200, 200, 200), (302, 405, 405, 405)),
     "logs/<uuid:uid>/cancel/": ((302, 403, 200, 200), (302, 403, 302, 302)),

@@ -33,14 +33,15 @@ _QUALIFIED = re.compile(rf'(?:^|(?<=\s))({"|".join(FIELDS)}):(?:"([^"]+)"|(\S+))
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What one address of the logs asks for. `wakes` is one of WAKES, or a Span as text; `before` is the run after
-    which an older page begins."""
+    """What one address of the logs asks for. `wakes` is one of WAKES, or a Span as text; `cancellation` the id of the
+    one that called the runs off; `before` the run after which an older page begins."""
 
     text: str = ""
     status: str = ""
     automation: str = ""
     started: str = ""
     wakes: str = ""
+    cancellation: str = ""
     before: int | None = None
 
     @classmethod
@@ -53,6 +54,7 @@ class Search:
             automation=automation if re.match(KEY_PATTERN, automation) else "",
             started=_one_of(query.get("started", ""), list(PRESETS)),
             wakes=_wakes(query.get("wakes", "")),
+            cancellation=_uuid(query.get("cancellation", "")),
             before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None,
         )
 
@@ -66,7 +68,9 @@ class Search:
     @property
     def narrows(self) -> bool:
         """Whether anything but a page is asked for."""
-        return bool(self.text or self.status or self.automation or self.started or self.wakes)
+        return bool(
+            self.text or self.status or self.automation or self.started or self.wakes or self.cancellation
+        )
 
     @property
     def uid(self) -> UUID | None:
@@ -87,7 +91,8 @@ class Search:
         search = replace(self, **changes)
         fields = {
             "q": search.text, "status": search.status, "automation": search.automation,
-            "started": search.started, "wakes": search.wakes, "before": search.before,
+            "started": search.started, "wakes": search.wakes,
+            "cancellation": search.cancellation, "before": search.before,
         }  # fmt: skip
         query = urlencode({name: value for name, value in fields.items() if value})
         return f"?{query}" if query else ""
@@ -101,6 +106,8 @@ class Search:
             runs = runs.following(key=self.automation, environment=environment)
         if self.started:
             runs = runs.since(now - PRESETS[self.started][1])
+        if self.cancellation:
+            runs = runs.called_off_by(UUID(self.cancellation), environment=environment)
         if self.wakes:
             runs = runs.waking(environment=environment, **self._waking(now))
         for name, quoted, bare in _QUALIFIED.findall(self.text):
@@ -146,6 +153,13 @@ _MINUTE = "%Y-%m-%dT%H:%MZ"
 
 def _wakes(text: str) -> str:
     return text if text in WAKES or Span.read(text) is not None else ""
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text)) if text else ""
+    except ValueError:
+        return ""
 
 
 def _one_of(word: str, words: Sequence[str]) -> str:

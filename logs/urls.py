@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from django.urls import path
 
-from logs import views
+from logs.views import bulk, overview, runs
 
 app_name = "logs"
 urlpatterns = [
-    path("", views.overview, name="overview"),
-    path("logs/", views.runs, name="list"),
-    path("logs/<uuid:uid>/", views.run, name="run"),
-    path("logs/<uuid:uid>/cancel/", views.cancel_run, name="cancel"),
+    path("", overview.overview, name="overview"),
+    path("logs/", runs.runs, name="list"),
+    path("logs/<uuid:uid>/", runs.run, name="run"),
+    path("logs/<uuid:uid>/cancel/", runs.cancel_run, name="cancel"),
+    path("bulk/", bulk.history, name="bulk"),
+    path("bulk/new/", bulk.new, name="bulk-new"),
+    path("bulk/<uuid:uid>/", bulk.cancellation, name="cancellation"),
 ]

@@ -59,6 +59,10 @@ PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
     "login": (None, "/login/", None),
     "not found": ("viewer", "/nothing/", None),
     "overview": ("operator", "/?span=day", None),
+    "cancellations": ("viewer", "/bulk/", None),
+    "one cancellation": ("viewer", "/bulk/", opened(selector=".cancellations a", shown="#its-runs")),
+    "many": ("operator", "/bulk/new/?token=axe-waiting&due_before=soon", None),
+    "plan": ("operator", "/bulk/new/?token=axe-waiting", None),
     "logs and menu": ("operator", "/logs/", opened(selector="#person-name", shown="#log-out")),
     "no hits": ("operator", "/logs/?q=nothing-like-it&started=1h", None),
     "waiting": ("operator", "/logs/{waiting}/", None),
@@ -70,7 +74,7 @@ PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
     "editor": ("admin", "/templates/onboarding-reminder/", previewed),
     "refused": ("admin", "/templates/new/", refused),
 }
-EXPECTED = {"not found": 404, "refused": 422}
+EXPECTED = {"not found": 404, "many": 422, "refused": 422}
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -1,4 +1,4 @@
-"""The pages of the logs: the list of runs, one run, and the cancel button."""
+"""The list of runs, one run, and the cancel button."""
 
 from __future__ import annotations
 
@@ -18,36 +18,11 @@ from automations.cancellation import LONGEST_REASON, CancelRequest, cancel
 from automations.models import Automation, Cancellation, CancellationFilter, Origin, Run
 from logs import http, rows, words
 from logs.http import PageRequest
-from logs.overview import SPANS, Overview
 from logs.run_page import RunPage
 from logs.search import PRESETS, WAKES, Search
 
 POLL_LIST = 2_000  # milliseconds
 POLL_RUN = 1_000
-
-
-@require_safe
-def overview(request: PageRequest) -> HttpResponseBase:
-    """What stands, what wakes next, who works; it polls."""
-    span = request.GET.get("span", "")
-    shown = Overview.read(
-        environment=request.environment, span=span if span in SPANS else "hour", now=timezone.now()
-    )
-    if request.GET.get("tag") == shown.tag:
-        return http.unchanged()
-    address = reverse("logs:overview")
-    context = {
-        "overview": shown,
-        "spans": [(key, label) for key, (label, *_) in SPANS.items()],
-        "poll": f"{address}?span={shown.span}&tag={shown.tag}",
-        "poll_every": POLL_LIST,
-    }
-    if not http.wants_part(request):
-        return render(request, "logs/overview.html", context)
-    polled = "tag" in request.GET
-    return http.part(
-        request, "logs/_overview.html", context, url=None if polled else f"{address}?span={shown.span}"
-    )
 
 
 @require_safe

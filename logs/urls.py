@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from logs.views import bulk, overview, runs
+from logs.views import actions, bulk, overview, runs
 
 app_name = "logs"
 urlpatterns = [
@@ -14,6 +14,8 @@ urlpatterns = [
     path("logs/export.jsonl", runs.exported, {"kind": "jsonl"}, name="jsonl"),
     path("logs/<uuid:uid>/", runs.run, name="run"),
     path("logs/<uuid:uid>/cancel/", runs.cancel_run, name="cancel"),
+    path("logs/<uuid:uid>/time/", actions.reschedule, name="reschedule"),
+    path("logs/<uuid:uid>/replay/", actions.replay, name="replay"),
     path("bulk/", bulk.history, name="bulk"),
     path("bulk/new/", bulk.new, name="bulk-new"),
     path("bulk/<uuid:uid>/", bulk.cancellation, name="cancellation"),

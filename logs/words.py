@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
@@ -203,6 +205,16 @@ def too_late(run: Run) -> str:
     if cancellation is not None:
         return f"This run was already cancelled by {who(cancellation.actor)}{when}. Nothing was changed."
     return f"This run finished{when}, before the cancel. Nothing was changed."
+
+
+def capitalised(words: str) -> str:
+    """As a sentence begins and ends."""
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def laid_out(value: Any) -> str:
+    """JSON as one would write it by hand."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def clock(at: datetime) -> str:

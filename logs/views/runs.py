@@ -167,6 +167,7 @@ def _panel(request: PageRequest, page: RunPage) -> dict[str, Any]:
         "page": page,
         "run": page.run,
         "may_cancel": request.user.can("cancel"),
+        "may_invoke": request.user.can("invoke"),
         "poll": f"{address}?tag={page.tag}" if page.may_change else "",
         "poll_every": POLL_RUN,
     }

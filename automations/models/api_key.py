@@ -49,6 +49,16 @@ class ApiKeyManager(models.Manager["ApiKey"]):
         )
         return key, f"cm_{environment.key}_{public_id}_{secret}"
 
+    def roll(self, key: ApiKey, *, by: str, until: datetime) -> str:
+        """The text of a new key like this one, which itself goes on until that moment (UTC) at most."""
+        _, text = self.issue(
+            environment=key.environment, name=key.name, scopes=tuple(key.scopes), created_by=by,
+            expires_at=key.expires_at,
+        )  # fmt: skip
+        key.expires_at = min(until, key.expires_at or until)
+        key.save(update_fields=["expires_at"])
+        return text
+
     def matching(self, *, text: str, now: datetime) -> ApiKey | None:
         """The live key this text is, with its environment; None for a wrong, revoked or expired one.
 

@@ -93,7 +93,8 @@ def test_a_finished_run_is_repeated_from_a_step_on_with_other_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "name"), [({"new_data": "["}, "new_data"), ({"new_data": "[]"}, "new_data"), ({"from_step": "9"}, None)]
+    ("given", "name"),
+    [({"new_data": "["}, "new_data"), ({"new_data": "[]"}, "new_data"), ({"from_step": "9"}, None)],
 )
 def test_a_replay_that_cannot_be_starts_nothing(given: dict[str, str], name: str | None) -> None:
     run = waiting()

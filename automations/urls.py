@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
+from automations.api.urls import last
 from automations.models import KEY_PATTERN
 from automations.views import editor, listing, preferences, preview, setup
 from automations.views.login import Login
@@ -37,4 +38,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("preferences/", preferences.preferences, name="preferences"),
     path("environment/", preferences.environment, name="environment"),
     path("templates/", include((templates, "templates"))),
+    path("", include(last)),
 ]

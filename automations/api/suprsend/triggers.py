@@ -68,17 +68,21 @@ class _Triggers(Endpoint):
                 (named.recipient.id or "", address) for named in recipients for address in named.addresses
             ],
         )
-        accepted = execution.accept(
-            InvokeRequest(
-                environment=self.environment,
-                actor=self.actor,
-                dialect="suprsend",
-                recipients=[named.recipient for named in recipients],
-                fingerprint=fingerprint,
-                **asked,
-            )
+        request = InvokeRequest(
+            environment=self.environment,
+            actor=self.actor,
+            dialect="suprsend",
+            recipients=[named.recipient for named in recipients],
+            fingerprint=fingerprint,
+            **asked,
         )
-        return str(accepted.invocation.uid)
+        try:
+            return str(execution.accept(request).invocation.uid)
+        except Refusal as refusal:
+            if refusal.kind is not No.NOT_FOUND:
+                raise
+            message = f"workflow '{str(request.automation)[:100]}' not found"
+            raise Refusal(No.NOT_FOUND, refusal.code, message) from refusal
 
 
 class Trigger(_Triggers):

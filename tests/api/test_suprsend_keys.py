@@ -80,7 +80,7 @@ def test_a_signed_request_is_known(signer: Signer, path: str) -> None:
 
 
 def test_the_path_is_the_one_that_the_client_sees(signer: Signer) -> None:
-    outside = {"headers": {"X-Forwarded-Prefix": "/notify/"}}
+    outside: dict[str, Any] = {"headers": {"X-Forwarded-Prefix": "/notify/"}}
     assert signer.send("/trigger/", signed="/notify/trigger/", **outside).status_code == 202
     assert signer.send("/trigger/", **outside).status_code == 202
     assert signer.send("/trigger/", signed="/notify/trigger/").status_code == 401

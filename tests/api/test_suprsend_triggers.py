@@ -28,6 +28,12 @@ def delayed(db: None) -> None:
     publish("delayed", {"steps": [DELAY, SEND]}, alias="Delayed one")
 
 
+def steps(invocation: Invocation) -> list[dict[str, Any]]:
+    """Those that the request brought."""
+    assert invocation.definition is not None
+    return list(invocation.definition["steps"])
+
+
 def triggered(api: Caller, body: dict[str, Any], path: str = "/trigger/") -> Invocation:
     """The invocation whose id the answer gave."""
     answer = decoded(api.post(path, body), 202)
@@ -183,17 +189,17 @@ def test_a_message_is_brought_with_its_delay(
     assert (invocation.source, run.recipient, run.profile["email"]) == ("trigger/wf", "u1", "a@b.co")
     assert (status(run), run.live.position) == ("waiting", "1")
     assert run.live.due_at - run.created_at == timedelta(seconds=seconds)
-    assert [step["action"] for step in invocation.definition["steps"]] == ["delay", "send"]
-    assert invocation.definition["steps"][1]["template"] == "tpl"
+    assert [step["action"] for step in steps(invocation)] == ["delay", "send"]
+    assert steps(invocation)[1]["template"] == "tpl"
 
 
 def test_a_message_may_have_a_moment_or_no_delay(api: Caller, legacy: str) -> None:
     now = triggered(api, LEGACY, legacy)
-    assert [step["action"] for step in now.definition["steps"]] == ["send"]
+    assert [step["action"] for step in steps(now)] == ["send"]
     assert suprsend_refused(api.post(legacy, {**LEGACY, "trigger_at": "soon"}))[0] == 400
     moment = "2099-01-01T00:00:00Z"
     later = triggered(api, {**LEGACY, "trigger_at": moment, "brand_id": "b"}, legacy)
-    assert (later.definition["steps"][0], later.tenant) == ({"action": "delay", "until": moment}, "b")
+    assert (steps(later)[0], later.tenant) == ({"action": "delay", "until": moment}, "b")
 
 
 def test_many_are_brought_at_once(api: Caller, legacy: str) -> None:

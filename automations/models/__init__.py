@@ -4,7 +4,7 @@ from automations.models.api_key import SCOPES, WORKSPACE, ApiKey
 from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
 from automations.models.cancellation import Cancellation, Origin, covered, standing, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter
-from automations.models.contact import Contact
+from automations.models.contact import LONGEST_ADDRESS, Contact
 from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
@@ -45,6 +45,7 @@ __all__ = [
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
+    "LONGEST_ADDRESS",
     "RESERVED_KEYS",
     "RUN_EVENTS",
     "SCOPES",

@@ -9,7 +9,6 @@ from django.db import models
 from automations.models.environment import Environment
 
 LONGEST_ADDRESS = 320  # of an e-mail; telephone numbers are shorter
-MOST_FOUND = 1_000
 
 
 def _plain(address: str) -> str:
@@ -31,11 +30,11 @@ class ContactManager(models.Manager["Contact"]):
         if rows:
             self.bulk_create(rows, ignore_conflicts=True)
 
-    def at(self, addresses: Collection[str], *, environment: Environment) -> list[str]:
-        """The recipients known under one of these addresses, at most 1,000."""
+    def at(self, addresses: Collection[str], *, environment: Environment, most: int) -> list[str]:
+        """The first `most` recipients known under one of these addresses."""
         plain = {_plain(address) for address in addresses}
         known = self.filter(environment=environment, address__in=plain).order_by("pk")
-        return list(known.values_list("recipient", flat=True)[:MOST_FOUND])
+        return list(known.values_list("recipient", flat=True)[:most])
 
 
 class Contact(models.Model):

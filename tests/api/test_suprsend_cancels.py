@@ -74,6 +74,15 @@ def test_an_address_of_another_environment_names_nobody(api: Caller, make_key: A
     assert status(runs[0]) == "waiting"
 
 
+def test_an_address_of_too_many_is_refused_not_cut_short(
+    api: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("automations.api.suprsend.cancels.MOST_FOUND", 1)
+    runs = trigger(api, *({"distinct_id": f"u{n}", "$email": "all@b.co"} for n in range(2)))
+    assert suprsend_refused(api.post(PATH, {"recipients": ["all@b.co"]}))[:2] == (400, "bad_request")
+    assert [status(run) for run in runs] == ["waiting", "waiting"]
+
+
 FILTERS: dict[str, Any] = {
     "recipients": ["u1"],
     "idempotency_key": "ik",

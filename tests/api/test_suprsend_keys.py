@@ -92,12 +92,10 @@ def test_the_path_is_the_one_that_the_client_sees(signer: Signer) -> None:
         {"signed": "/other/"},
         {"raw": b'{"workflow": "k", "recipients": ["v"], "data": {}}'},
         {"content_type": "application/json"},
-        {"headers": {"Date": format_datetime(timezone.now() + timedelta(seconds=5), usegmt=True)}},
+        {"headers": {"Date": "Fri, 20 Nov 2026 17:08:10 GMT"}},
         {"headers": {"Authorization": "ws_AbCd1234:x"}},
         {"headers": {"Authorization": "key:x"}},
         {"headers": {"Authorization": ":"}},
-        {"date": format_datetime(timezone.now() - timedelta(minutes=16), usegmt=True)},
-        {"date": format_datetime(timezone.now() + timedelta(minutes=16), usegmt=True)},
         {"date": "soon"},
         {"date": ""},
     ],
@@ -108,10 +106,10 @@ def test_what_does_not_fit_is_nobodys(signer: Signer, wrong: dict[str, Any]) -> 
     assert Run.objects.count() == 0
 
 
-def test_a_clock_may_be_a_little_off(signer: Signer) -> None:
-    for minutes in (-14, 14):
-        date = format_datetime(timezone.now() + timedelta(minutes=minutes), usegmt=True)
-        assert signer.send("/trigger/", date=date).status_code == 202
+@pytest.mark.parametrize(("minutes", "status"), [(-16, 401), (-14, 202), (14, 202), (16, 401)])
+def test_a_clock_may_be_a_little_off(signer: Signer, minutes: int, status: int) -> None:
+    date = format_datetime(timezone.now() + timedelta(minutes=minutes), usegmt=True)
+    assert signer.send("/trigger/", date=date).status_code == status
 
 
 def test_a_revoked_or_expired_key_signs_nothing(signer: Signer) -> None:

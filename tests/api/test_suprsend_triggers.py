@@ -121,6 +121,8 @@ def test_the_same_key_again_is_skipped_whatever_comes_with_it(api: Caller) -> No
         ({"recipients": ["u", None]}, "/recipients/1"),
         ({"recipients": [5]}, "/recipients/0"),
         ({"recipients": [{"$email": []}]}, "/recipients/0/distinct_id"),
+        ({"recipients": [{"$email": "a\nb", "$sms": "1" * 256}]}, "/recipients/0/distinct_id"),
+        ({"recipients": [{"distinct_id": "", "$email": "a@b.co"}]}, "/recipients/0/distinct_id"),
         ({"data": "x"}, "/data"),
         ({"data": {"x": "x" * 300_000}}, "/data"),
         ({"$idempotency_key": "x" * 256}, "/$idempotency_key"),

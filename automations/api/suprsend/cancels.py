@@ -16,10 +16,17 @@ from automations.api.reading import UUID_PATTERN, Body
 from automations.api.suprsend.authentication import Signed
 from automations.api.suprsend.recipients import LONGEST_ID
 from automations.cancellation import CancelRequest
-from automations.models import Automation, CancellationFilter, Contact, Environment, Origin
+from automations.models import (
+    LONGEST_ADDRESS,
+    Automation,
+    CancellationFilter,
+    Contact,
+    Environment,
+    Origin,
+)
 
 MOST_RECIPIENTS = 100
-LONGEST_ADDRESS = 320
+MOST_FOUND = 1_000  # recipients known under the addresses given
 
 
 class Cancel(Endpoint):
@@ -59,7 +66,9 @@ def _filter(body: Body, environment: Environment) -> CancellationFilter:
         given["run_ids"], nothing = ((UUID(execution),), False) if known else ((), True)
     recipients = body.labels("recipients", most=MOST_RECIPIENTS, longest=LONGEST_ADDRESS)
     if recipients:
-        found = Contact.objects.at(recipients, environment=environment)
+        found = Contact.objects.at(recipients, environment=environment, most=MOST_FOUND + 1)
+        if len(found) > MOST_FOUND:  # cancelling the first of them would leave the others unsaid
+            body.refuse("recipients", "too_many", f"more than {MOST_FOUND:,} recipients have these addresses")
         given["recipients"] = tuple(dict.fromkeys([*recipients, *found]))
     slug = body.label("workflow_slug", longest=LONGEST_ID)
     if slug is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from automations.api.reading import Body
+from automations.api.reading import Body, is_one_line
 from automations.invocation import Recipient
 
 LONGEST_ID = 255
@@ -41,9 +41,10 @@ def read_recipient(body: Body, name: str, *, required: bool = True) -> Named:
     inline = Body(members, f"{body.pointer}/{name}", body.notes)
     emails, numbers = (list(_addresses(members, names)) for names in (EMAILS, NUMBERS))
     identifier = inline.label("distinct_id", longest=LONGEST_ID)
-    if identifier is None and (addresses := [*emails, *numbers]):
-        identifier = addresses[0][:LONGEST_ID]
-    elif identifier is None and "distinct_id" not in inline.value:
+    if identifier is None and "distinct_id" not in inline.value:
+        fit = (address for address in (*emails, *numbers) if len(address) <= LONGEST_ID)
+        identifier = next(fit, None)
+    if identifier is None and "distinct_id" not in inline.value:
         inline.refuse("distinct_id", "required", "a recipient needs “distinct_id”, or an address")
     profile = {key: value for key, value in members.items() if key not in _NAMES}
     for plain, known in (("email", emails), ("phone_number", numbers)):
@@ -58,5 +59,5 @@ def _addresses(members: Mapping[str, Any], names: Sequence[str]) -> Iterator[str
         value = members.get(name)
         for entry in value if isinstance(value, list) else [value]:
             address = entry.get("value") if isinstance(entry, dict) else entry
-            if isinstance(address, str) and address.strip():
+            if isinstance(address, str) and address.strip() and is_one_line(address):
                 yield address.strip()

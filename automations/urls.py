@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
+from automations.api.urls import last
 from automations.models import KEY_PATTERN
 from automations.views import editor, keys, listing, preferences, preview, setup, users
 from automations.views.login import Login
@@ -49,4 +50,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("users/", include((people, "users"))),
     path("invited/<path:token>/", users.accept, name="invited"),
     path("templates/", include((templates, "templates"))),
+    path("", include(last)),
 ]

@@ -18,6 +18,8 @@ from automations.timeline import StepState
 ORIGINS: dict[str, str] = {
     Origin.API: "API",
     Origin.COURIER: "Courier API",
+    Origin.KNOCK: "Knock API",
+    Origin.SUPRSEND: "SuprSend API",
     Origin.BROWSER: "browser",
     Origin.STEP: "cancel step",
     Origin.DISABLE: "disabled automation",

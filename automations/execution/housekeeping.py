@@ -201,10 +201,11 @@ def _archive_chunk(environment: Environment, cancellation: Cancellation, conditi
 
 def tidy() -> None:
     """Idempotency keys whose time is over no longer hold anything; workers long silent, events and deliveries of
-    long ago and the rules of invocations that have ended are forgotten."""
+    long ago and the rules of invocations that have ended are forgotten; secrets are sealed by the newest key."""
     now = database_now()
     roster.forget(now=now)
     endpoints.forget_deliveries()
+    endpoints.reseal()
     for holder in (Invocation, Cancellation, Occurrence):
         holder.free_keys(now=now)
     Occurrence.forget(now=now)

@@ -20,7 +20,7 @@ from automations.models.on_cancel import OnCancelStart
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
-from automations.models.sealing import seal
+from automations.models.sealing import Unsealable, resealed, seal, unseal
 from automations.models.statements import draw, insert
 from automations.models.token_probe import runs_with
 from automations.models.uid import first_uid, new_uid
@@ -75,6 +75,7 @@ __all__ = [
     "Run",
     "RunQuerySet",
     "RunStatus",
+    "Unsealable",
     "User",
     "Version",
     "WebhookDelivery",
@@ -95,6 +96,7 @@ __all__ = [
     "listeners_of",
     "new_uid",
     "owed",
+    "resealed",
     "retried",
     "runs_with",
     "seal",
@@ -102,5 +104,6 @@ __all__ = [
     "standing",
     "steps_of_run",
     "uid_parameter",
+    "unseal",
     "what_is_due",
 ]

@@ -11,8 +11,8 @@ from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
 from automations.models.invocation import Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
-from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
-from automations.models.live_run_bars import Cancelled, counting
+from automations.models.live_run import LiveRun, LiveState
+from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
 from automations.models.occurrence import Occurrence

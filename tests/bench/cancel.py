@@ -77,7 +77,7 @@ def swept(token: str) -> int:
     ours(token)
     given = 0
     while standing().exists():
-        given += housekeeping.sweep(_production())
+        given += housekeeping.sweep(_production()) or 0
     return given
 
 

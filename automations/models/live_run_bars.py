@@ -132,7 +132,23 @@ def chunk_of(bar: Cancellation, *, limit: int) -> Statement:
     """The statement that finds the last of the next `limit` runs to sweep; nothing, where fewer are left."""
     where, values = bar.scope.where()
     text = LAST_OF_CHUNK.format(where=where, states=_named(bar.scope.states))
-    return text, [bar.environment_id, *values, bar.swept_to, limit - 1]
+    return _by_key(bar, (text, [bar.environment_id, *values, bar.swept_to, limit - 1]))
+
+
+def sweeping(bar: Cancellation, *, to: int) -> Statement:
+    """The UPDATE that gives the bar its runs from where it was swept to, up to that key."""
+    within = ("run_id > %s AND run_id <= %s", [bar.swept_to, to])
+    return _by_key(bar, cancelling(bar, bar.scope, within))
+
+
+def _by_key(bar: Cancellation, statement: Statement) -> Statement:
+    """On SQLite, which would look through all of the bar's runs for each chunk after the first, by the keys alone:
+    a CASE hides the other indexes."""
+    text, values = statement
+    if connection.vendor == "sqlite" and bar.swept_to:
+        where, _ = bar.scope.where()
+        text = text.replace(where, f"CASE WHEN {where} THEN 1 ELSE 0 END = 1", 1)
+    return text, values
 
 
 def moved_of(rows: Rows) -> list[Cancelled]:
@@ -166,8 +182,7 @@ class BarredRuns(models.QuerySet["LiveRun"]):
         ahead = chunk_of(bar, limit=limit)
         (found,) = fetch([ahead])
         last = int(found[0][0] if found else bar.as_of_run or 0)
-        within = ("run_id > %s AND run_id <= %s", [bar.swept_to, last])
-        given = execute(cancelling(bar, bar.scope, within))
+        given = execute(sweeping(bar, to=last))
         bar.swept_to = last
         return given
 

@@ -24,7 +24,7 @@ from automations.models import (
     counting,
     database_now,
 )
-from automations.models.live_run_bars import bars_over, cancelling, chunk_of, counting_finished
+from automations.models.live_run_bars import bars_over, cancelling, chunk_of, counting_finished, sweeping
 from automations.models.statements import fetch
 from tests.models.crowd import LIVE, analyse, bars, crowd, walks
 from tests.scenes import production
@@ -150,4 +150,4 @@ def test_a_sweep_goes_on_where_it_was(now: datetime) -> None:
             environment=production(), filter=scope.as_json(), swept_to=reached, as_of_run=10**9
         )
         assert walks(chunk_of(bar, limit=50)) == []
-        assert walks(cancelling(bar, scope, ("run_id > %s AND run_id <= %s", [reached, reached + 60]))) == []
+        assert walks(sweeping(bar, to=reached + 60)) == []

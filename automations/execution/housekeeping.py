@@ -98,17 +98,17 @@ def _sweep_on(environment: Environment) -> tuple[Cancellation | None, int]:
 
 
 @retried
-def _end_sweep(environment: Environment, bar: Cancellation) -> None:
+def _end_sweep(environment: Environment, swept: Cancellation) -> None:
     """It is swept when none is left, which a full look says and not a short chunk: workers give it runs at the same
     time. The look takes as long as the bar is big, so nobody waits for it; what it saw only becomes less."""
-    left, cancelled = LiveRun.objects.under(bar)
+    left, cancelled = LiveRun.objects.under(swept)
     with gate(environment_id=environment.pk) as (now, *_):
-        mine = _oldest_bar(environment)
-        if mine is None or mine.pk != bar.pk:
+        bar = _oldest_bar(environment)
+        if bar is None or bar.pk != swept.pk:
             return
-        mine.swept_to = 0 if left else mine.swept_to
-        mine.swept_at, mine.cancelled = (None, None) if left else (now, cancelled)
-        mine.save(update_fields=["swept_to", "swept_at", "cancelled"])
+        bar.swept_to = 0 if left else bar.swept_to
+        bar.swept_at, bar.cancelled = (None, None) if left else (now, cancelled)
+        bar.save(update_fields=["swept_to", "swept_at", "cancelled"])
 
 
 def _oldest_bar(environment: Environment) -> Cancellation | None:

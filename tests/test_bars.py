@@ -159,7 +159,9 @@ def test_the_rest_of_its_filter_is_minded() -> None:
 def test_it_is_swept_in_parts_and_then_archived(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = many(DELAY, amount=5)
     receipt = bar(token="t")
-    monkeypatch.setattr(housekeeping, "SWEPT_AT_ONCE", 2)
+    monkeypatch.setattr(housekeeping, "_swept_at_once", [2])
+    monkeypatch.setattr(housekeeping, "SWEPT_AT_MOST", 2)
+    monkeypatch.setattr(housekeeping, "SWEPT_AT_LEAST", 2)
     states = []
     while standing().exists():
         housekeeping.sweep(production())

@@ -12,8 +12,8 @@ from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
 from automations.models.invocation import Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
-from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
-from automations.models.live_run_bars import Cancelled, counting
+from automations.models.live_run import LiveRun, LiveState
+from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
 from automations.models.occurrence import Occurrence
@@ -21,7 +21,7 @@ from automations.models.on_cancel import OnCancelStart
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
-from automations.models.sealing import seal
+from automations.models.sealing import Unsealable, resealed, seal, unseal
 from automations.models.statements import draw, insert
 from automations.models.token_probe import runs_with
 from automations.models.uid import first_uid, new_uid
@@ -79,6 +79,7 @@ __all__ = [
     "Run",
     "RunQuerySet",
     "RunStatus",
+    "Unsealable",
     "User",
     "Version",
     "WebhookDelivery",
@@ -99,6 +100,7 @@ __all__ = [
     "listeners_of",
     "new_uid",
     "owed",
+    "resealed",
     "retried",
     "runs_with",
     "seal",
@@ -106,5 +108,6 @@ __all__ = [
     "standing",
     "steps_of_run",
     "uid_parameter",
+    "unseal",
     "what_is_due",
 ]

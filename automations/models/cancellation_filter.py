@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, models
 
 from automations.models.lookups import tagged
+from automations.models.uid import first_uid
 
 Parts = list[tuple[str, list[Any]]]
 # In any environment: it is asked for beside this one, and a subquery that names it would be asked row by row.
 TENANTS = "invocation_id IN (SELECT i.id FROM automations_invocation i WHERE i.tenant = %s)"
+SKEW = timedelta(hours=1)  # between the clocks of machines that make uids and the database's
+FIRST_SINCE = """
+id {sign} COALESCE((SELECT r.id FROM automations_run r WHERE r.uid >= %s ORDER BY r.uid LIMIT 1), 9223372036854775807)
+"""
+TAGGED_INVOCATIONS = """
+invocation_id IN (SELECT i.id FROM automations_invocation i WHERE i.tags <> '[]' AND {tagged})
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +80,9 @@ class CancellationFilter:
 
     def where_archived(self) -> tuple[str, list[Any]]:
         """The same over automations_run, where nothing is due any more; tags and tenant are the invocation's."""
-        tags = "(SELECT i.tags FROM automations_invocation i WHERE i.id = invocation_id)"
         due: Parts = [("1 = 0", [])] if self._due() else []
         tenant: Parts = [(TENANTS, [self.tenant])] if self.tenant is not None else []
-        return _joined([*self._shared("id"), *_tagged(tags, self.tags), *tenant, *due])
+        return _joined([*self._shared("id"), *_tagged_invocation(self.tags), *tenant, *self._born(), *due])
 
     def _shared(self, pk: str) -> Parts:
         """What both tables have a column for; `pk` is the one with the run's key."""
@@ -96,6 +103,16 @@ class CancellationFilter:
     def _due(self) -> Parts:
         compared = {"due_at >= %s": self.due_after, "due_at < %s": self.due_before}
         return [(text, [_value(value)]) for text, value in compared.items() if value is not None]
+
+    def _born(self) -> Parts:
+        """Bounds for the primary keys of runs created in that range, so that history is not read whole: created_at
+        has no index, ids grow with time, and the first of a time is found through its time-ordered uid."""
+        bounds = {">=": (self.created_after, -SKEW), "<": (self.created_before, SKEW)}
+        return [
+            (FIRST_SINCE.format(sign=sign), [_value(first_uid(moment + skew))])
+            for sign, (moment, skew) in bounds.items()
+            if moment is not None
+        ]
 
     def matches(self, live: Any) -> bool:
         """Whether it is for this LiveRun, by what it was born with: a due time and a state are not looked at."""
@@ -170,7 +187,17 @@ def _tagged(column: str, tags: tuple[str, ...]) -> Parts:
     return [tagged(column, tags, vendor=connection.vendor)]
 
 
+def _tagged_invocation(tags: tuple[str, ...]) -> Parts:
+    """The same over runs, whose invocation has the list. PostgreSQL may choose where to begin: at the invocations
+    that have the tag, or at the runs that the other conditions leave. SQLite has no index to begin at."""
+    if connection.vendor != "postgresql":
+        return _tagged("(SELECT i.tags FROM automations_invocation i WHERE i.id = invocation_id)", tags)
+    return [(TAGGED_INVOCATIONS.format(tagged=text), values) for text, values in _tagged("i.tags", tags)]
+
+
 def _value(value: Any) -> Any:
+    if isinstance(value, UUID) and not connection.features.has_native_uuid_field:
+        return value.hex
     return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
 
 

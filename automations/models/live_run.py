@@ -15,11 +15,11 @@ from django.db.models.functions import Now
 
 from automations.models.automation import Automation
 from automations.models.called_off import CalledOff, beside
-from automations.models.cancellation import Cancellation, uid_parameter
+from automations.models.cancellation import Cancellation
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
-from automations.models.live_run_bars import Cancelled, cancelling, moved_of
+from automations.models.live_run_bars import Cancelled, cancelling, counting_finished, moved_of, returning
 from automations.models.live_run_moves import (
     DUE_FIRST,
     ENDED,
@@ -51,18 +51,6 @@ class LiveState(models.TextChoices):
 
 
 LEASED = (LiveState.RUNNING, LiveState.CANCELLING)
-
-
-FINISHED = """
-SELECT count(*) FROM (
-    SELECT id FROM automations_run WHERE environment_id = %s AND {archived} AND status IS NOT NULL
-    UNION ALL
-    SELECT run_id FROM automations_liverun
-    WHERE environment_id = %s AND {live} AND cancellation_id IS NOT NULL AND cancellation_id <> %s
-    LIMIT %s
-) finished
-"""
-COUNTED_FINISHED = 10_000
 
 
 class LiveRunQuerySet(Timetable):
@@ -187,12 +175,8 @@ class LiveRunQuerySet(Timetable):
         acknowledgement waits for it (docs/decisions/0003-raw-statements.md; the tests hold it
         against the ORM's).
         """
-        environment_id, name = cancellation.environment_id, uid_parameter(cancellation.pk)
-        archived, sought = scope.where_archived()
-        live, values = scope.where()
-        of_each = [environment_id, *sought, environment_id, *values, name]
-        count = (FINISHED.format(archived=archived, live=live), [*of_each, COUNTED_FINISHED + 1])
-        moved, ((finished,),) = fetch([cancelling(cancellation, scope), count])
+        moving = returning(*cancelling(cancellation, scope))
+        moved, ((finished,),) = fetch([moving, counting_finished(cancellation, scope)])
         return sorted(moved_of(moved)), finished
 
     # -- reap and settle --------------------------------------------------------------------------------

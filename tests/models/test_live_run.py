@@ -164,7 +164,7 @@ def test_starting_and_cancelling_are_heap_only_updates() -> None:
     with connection.cursor() as cursor:
         found = connection.introspection.get_constraints(cursor, "automations_liverun")
     indexed = {column for item in found.values() if item["index"] for column in item["columns"]}
-    assert indexed == {
+    assert indexed - {"tags"} == {  # which PostgreSQL alone has an index of
         "environment_id", "due_at", "token", "key", "recipient", "automation_id", "invocation_id", "source",
         "concurrency_key", "tenant",
     }  # fmt: skip

@@ -1,8 +1,8 @@
 """The verb *publish*: automations are drafted, published, disabled and enabled here."""
 
+from automations.publication.counting import Impact, impact
 from automations.publication.disabling import Disabled, disable, enable, resume
 from automations.publication.editing import apply, create, find, load_samples, save_draft
-from automations.publication.impact import Impact, impact
 from automations.publication.publishing import publish, publish_and_cancel, would_publish
 
 __all__ = [

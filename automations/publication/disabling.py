@@ -163,6 +163,7 @@ def _skip(automation: Automation, *, now: datetime, most: int) -> int:
     """Leaves out the steps that were due; how many runs were looked at. Those under a bar are called off instead."""
     runs = LiveRun.objects.within(automation.environment_id)
     passed = runs.passed(automation_id=automation.pk, now=now, limit=most)
+    testpoint("resume.read")
     called_off = runs.give_to_bars([row.run_id for row in passed])
     versions = dict(Run.objects.filter(pk__in=[row.run_id for row in passed]).values_list("pk", "version_id"))
     left = [row for row in passed if row.run_id not in called_off]

@@ -14,7 +14,6 @@ from automations.cancellation import (
     carry_out_any_size,
     complete,
     steps_in_flight,
-    still_to_hit,
 )
 from automations.models import (
     Automation,
@@ -44,8 +43,8 @@ RESUMED_BEHIND = 5_000  # by one round of housekeeping
 
 @dataclass(frozen=True, kw_only=True)
 class Disabled:
-    """A disabled automation; the cancellation, if its runs were called off; and if they are held, the steps that had
-    started and are not known to have ended: nothing else of its runs happens until it is enabled."""
+    """A disabled automation; the cancellation, if its runs were called off; and if they are held, the steps of its
+    unfinished runs that had started and are not known to have ended: nothing else happens until it is enabled."""
 
     automation: Automation
     cancellation: Cancellation | None = None
@@ -74,8 +73,8 @@ def disable(
         complete(done.cancellation)
     if mode != DisableMode.HOLD:
         return done
-    testpoint("hold.committed")
-    held = still_to_hit(environment, CancellationFilter(automation_id=done.automation.pk))
+    testpoint("disable.committed")
+    held = LiveRun.objects.within(environment.pk).filter(automation_id=done.automation.pk)
     return Disabled(automation=done.automation, in_flight=steps_in_flight(held))
 
 
@@ -96,7 +95,7 @@ def _disable(
             _lift(automation, overdue=Overdue.FIRE_NOW, now=now, at_once=mode == DisableMode.DRAIN)
         automation.updated_by = by
         automation.save()
-        testpoint("hold.placed")
+        testpoint("disable.placed")
         if mode != DisableMode.CANCEL:
             return Disabled(automation=automation)
         request = CancelRequest(

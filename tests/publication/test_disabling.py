@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from automations import cancellation as cancelling
-from automations import execution, publication
+from automations import publication
 from automations.execution import housekeeping
 from automations.models import Automation, Cancellation, LiveRun, Refusal, Run, database_now
 from automations.publication import counting, disabling
@@ -108,7 +108,7 @@ def test_what_is_held_is_cancelled_with_its_automation() -> None:
     assert receipt.cancelled_run_ids == sorted(str(run.uid) for run in runs)
     assert [(status(run), read(run).reason) for run in runs] == [("cancelled", "template_disabled")] * 2
     assert status(other) != "cancelled"
-    execution.keep_house(production())
+    publication.resume(production())
     assert (automation().resuming, LiveRun.objects.exclude(parked_due_at=None).count()) == (None, 0)
     archive_all()
     assert Run.objects.filter(status_reason="template_disabled").count() == 2
@@ -157,7 +157,7 @@ def test_a_hold_placed_while_others_are_still_let_go_keeps_them(monkeypatch: pyt
     start()
     assert enable().resuming is not None
     disable("hold")
-    execution.keep_house(production())
+    assert not publication.resume(production())
     assert (start(), automation().resuming) == ([], None)
     assert LiveRun.objects.exclude(parked_due_at=None).count() == 3
     monkeypatch.setattr(disabling, "RESUMED_AT_ONCE", 9)

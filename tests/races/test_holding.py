@@ -89,7 +89,7 @@ def test_a_start_that_comes_first_is_named_by_the_hold(at: str) -> None:
     assert (status(run), start()) == ("waiting", [])
 
 
-@pytest.mark.parametrize("at", ["gate.passed", "hold.placed", "hold.committed"])
+@pytest.mark.parametrize("at", ["gate.passed", "disable.placed", "disable.committed"])
 def test_a_start_that_comes_second_starts_nothing(at: str) -> None:
     run = invoked()
     done, tasks = overlap(hold, start, at=at)
@@ -109,7 +109,7 @@ def test_a_finish_that_comes_second_starts_nothing_and_its_step_was_named() -> N
     run = invoked()
     (task,) = start()
     result = execution.perform(task)
-    with held(hold, at="hold.committed") as holding:
+    with held(hold, at="disable.committed") as holding:
         assert finish(result, room=5) == []
     assert (named(holding.result().in_flight), status(run)) == (set(), "waiting")
     assert start() == []
@@ -196,7 +196,7 @@ def test_a_cancel_that_was_faster_than_a_skip_keeps_its_runs_where_they_were(
 def test_of_a_hold_and_an_enabling_the_later_one_stands(first: str) -> None:
     invoked()
     if first == "hold":
-        overlap(hold, enable, at="hold.placed")
+        overlap(hold, enable, at="disable.placed")
         assert (Automation.objects.get().mode, len(start())) == (None, 1)
     else:
         hold()
@@ -228,7 +228,7 @@ def test_a_run_accepted_before_is_called_off_with_its_automation(at: str) -> Non
     assert (receipt.cancelled_run_ids, status(run), start()) == ([str(run.uid)], "cancelled", [])
 
 
-@pytest.mark.parametrize("at", ["gate.passed", "hold.placed", "cancel.moved", "cancel.committed"])
+@pytest.mark.parametrize("at", ["gate.passed", "disable.placed", "cancel.moved", "cancel.committed"])
 def test_no_run_is_accepted_after(at: str) -> None:
     run = invoked()
     receipt, refused = overlap(call_off, tried, at=at)
@@ -243,7 +243,7 @@ def test_a_start_that_comes_first_is_on_the_receipt(at: str) -> None:
     assert finish(*[execution.perform(task) for task in tasks], room=5) == []
 
 
-@pytest.mark.parametrize("at", ["gate.passed", "hold.placed", "cancel.moved"])
+@pytest.mark.parametrize("at", ["gate.passed", "disable.placed", "cancel.moved"])
 def test_a_start_that_comes_second_starts_nothing_of_it(at: str) -> None:
     run = invoked()
     receipt, tasks = overlap(call_off, start, at=at)

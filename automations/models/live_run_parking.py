@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import connection
 from django.db.models import Case, F, Q, QuerySet, Value, When
@@ -75,10 +75,13 @@ class Parking(Timetable):
         """Lets at most `limit` parked runs of the automation be due when they were, and those whose time has passed
         `later` than that; the number of them. One that was called off gets its own time back, for an undo."""
         parked = self._parked(automation_id)
-        passed = When(state=RunStatus.WAITING, parked_due_at__lte=now, then=F("parked_due_at") + Value(later))
-        return parked.filter(pk__in=parked.values("pk")[:limit]).update(
-            due_at=Case(passed, default=F("parked_due_at")), parked_due_at=None
-        )
+        due_at: Any = F("parked_due_at")
+        if later:
+            passed = When(state=RunStatus.WAITING, parked_due_at__lte=now, then=due_at + Value(later))
+            due_at = Case(passed, default=due_at)
+        if parked[: limit + 1].count() > limit:  # nobody parks any more: without a subquery, if that is so
+            parked = parked.filter(pk__in=parked.values("pk")[:limit])
+        return parked.update(due_at=due_at, parked_due_at=None)
 
     def passed(self, *, automation_id: int, now: datetime, limit: int) -> list[Passed]:
         """At most `limit` parked runs of the automation whose time has passed, locked."""

@@ -112,8 +112,8 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
         "uid", "token", "key", "source", "status", "finished_at", "cancellation_id", "live__state",
         "automation__key",
     )  # fmt: skip
-    names = ("id", "token", "key", "source", "status", "finished", "cancellation", "live", "automation")
-    runs = [dict(zip(names, row, strict=True)) for row in Run.objects.values_list(*fields)]
+    told = ("id", "token", "key", "source", "status", "finished", "cancellation", "live", "automation")
+    runs = [dict(zip(told, row, strict=True)) for row in Run.objects.values_list(*fields)]
     for run in runs:
         run |= {"id": str(run["id"]), "finished": _seconds(run["finished"])}
         run["cancellation"] = run["cancellation"] and str(run["cancellation"])

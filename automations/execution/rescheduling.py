@@ -12,6 +12,7 @@ from automations.models import (
     Event,
     EventKind,
     LiveRun,
+    LiveState,
     Refusal,
     Rescheduled,
     Run,
@@ -35,7 +36,7 @@ def reschedule(*, environment: Environment, run: Run, when: datetime | timedelta
     with gate(environment_id=environment.pk) as (now, barred, _, held):
         if barred:
             LiveRun.objects.give_to_bars([run.pk])
-        if held and when == NOW and LiveRun.objects.of_held([run.pk]):
+        if held and when == NOW and LiveRun.objects.filter(state=LiveState.WAITING).of_held([run.pk]):
             message = "its automation is held: the run goes on when it is enabled, and not before"
             raise Refusal.at("", "held", message)
         due_at = now + when if isinstance(when, timedelta) else when

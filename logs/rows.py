@@ -119,7 +119,7 @@ def tag_of(runs: Sequence[Run], chips: Sequence[Chip]) -> str:
     """Changes whenever a row or a count would look different."""
     return tag(
         [
-            (run.pk, run.public_status, run.is_settling, run.due_at, live.position if live else "")
+            (run.pk, run.public_status, run.is_settling, run.is_held, run.due_at, live.position if live else "")
             for run in runs for live in [run.live_run if run.status is None else None]
         ],
         [(chip.status, chip.count) for chip in chips],

@@ -23,6 +23,7 @@ ORIGINS: dict[str, str] = {
     Origin.BROWSER: "browser",
     Origin.STEP: "cancel step",
     Origin.DISABLE: "disabled automation",
+    Origin.PUBLISH: "published version",
     Origin.RULE: "rule",
 }
 
@@ -68,7 +69,7 @@ def badge(run: Run, *, definition: Definition, now: datetime, failure: Failure |
     live = run.live_run
     match status:
         case RunStatus.WAITING if live is not None:
-            return _waiting(live, definition, now)
+            return _waiting(run, live, definition, now)
         case RunStatus.RUNNING if live is not None:
             words = f"Running · {step_at(definition, live.position)}"
             return Badge(look="running", words=words, note="since", at=live.started_at)
@@ -87,17 +88,15 @@ def badge(run: Run, *, definition: Definition, now: datetime, failure: Failure |
     return Badge(look=status, words=RunStatus(status).label, note=f"{steps} step{'s'[: steps != 1]}")
 
 
-def _waiting(live: LiveRun, definition: Definition, now: datetime) -> Badge:
+def _waiting(run: Run, live: LiveRun, definition: Definition, now: datetime) -> Badge:
     """A delay that has not ended rests in front of the step that the run stands at."""
-    position, note = live.position, "next try" if live.attempt else "wakes"
-    if live.due_at <= now:
-        note = "due"
+    position, note, due_at = live.position, "next try" if live.attempt else "wakes", run.due_at or now
+    if due_at <= now:
+        note = "held since it was due" if run.is_held else "due"
     elif not live.attempt and position != "0":
         before = definition.step_at(str(int(position) - 1))
         position = before.position if before is not None and before.action == "delay" else position
-    return Badge(
-        look="waiting", words=f"Waiting · {step_at(definition, position)}", note=note, at=live.due_at
-    )
+    return Badge(look="waiting", words=f"Waiting · {step_at(definition, position)}", note=note, at=due_at)
 
 
 def step_at(definition: Definition, position: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q, Subquery
 
 from automations import cancellation as cancelling
-from automations import machine
+from automations import machine, publication
 from automations.definition import DEFAULT_TIMEOUT
 from automations.execution import roster
 from automations.models import (
@@ -46,7 +46,7 @@ ARCHIVING_SECONDS = 0.05
 
 
 def keep_house(environment: Environment) -> bool:
-    """One round: reap, settle, archive for a twentieth of a second; whether there is more to archive.
+    """One round: reap, settle, let go what was held, archive for a twentieth of a second; whether there is more.
 
     Cheap when there is nothing to do.
     """
@@ -62,6 +62,9 @@ def keep_house(environment: Environment) -> bool:
             return True
         if sweep(environment) is None:
             break
+    while publication.resume(environment):
+        if time.monotonic() > until:
+            return True
     unarchived = Cancellation.objects.filter(environment=environment, archived_at__isnull=True)
     for row in unarchived.filter(swept_at__isnull=False).order_by("pk")[:100]:
         if time.monotonic() > until:
@@ -122,7 +125,7 @@ def _oldest_bar(environment: Environment) -> Cancellation | None:
 def reap(environment: Environment) -> int:
     """Takes back attempts whose lease ran out: run again, or failed when their attempts are used up; the
     attempt counts as in flight until it is settled. The number taken back."""
-    with gate(environment_id=environment.pk) as (now, barred, _):
+    with gate(environment_id=environment.pk) as (now, barred, *_):
         expired = LiveRun.objects.within(environment.pk).expired(now=now)
         rows = list(expired.select_for_update(skip_locked=True).order_by("pk")[:REAPED_AT_ONCE])
         if barred and LiveRun.objects.give_to_bars([row.pk for row in rows]):

@@ -1,9 +1,16 @@
 """The records (docs/architecture.md); `LiveRun` is the one door to a run's state."""
 
 from automations.models.api_key import SCOPES, WORKSPACE, ApiKey
-from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
+from automations.models.automation import (
+    KEY_PATTERN,
+    RESERVED_KEYS,
+    Automation,
+    DisableMode,
+    Overdue,
+    Version,
+)
 from automations.models.cancellation import Cancellation, Origin, covered, standing, uid_parameter
-from automations.models.cancellation_filter import CancellationFilter
+from automations.models.cancellation_filter import CancellationFilter, due_before
 from automations.models.contact import LONGEST_ADDRESS, Contact
 from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
 from automations.models.due import Due, what_is_due
@@ -59,6 +66,7 @@ __all__ = [
     "Cancelled",
     "Claim",
     "Contact",
+    "DisableMode",
     "Due",
     "Ending",
     "Environment",
@@ -73,6 +81,7 @@ __all__ = [
     "Occurrence",
     "OnCancelStart",
     "Origin",
+    "Overdue",
     "Refusal",
     "Rescheduled",
     "Role",
@@ -92,6 +101,7 @@ __all__ = [
     "definition_of",
     "definition_of_run",
     "draw",
+    "due_before",
     "first_uid",
     "forget_endpoints",
     "gate",

@@ -63,12 +63,17 @@ class CancellationFilter:
             "key": self.key, "pk__in": self.run_pks, "recipient__in": self.recipients or None,
             "automation_id": self.automation_id, "invocation_id__in": self.invocation_pks, "source": self.source,
             "tenant": self.tenant, "tags__tagged": self.tags or None, "created_at__gte": self.created_after,
-            "created_at__lte": self.created_before, "due_at__gte": self.due_after, "due_at__lt": self.due_before,
-            "pk__lte": self.up_to,
+            "created_at__lte": self.created_before, "pk__lte": self.up_to,
         }  # fmt: skip
         condition = models.Q(**{name: value for name, value in conditions.items() if value is not None})
         if self.token is not None:
             condition &= models.Q(token=self.token) | models.Q(key=self.token)
+        if self.due_after is not None:
+            condition &= models.Q(due_at__gte=self.due_after) & (
+                models.Q(parked_due_at=None) | models.Q(parked_due_at__gte=self.due_after)
+            )
+        if self.due_before is not None:
+            condition &= due_before(self.due_before)
         if self.not_invocation_id is not None:
             condition &= ~models.Q(invocation_id=self.not_invocation_id)
         return condition
@@ -101,8 +106,12 @@ class CancellationFilter:
         return parts + [(text, [_value(value)]) for text, value in compared.items() if value is not None]
 
     def _due(self) -> Parts:
-        compared = {"due_at >= %s": self.due_after, "due_at < %s": self.due_before}
-        return [(text, [_value(value)]) for text, value in compared.items() if value is not None]
+        """A run that is put aside is due in the far future; when it is due in truth is kept beside."""
+        compared = {
+            "due_at >= %s AND (parked_due_at IS NULL OR parked_due_at >= %s)": self.due_after,
+            "(due_at < %s OR parked_due_at < %s)": self.due_before,
+        }
+        return [(text, [_value(value)] * 2) for text, value in compared.items() if value is not None]
 
     def _born(self) -> Parts:
         """Bounds for the primary keys of runs created in that range, so that history is not read whole: created_at
@@ -172,6 +181,11 @@ class CancellationFilter:
         """The filter that `as_json` stored."""
         known = {field.name for field in fields(cls)} & stored.keys()
         return cls(**{name: _READ.get(name, _plain)(stored[name]) for name in known})
+
+
+def due_before(moment: datetime, *, of: str = "") -> models.Q:
+    """Over LiveRun, or what is joined with it (`of`): due before that moment (UTC), put aside or not."""
+    return models.Q(**{f"{of}due_at__lt": moment}) | models.Q(**{f"{of}parked_due_at__lt": moment})
 
 
 def _joined(parts: Parts) -> tuple[str, list[Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from automations.models.automation import Automation
 from automations.models.called_off import CalledOff, beside
@@ -34,7 +34,7 @@ from automations.models.live_run_moves import (
     held,
     queues,
 )
-from automations.models.live_run_times import Timetable
+from automations.models.live_run_parking import Parking
 from automations.models.run import TOKEN_LENGTH, Run
 from automations.models.run_status import RunStatus
 from automations.models.statements import fetch, insert
@@ -50,10 +50,11 @@ class LiveState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+REAL_DUE_AT = Coalesce("parked_due_at", "due_at")
 LEASED = (LiveState.RUNNING, LiveState.CANCELLING)
 
 
-class LiveRunQuerySet(Timetable):
+class LiveRunQuerySet(Parking):
     """Each method is one transition; the state condition stands on its outermost WHERE, which is the part
     PostgreSQL checks again after it waited for another transaction's lock."""
 
@@ -80,21 +81,25 @@ class LiveRunQuerySet(Timetable):
         worker: int | None = None,
         late: int | None = None,
         barred: bool = False,
+        held: bool = False,
     ) -> list[Claim]:
         """waiting -> running for at most `limit` due runs, oldest first; their effects begin after the commit.
 
         With `late`, runs due for more than LATE_AFTER come last, and no more than so many of them. Rows another
         transaction holds are passed over; on SQLite the transaction is the only writer. Where bars stand
-        (`barred`), the runs they are for are called off instead.
+        (`barred`), the runs they are for are called off instead; where automations are `held`, their runs are
+        put aside.
         """
         claims: list[Claim] = []
+        if held:
+            self.park(environment_id=environment_id, now=now)
         for when, most in queues(limit=limit, late=late, now=now):
             room = min(most, limit - len(claims))
             if room <= 0:
                 continue
             among = self._spared_by_bars(when, environment_id=environment_id, room=room) if barred else None
             given = [at(now + lease), at(now), worker]
-            started = claimed(environment_id, when, among=among, room=room, given=given)
+            started = claimed(environment_id, when, among=among, held=held, room=room, given=given)
             claims += sorted(started, key=DUE_FIRST)
         return claims
 
@@ -218,7 +223,7 @@ class LiveRunQuerySet(Timetable):
             CalledOff(*row)
             for row in self.filter(cancellation=cancellation.pk, state=LiveState.CANCELLED)
             .select_for_update(skip_locked=True)
-            .values_list("pk", "position", "due_at", "attempt", "fence", "on_cancel")[:limit]
+            .values_list("pk", "position", REAL_DUE_AT, "attempt", "fence", "on_cancel")[:limit]
         ]  # fmt: skip
         if not rows:
             return 0
@@ -270,6 +275,7 @@ class LiveRun(models.Model):
     concurrency_key = models.CharField(max_length=TOKEN_LENGTH, null=True)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField()
+    parked_due_at = models.DateTimeField(null=True)  # of one that is put aside: when it is due in truth
     state = models.CharField(max_length=10, choices=LiveState, default=LiveState.WAITING)
     position = models.CharField(max_length=100)
     attempt = models.PositiveIntegerField(default=0)
@@ -320,6 +326,11 @@ class LiveRun(models.Model):
             models.Index(fields=["invocation"], name="live_run_invocation"),
             models.Index(
                 fields=["environment"], condition=Q(unsettled__isnull=False), name="live_run_unsettled"
+            ),
+            models.Index(
+                fields=["environment", "automation"],
+                condition=Q(parked_due_at__isnull=False),
+                name="live_run_parked",
             ),
         ]
 

@@ -14,6 +14,8 @@ from django.db.models import Case, Value, When
 
 from automations.execution import housekeeping
 from automations.models import Cancellation, CancellationFilter, LiveRun, LiveState, Run, database_now
+from automations.models.live_run_moves import at
+from automations.models.live_run_parking import PARK
 from tests.scenes import DELAY, SEND, expire_leases, invoke, production, publish, run_of, start
 
 pytestmark = pytest.mark.django_db
@@ -173,4 +175,28 @@ def test_starting_and_cancelling_are_heap_only_updates() -> None:
         "(AND: ('token__isnull', False))",
         "(AND: ('key__isnull', False))", "(AND: ('tenant__isnull', False))", "(AND: ('recipient__isnull', False))",
         "(AND: ('unsettled__isnull', False))", "(AND: ('concurrency_key__isnull', False))",
+        "(AND: ('parked_due_at__isnull', False))",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("statement", ["park", "parked"])
+def test_held_runs_are_found_through_an_index(statement: str) -> None:
+    """Those that are due by their time, those put aside by a partial index, which is empty where nothing is held."""
+    lock = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    now = at(database_now())
+    sql, given, index = {
+        "park": (PARK.format(lock=lock), [1, now, 1, 9, now], "live_run_due"),
+        "parked": (
+            "SELECT run_id FROM automations_liverun"
+            " WHERE environment_id = %s AND automation_id = %s AND parked_due_at IS NOT NULL",
+            [1, 1],
+            "live_run_parked",
+        ),
+    }[statement]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")  # the table is empty
+        explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+        cursor.execute(f"{explain} {sql}", given)
+        plan = " ".join(str(part) for row in cursor.fetchall() for part in row)
+    assert index in plan

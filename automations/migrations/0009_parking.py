@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='cancellation',
             name='origin',
-            field=models.CharField(choices=[('api', 'Api'), ('courier', 'Courier'), ('browser', 'Browser'), ('step', 'Step'), ('disable', 'Disable'), ('publish', 'Publish'), ('rule', 'Rule')], max_length=20),
+            field=models.CharField(choices=[('api', 'Api'), ('courier', 'Courier'), ('knock', 'Knock'), ('suprsend', 'Suprsend'), ('browser', 'Browser'), ('step', 'Step'), ('disable', 'Disable'), ('publish', 'Publish'), ('rule', 'Rule')], max_length=20),
         ),
         migrations.AddIndex(
             model_name='automation',

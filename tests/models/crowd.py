@@ -54,6 +54,7 @@ def crowd(environment: Environment, *, now: datetime, size: int = LIVE + ARCHIVE
             continue
         due_at = now + timedelta(days=30) * ((number * 7919 % size) / size)
         tags = _tags(number // 2)
+        told |= {"tenant": invocation.tenant}
         live.append(LiveRun(run=run, uid=run.uid, tags=tags, position="1", due_at=due_at, **told))
     insert([*runs, *live])
 
@@ -67,7 +68,7 @@ def _invocations(environment: Environment, *, amount: int, now: datetime) -> lis
         Invocation(
             environment=environment, dialect="native", actor="key/backend", source=_source(number),
             automation=automations[_skewed(number)], run_count=2, tags=_tags(number) or [], created_at=now,
-            data={"order": number, "text": "x" * 100}, idempotency_key=f"i{number}", definition={"steps": []},
+            tenant=_tenant(number), data={"order": number, "text": "x" * 100}, idempotency_key=f"i{number}", definition={"steps": []},
         )
         for number in range(amount)
     )  # fmt: skip
@@ -92,6 +93,10 @@ def _skewed(number: int) -> int:
 
 def _source(number: int) -> str:
     return "ui/ana" if number % 150 == 7 else "api/backend" if number % 4 else "api/other"
+
+
+def _tenant(number: int) -> str | None:
+    return "acme" if number % 150 == 11 else "other" if number % 5 == 0 else None
 
 
 def _tags(number: int) -> list[str] | None:

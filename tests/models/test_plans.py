@@ -58,6 +58,7 @@ def fields(now: datetime) -> dict[str, dict[str, Any]]:
         "invocation": {"invocation_pks": (some[0].invocation_id,)},
         "idempotency_key": {"invocation_pks": (some[2].invocation_id,)},
         "source": {"source": "ui/ana"},
+        "tenant": {"tenant": "acme"},
         "tags": {"tags": ("vip",)},
         "created_after": {"created_after": now - timedelta(hours=4)},
         "created_before": {"created_before": now - timedelta(days=15) + timedelta(hours=4)},
@@ -103,7 +104,7 @@ def test_each_counts_what_it_names(now: datetime) -> None:
     """By the index as without: against every run, looked at in Python."""
     runs = Run.objects.within(production()).exclude(status=None).select_related("invocation").order_by("pk")
     for run in (ended := list(runs.defer("profile", "invocation__data", "invocation__definition"))):
-        vars(run)["tags"] = run.invocation.tags
+        vars(run).update(tags=run.invocation.tags, tenant=run.invocation.tenant)
     receipt, given = Cancellation(environment=production()), fields(now)
     given["created_before"] = {"created_before": now - timedelta(days=29)}
     given |= {"common source": {"source": "api/backend"}, "common tag": {"tags": ("trial", "none")}}

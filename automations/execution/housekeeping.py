@@ -95,7 +95,7 @@ def sweep(environment: Environment) -> int:
 def reap(environment: Environment) -> int:
     """Takes back attempts whose lease ran out: run again, or failed when their attempts are used up; the
     attempt counts as in flight until it is settled. The number taken back."""
-    with gate(environment_id=environment.pk) as (now, barred, _):
+    with gate(environment_id=environment.pk) as (now, barred, *_):
         expired = LiveRun.objects.within(environment.pk).expired(now=now)
         rows = list(expired.select_for_update(skip_locked=True).order_by("pk")[:REAPED_AT_ONCE])
         if barred and LiveRun.objects.give_to_bars([row.pk for row in rows]):

@@ -31,7 +31,7 @@ def reschedule(*, environment: Environment, run: Run, when: datetime | timedelta
 
     Refusal `not_waiting`, which names the run's real status, when there is nothing to move.
     """
-    with gate(environment_id=environment.pk) as (now, barred, _):
+    with gate(environment_id=environment.pk) as (now, barred, *_):
         if barred:
             LiveRun.objects.give_to_bars([run.pk])
         due_at = now + when if isinstance(when, timedelta) else when

@@ -2,13 +2,14 @@
 
 from automations.models.api_key import SCOPES, ApiKey
 from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
-from automations.models.cancellation import Cancellation, Origin, covered, standing, uid_parameter
+from automations.models.cancellation import HELD, Cancellation, Origin, covered, standing, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
+from automations.models.holds import Holds, Newborn, called_off_at_birth, what_cannot_hold
 from automations.models.invocation import Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
@@ -41,6 +42,7 @@ __all__ = [
     "COUNTED_FINISHED",
     "DEFAULT_ENVIRONMENT",
     "FINAL",
+    "HELD",
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
@@ -60,11 +62,13 @@ __all__ = [
     "Environment",
     "Event",
     "EventKind",
+    "Holds",
     "Invocation",
     "Listener",
     "LiveRun",
     "LiveState",
     "Move",
+    "Newborn",
     "No",
     "Occurrence",
     "OnCancelStart",
@@ -80,6 +84,7 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "Worker",
+    "called_off_at_birth",
     "clock",
     "counting",
     "covered",
@@ -102,5 +107,6 @@ __all__ = [
     "standing",
     "steps_of_run",
     "uid_parameter",
+    "what_cannot_hold",
     "what_is_due",
 ]

@@ -37,7 +37,9 @@ def explain(run: Run, cancellation: Cancellation) -> Explanation:
     missed = list(_missed(run, cancellation))
     called_off_by = run.called_off_by
     if called_off_by is not None and called_off_by.pk == cancellation.pk:
-        return _held(run, cancellation) if run.reason == HELD else _hit(run, cancellation, by_filter=not missed)
+        return (
+            _held(run, cancellation) if run.reason == HELD else _hit(run, cancellation, by_filter=not missed)
+        )
     if [miss.reason for miss in missed] == ["accepted_later"] and run.created_at > cancellation.as_of:
         return _by_time(run, cancellation)  # which says by how much
     if missed:

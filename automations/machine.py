@@ -23,7 +23,6 @@ from automations.definition import (
     sought,
 )
 from automations.expressions import ExpressionError, FieldWarning, Scope
-from automations.expressions.errors import printable
 from automations.expressions.tokens import check_token, token_text
 
 START = "0"
@@ -202,7 +201,7 @@ def _text(name: str, value: Any) -> str:
     """A resolved value as the text by which runs are found, as strict as a token; a reason identifies nobody."""
     text = token_text(value, source=name, path=name)
     if name == "reason":
-        return printable(text, longest=LONGEST_REASON)
+        return text[:LONGEST_REASON]
     return check_token(text, longest=512, source=name)
 
 

@@ -26,7 +26,7 @@ def problems(**fields: Any) -> list[tuple[str, str]]:
 
 
 def test_all_of_it_is_read() -> None:
-    scope = {
+    scope: dict[str, Any] = {
         "token": "{{data.t}}", "key": "k", "automation": "trial", "source": "shop", "recipients": ["refs.data.r", "b"],
         "tags": ["vip"], "created_after": "2026-11-20T14:00:00Z",
     }  # fmt: skip
@@ -57,7 +57,8 @@ def test_all_of_it_is_read() -> None:
         ({"filter": []}, [("/filter", "invalid")]),
         ({"filter": {}}, [("/filter", "empty_filter")]),
         ({"filter": {"token": None}}, [("/filter", "empty_filter")]),
-        ({"filter": {"all": True, "confirm": "production"}}, [("/filter/all", "unknown_field"), ("/filter/confirm", "unknown_field")]),
+        ({"filter": {"all": True, "confirm": "production"}},
+         [("/filter/all", "unknown_field"), ("/filter/confirm", "unknown_field")]),
         ({"filter": {"tokn": "t"}}, [("/filter/tokn", "unknown_field")]),
         ({"filter": {"token": ""}}, [("/filter/token", "invalid")]),
         ({"filter": {"token": "a\n"}}, [("/filter/token", "invalid")]),
@@ -79,7 +80,8 @@ def test_all_of_it_is_read() -> None:
         ({"cancellation_token": "t", "undo_for": "11 minutes"}, [("/undo_for", "invalid_duration")]),
         ({"cancellation_token": "t", "undo_for": "0 s"}, [("/undo_for", "invalid_duration")]),
         ({"run_id": UUID, "hold_for": "1 hour"}, [("/hold_for", "cannot_hold")]),
-        ({"filter": {"token": "t", "due_before": "refs.data.at"}, "hold_for": "1 hour"}, [("/filter/due_before", "cannot_hold")]),
+        ({"filter": {"token": "t", "due_before": "refs.data.at"}, "hold_for": "1 hour"},
+         [("/filter/due_before", "cannot_hold")]),
         ({"cancellation_token": "t", "include_self": "yes"}, [("/include_self", "invalid")]),
         ({"cancellation_token": "t", "token": "t"}, [("/token", "unknown_field")]),
     ],

@@ -10,6 +10,8 @@ from itertools import pairwise
 from statistics import quantiles
 from typing import Any
 
+from tests.chaos import holds
+
 Entry = Mapping[str, Any]
 
 FINAL = frozenset({"completed", "failed", "cancelled", "skipped"})
@@ -28,10 +30,10 @@ MOST_SENDS = 2  # in one attempt: a connection found closed is replaced once, un
 class Evidence:
     """All that a run left behind.
 
-    `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status,
-    finished (wall, seconds), cancellation, live}; `cancellations` {id, actor, runs, in_flight}; `audit`, in the
-    order of the writes, {run, table, old, new, at (wall), finish}: `run` is the public id, `table` run or live,
-    and `finish` tells that a worker wrote back what it had done.
+    `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status, reason,
+    created and finished (wall, seconds), cancellation, live}; `cancellations` {id, actor, runs, in_flight, filter,
+    as_of, until (of a hold)}; `audit`, in the order of the writes, {run, table, old, new, at (wall), finish}: `run`
+    is the public id, `table` run or live, and `finish` tells that a worker wrote back what it had done.
     """
 
     history: Sequence[Entry]
@@ -85,6 +87,10 @@ def check(evidence: Evidence) -> Verdict:
         "cancelled runs not reported by exactly one cancellation": list(_misreported(evidence)),
         "runs that a cancel missed": list(_missed(evidence)),
         "runs cancelled that the filter does not match": list(_strangers(evidence)),
+        "runs that passed a hold": list(holds.escaped(evidence.history, evidence.runs, evidence.receipts)),
+        "runs held wrongly": list(
+            holds.wrongly_held(evidence.runs, evidence.cancellations, evidence.receipts)
+        ),
         "duplicates with another idempotency key": list(_other_keys(evidence.receipts)),
         "steps out of order": list(_out_of_order(evidence)),
         "effects of unknown runs": list(_unknown(evidence)),
@@ -198,7 +204,8 @@ def _misreported(evidence: Evidence) -> Iterator[Entry]:
         for run in row["runs"]:
             reported[run].append(row["id"])
     for run in evidence.runs:
-        wanted = [run["cancellation"]] if run["status"] == "cancelled" else []
+        is_reported = run["status"] == "cancelled" and run.get("reason") != holds.HELD
+        wanted = [run["cancellation"]] if is_reported else []
         if reported.pop(run["id"], []) != wanted:
             yield run
     yield from ({"run": run, "reported by": rows} for run, rows in reported.items())
@@ -290,6 +297,7 @@ def _figures(evidence: Evidence, *, listed: int, apart: int) -> dict[str, Any]:
         "invokes acknowledged": len(_entries(history, "invoke", "ack")),
         "invokes unknown": len(_entries(history, "invoke", "unknown")),
         "cancels acknowledged": len(acks),
+        "runs held": sum(run.get("reason") == holds.HELD for run in evidence.runs),
         "cancels unknown": len(_entries(history, "cancel", "unknown")),
         "runs moved by acknowledged cancels": sum(len(ack["runs"]) for ack in acks),
         "in-flight lists not empty, %": _percent(sum(bool(ack["in_flight"]) for ack in acks), len(acks)),

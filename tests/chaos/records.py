@@ -108,18 +108,31 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
 
     from automations.models import Cancellation, Run
 
-    fields = ("uid", "token", "key", "source", "status", "finished_at", "cancellation_id", "live__state")
+    fields = (
+        "uid", "token", "key", "source", "status", "status_reason", "created_at", "finished_at",
+        "cancellation_id", "live__state",
+    )  # fmt: skip
     runs = [
         {
             "id": str(uid), "token": token, "key": key, "source": source, "status": status, "live": live,
-            "finished": _seconds(finished), "cancellation": cancellation and str(cancellation),
+            "reason": reason, "created": _seconds(created), "finished": _seconds(finished),
+            "cancellation": cancellation and str(cancellation),
         }
-        for uid, token, key, source, status, finished, cancellation, live in Run.objects.values_list(*fields)
+        for uid, token, key, source, status, reason, created, finished, cancellation, live
+        in Run.objects.values_list(*fields)
     ]  # fmt: skip
     cancellations = [
-        {"id": str(pk), "actor": actor, "runs": moved, "in_flight": in_flight}
-        for pk, actor, moved, in_flight in Cancellation.objects.values_list(
-            "pk", "actor", "cancelled_run_ids", "in_flight"
+        {
+            "id": str(pk),
+            "actor": actor,
+            "runs": moved,
+            "in_flight": in_flight,
+            "filter": scope,
+            "as_of": _seconds(as_of),
+            "until": _seconds(until),
+        }
+        for pk, actor, moved, in_flight, scope, as_of, until in Cancellation.objects.values_list(
+            "pk", "actor", "cancelled_run_ids", "in_flight", "filter", "as_of", "hold_until"
         )
     ]
     with connection.cursor() as cursor:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.model import bars, tokens, variants
+from tests.model import bars, holds, tokens, variants
 from tests.model.checker import System
 from tests.model.protocol import AsBuilt
 
@@ -18,6 +18,7 @@ HOLD: dict[str, Make] = {
     "two-runs-retried": lambda: AsBuilt(scopes=((0, 1),), steps=1),
     "bar": lambda: bars.Barred(scopes=((0,),)),
     "two-bars": lambda: bars.Barred(scopes=((0, 1), (1,)), steps=1, tries=1),
+    "hold": holds.Holding,
     "token": tokens.OneTransaction,
     "token-in-batches": tokens.InBatches,
     "cancel-the-previous": tokens.Serialised,
@@ -75,5 +76,9 @@ FALL: dict[str, Fall] = {
     "bar-lists-first": Fall(bars.ListsBeforeItStands, "I1b", 9),
     "bar-half-way": Fall(bars.StartsHalfWay, "I1", 9),
     "bar-archives-unlisted": Fall(bars.ArchivesTheUnlisted, "I5", 12),
+    "hold-shared": Fall(holds.PlacedBehindTheSharedGate, "C1", 8),
+    "hold-read-first": Fall(holds.ReadBeforeTheGate, "C1", 8),
+    "hold-afterwards": Fall(holds.HeldAfterwards, "C1", 8),
+    "hold-reported": Fall(holds.HoldsAreReported, "I5", 8),
     "unserialised": Fall(tokens.Unserialised, "C6", 4),
 }

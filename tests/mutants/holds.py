@@ -15,7 +15,7 @@ from automations import cancellation, invocation
 from automations.cancellation import CancelRequest
 from automations.invocation import Draft, holding
 from automations.machine import Plan
-from automations.models import HELD, Cancellation, Invocation, Newborn
+from automations.models import HELD, Cancellation, Invocation, Newborn, database_now
 from automations.models.gate import Passage, gate
 from automations.steps.cancel import Errands
 from tests.mutants.mutant import mutant, swap
@@ -42,7 +42,9 @@ def holds_are_read_before_the_gate() -> None:
     transact = accept._transact
 
     def read_first(draft: Draft, plans: list[Plan], errands: Errands) -> Invocation:
-        standing = Cancellation.objects.exclude(hold_until=None).filter(undone_at=None)
+        standing = Cancellation.objects.filter(
+            environment=draft.request.environment, hold_until__gte=database_now(), undone_at=None
+        )
         here.known = [(hold, replace(hold.scope, up_to=None)) for hold in standing.order_by("as_of")]
         stored: Invocation = transact(draft, plans, errands)
         return stored

@@ -101,7 +101,8 @@ def _transact(draft: Draft, plans: list[Plan], errands: Errands) -> Invocation:
     if errands:  # else two invokes of "cancel the previous, then start mine" would miss each other
         words += [label for label in errands.labels if label is not None] + _labels(draft)
     exclusive = errands.places or None in errands.labels  # such a filter may match whatever another brings
-    with gate(environment_id=environment.pk, exclusive=exclusive, beside=errands.counts()) as passage:
+    counts = errands.counts()
+    with gate(environment_id=environment.pk, exclusive=exclusive, beside=counts, bears=True) as passage:
         now = passage.now
         errands.begin(passage.rows)
         if words and not exclusive:

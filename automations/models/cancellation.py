@@ -104,10 +104,16 @@ class Cancellation(KeyHolder):
                 condition=models.Q(swept_at__isnull=True),
                 name="cancellation_unswept",
             ),
-            models.Index(
-                fields=["environment", "hold_until", "bar"],
-                condition=models.Q(hold_until__isnull=False, undone_at__isnull=True),
-                name="cancellation_holds",
+            *(
+                models.Index(
+                    fields=["environment", *columns],
+                    condition=models.Q(hold_until__isnull=False, undone_at__isnull=True),
+                    name=name,
+                )
+                for name, columns in {
+                    "cancellation_holds": ["hold_until"],
+                    "cancellation_holds_by_bar": ["bar", "hold_until"],
+                }.items()
             ),
             models.Index(
                 fields=["key_expires_at"],

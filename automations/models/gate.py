@@ -28,7 +28,7 @@ CLOCK_KEPT_SECONDS = 10.0
 
 class Passage(NamedTuple):
     """What one learns at the gate: the database's clock (UTC), whether bars stand that are not swept, the rows of
-    what was asked beside, and whether holds stand (or did, a second ago)."""
+    what was asked beside, and, where that was asked, whether holds stand (or did, a second ago)."""
 
     now: datetime
     barred: bool
@@ -36,24 +36,25 @@ class Passage(NamedTuple):
     held: bool = False
 
 
-STANDING = """
-SELECT EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = %s AND swept_at IS NULL),
- EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = %s AND hold_until IS NOT NULL
-  AND undone_at IS NULL AND hold_until >= CURRENT_TIMESTAMP)
+BARRED = "EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = %s AND swept_at IS NULL)"
+HELD = """
+EXISTS (SELECT 1 FROM automations_cancellation
+ WHERE environment_id = %s AND hold_until >= CURRENT_TIMESTAMP AND undone_at IS NULL)
 """
 
 
 @contextmanager
 def gate(
-    *, environment_id: int, exclusive: bool = False, beside: Sequence[Statement] = ()
+    *, environment_id: int, exclusive: bool = False, beside: Sequence[Statement] = (), bears: bool = False
 ) -> Iterator[Passage]:
     """A transaction behind the environment's gate; `beside` are statements to carry out as soon as it is passed.
+    One that `bears` runs is told of holds.
 
     Shared by everything that moves runs, exclusive for what must see no such move half-way: a bar, a hold,
     disabling. On SQLite the transaction itself is the gate: it begins as the only writer, and the clock is the
     process's.
     """
-    standing = (STANDING, [environment_id, environment_id])
+    standing = (f"SELECT {BARRED}, {HELD if bears else 'false'}", [environment_id] * (2 if bears else 1))
     with transaction.atomic():
         if connection.vendor == "postgresql":
             function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"

@@ -6,9 +6,11 @@ by it like any other, or sees it (docs/decisions/0017-holds.md).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 from typing import NamedTuple
 
 from django.db import models
@@ -59,11 +61,15 @@ class Holds:
             environment=environment_id, hold_until__gte=now, undone_at=None, bar__in=bars
         )
         oldest_first = standing.order_by("as_of", "pk").defer("cancelled_run_ids", "in_flight")
-        self._holds = [(hold, replace(hold.scope, up_to=None)) for hold in oldest_first]
+        self._by_bar = defaultdict[str | None, list[tuple[int, Cancellation, CancellationFilter]]](list)
+        for place, hold in enumerate(oldest_first):
+            self._by_bar[hold.bar].append((place, hold, replace(hold.scope, up_to=None)))
 
     def over(self, one: Newborn) -> Cancellation | None:
         """The oldest that is for this run."""
-        return next((hold for hold, scope in self._holds if scope.matches(one)), None)
+        near = (entry for bar in one.bars for entry in self._by_bar.get(bar, ()))
+        mine = [(place, hold) for place, hold, scope in near if scope.matches(one)]
+        return min(mine, key=itemgetter(0))[1] if mine else None
 
 
 def called_off_at_birth(

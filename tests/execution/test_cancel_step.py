@@ -71,6 +71,7 @@ def test_a_run_by_its_id(carry_out: Any) -> None:
         ({"token": "t-{{data.n}}"}, {"token": "t-1"}),
         ({"key": "refs.data.key"}, {"key": "order-7"}),
         ({"recipients": ["ada", "refs.data.who"]}, {"recipients": ["bob"]}),
+        ({"recipients": ["refs.recipient"]}, {"recipients": ["dora"]}),
         ({"source": "shop"}, {"source": "shop"}),
         ({"tags": ["vip"]}, {"tags": ["vip", "x"]}),
         ({"automation": "${'tri' + 'al'}"}, {"automation": "trial", "definition": None}),
@@ -84,7 +85,7 @@ def test_what_a_filter_matches(carry_out: Any, fields: dict[str, Any], hit: dict
     mine = waiting(**hit)
     others = [waiting(), waiting(token="u", key="k", tags=["y"], source="s", recipients=["cyd"])]
     data = {"n": 1, "key": "order-7", "who": "bob", "at": "2026-01-01T00:00:00Z"}
-    own = carry_out(cancel(filter=fields), data=data)
+    own = carry_out(cancel(filter=fields), data=data, recipients=["dora"])
     assert [status(run) for run in (mine, *others, own)] == ["cancelled", "waiting", "waiting", "waiting"]
     receipt = Cancellation.objects.get()
     folded = next(event.data["folded"] for event in Event.objects.filter(run=own) if "folded" in event.data)

@@ -1,0 +1,52 @@
+"""How holds are found: by an index, whatever else was ever cancelled."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from automations.models import Cancellation, Newborn, database_now
+from automations.models.gate import HELD, gate
+from tests.scenes import cancel_runs, production
+
+pytestmark = pytest.mark.django_db
+
+
+def plan_of(statement: str, *given: Any) -> str:
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")  # the table is empty
+        cursor.execute(f"EXPLAIN {'QUERY PLAN ' if connection.vendor == 'sqlite' else ''}{statement}", given)
+        return " ".join(str(part) for row in cursor.fetchall() for part in row)
+
+
+def test_whether_any_stand_is_asked_of_an_index() -> None:
+    assert "cancellation_holds" in plan_of(f"SELECT {HELD}", 1)
+
+
+def test_those_over_a_run_are_found_by_an_index() -> None:
+    run = Newborn("t", "k", "r", 7, "s", ["x"], database_now())
+    assert run.bars == {
+        "all", "label:t", "label:k", "key:k", "recipient:r", "automation:7", "source:s",
+    }  # fmt: skip
+    asked = Cancellation.objects.filter(
+        environment=1, hold_until__gte=run.created_at, undone_at=None, bar__in=sorted(run.bars)
+    )
+    statement, given = asked.query.sql_with_params()
+    plan = asked.explain() if connection.vendor == "sqlite" else plan_of(statement, *given)
+    assert "cancellation_holds" in plan
+    assert "SCAN automations_cancellation" not in plan
+
+
+def test_only_what_bears_runs_is_told_of_holds() -> None:
+    environment = production().pk
+    for hold_for, told in ((None, False), (timedelta(hours=1), True)):
+        cancel_runs(token="t", hold_for=hold_for)
+        with (
+            gate(environment_id=environment, bears=True) as bearing,
+            gate(environment_id=environment) as other,
+        ):
+            assert (bearing.held, other.held) == (told, False)

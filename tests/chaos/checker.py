@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.chaos import holds
 
@@ -32,7 +32,7 @@ class Evidence:
 
     `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status, reason,
     created and finished (wall, seconds), cancellation, live}; `cancellations` {id, actor, runs, in_flight, filter,
-    as_of, until (of a hold)}; `audit`, in the order of the writes, {run, table, old, new, at (wall), finish}: `run`
+    as_of, until (of a hold), bar}; `audit`, in their order, {run, table, old, new, at (wall), finish}: `run`
     is the public id, `table` run or live, and `finish` tells that a worker wrote back what it had done.
     """
 
@@ -118,12 +118,14 @@ def _told(evidence: Evidence) -> Iterator[Ack]:
 
 def _inferred(evidence: Evidence) -> Iterator[Ack]:
     """Cancel steps: known from the acknowledgement of the invoke that folded them, or from the first effect of
-    a later step of their own run."""
+    a later step of their own run. A bar of a step lists what is in flight after its commit, when that later step may
+    have begun: it is known by an invoke that was answered at the first try alone."""
     invoked = {
-        run["id"]: entry["t"]
+        run["id"]: _Answer(entry["t"], entry["op"])
         for entry in _entries(evidence.history, "invoke", "ack")
         for run in entry["runs"]
     }
+    repeated = {entry["op"] for entry in _entries(evidence.history, "invoke", "unknown")}
     actions = {run["id"]: _actions(run) for run in evidence.runs}
     receipts = _by_run(evidence.receipts)
     for row in evidence.cancellations:
@@ -131,11 +133,19 @@ def _inferred(evidence: Evidence) -> Iterator[Ack]:
         if run not in actions or "cancel" not in actions[run]:
             continue
         place = actions[run].index("cancel")
-        known = [receipt["t"] for receipt in receipts[run] if _place(receipt) > place]
-        known += [invoked[run]] if place == 0 and run in invoked else []
+        known = [receipt["t"] for receipt in receipts[run] if _place(receipt) > place and not row.get("bar")]
+        if place == 0 and run in invoked and not (row.get("bar") and invoked[run].op in repeated):
+            known.append(invoked[run].t)
         if known:
             listed = frozenset((one["run"], one["step"], one["attempt"]) for one in row["in_flight"])
             yield Ack(t=min(known), runs=frozenset(row["runs"]), listed=listed)
+
+
+class _Answer(NamedTuple):
+    """When the invoke of that number was acknowledged."""
+
+    t: float
+    op: int
 
 
 def _after_acks(evidence: Evidence, acks: Iterable[Ack]) -> Iterator[tuple[Ack, Entry]]:

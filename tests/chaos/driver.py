@@ -26,7 +26,7 @@ TIMEOUT = 2.0  # of a send step, in seconds
 CLIENT_TIMEOUT = 8.0
 TRIES = 5
 LONGEST_PAUSE = 2.0  # of a delay step
-HELD, HELD_FOR = 0.15, 1.0  # the share of cancels that hold, and for how many seconds
+HELD, HELD_FOR = 0.5, 1.5  # the share of cancels by token that hold, and for how many seconds
 CANCELLED_WITHIN = 2.5  # seconds after the invoke, mostly soon: that is when steps are in flight
 
 
@@ -149,7 +149,7 @@ class Driver:
             self._ask(http, "cancel", f"runs/{asked['run']}/cancel{query}", {}, op=op, detail=detail)
         else:
             body: dict[str, Any] = {"filter": asked}
-            if draw.random() < HELD:
+            if "token" in asked and draw.random() < HELD:
                 body["hold_for"], detail["hold"] = f"{HELD_FOR} seconds", HELD_FOR
             self._ask(http, "cancel", f"cancellations{query}", body, op=op, key=f"cancel-{op}", detail=detail)
 

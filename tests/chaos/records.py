@@ -130,9 +130,10 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
             "filter": scope,
             "as_of": _seconds(as_of),
             "until": _seconds(until),
+            "bar": as_of_run is not None,
         }
-        for pk, actor, moved, in_flight, scope, as_of, until in Cancellation.objects.values_list(
-            "pk", "actor", "cancelled_run_ids", "in_flight", "filter", "as_of", "hold_until"
+        for pk, actor, moved, in_flight, scope, as_of, until, as_of_run in Cancellation.objects.values_list(
+            "pk", "actor", "cancelled_run_ids", "in_flight", "filter", "as_of", "hold_until", "as_of_run"
         )
     ]
     with connection.cursor() as cursor:

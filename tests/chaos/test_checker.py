@@ -139,6 +139,17 @@ def test_a_cancel_step_in_the_head_is_an_acknowledgement_with_its_invoke() -> No
     assert made.found() == [UNLISTED]
 
 
+def test_a_bar_of_a_step_is_known_once_its_invoke_was_answered_at_the_first_try() -> None:
+    made = Made()
+    made.runs[1]["source"] = "chaos/cancel,send"
+    made.cancellations[0] |= {"actor": "run/q", "bar": True}
+    made.history.pop()
+    made.receipts = [made.receipt(1.9)]
+    assert made.found() == [UNLISTED]
+    made.history.append(made.entry(1.25, "invoke", "unknown", op=2))
+    assert made.found() == []
+
+
 @pytest.mark.parametrize(
     "wrong", [{"status": None, "finished": None}, {"status": "waiting"}, {"live": "waiting"}]
 )

@@ -167,6 +167,8 @@ def place_bar(request: CancelRequest, *, now: datetime) -> Cancellation:
 
 def _requested(request: CancelRequest, scope: CancellationFilter, *, now: datetime) -> Cancellation:
     """The record of the request, with its idempotency key taken."""
+    if scope.is_empty:
+        raise AssertionError("a filter that narrows nothing came past the edges")
     cancellation = Cancellation(
         environment=request.environment,
         actor=request.actor,

@@ -139,7 +139,10 @@ def _filter(members: Fields) -> Mapping[str, str | tuple[str, ...]]:
     for name, (check, most) in MANY.items():
         if (texts := _expressions(members, name, check, most)) is not None:
             read[name] = texts
-    members.close()
+    for name in sorted(
+        members.value.keys() - {*ONE, *MANY}
+    ):  # also by a lenient reader: ignoring it would hit more runs
+        members.refuse(name, "unknown_field", f"“{name}” is not known here")
     return read
 
 
@@ -157,7 +160,7 @@ def _expressions(members: Fields, name: str, check: Check, most: int) -> tuple[s
         return None
     entries = {str(index): entry for index, entry in enumerate(raw)}
     below = Fields(entries, f"{members.pointer}/{name}", members.notes)
-    for index in entries.keys() - below.value.keys():
+    for index in sorted(entries.keys() - below.value.keys(), key=int):
         below.refuse(index, "invalid", "an entry must be a non-empty text")
     texts = tuple(text for index in below.value if (text := _expression(below, index, check)) is not None)
     if sum(map(is_expression, texts)) > MOST_EXPRESSIONS:

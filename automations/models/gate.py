@@ -37,7 +37,7 @@ class Passage(NamedTuple):
 
 
 BARRED = "EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = %s AND swept_at IS NULL)"
-HELD = """
+HOLDS = """
 EXISTS (SELECT 1 FROM automations_cancellation
  WHERE environment_id = %s AND hold_until >= CURRENT_TIMESTAMP AND undone_at IS NULL)
 """
@@ -54,7 +54,7 @@ def gate(
     disabling. On SQLite the transaction itself is the gate: it begins as the only writer, and the clock is the
     process's.
     """
-    standing = (f"SELECT {BARRED}, {HELD if bears else 'false'}", [environment_id] * (2 if bears else 1))
+    standing = (f"SELECT {BARRED}, {HOLDS if bears else 'false'}", [environment_id] * (2 if bears else 1))
     with transaction.atomic():
         if connection.vendor == "postgresql":
             function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"

@@ -88,3 +88,11 @@ def test_all_of_it_is_read() -> None:
 )  # fmt: skip
 def test_what_is_wrong_has_its_pointer(fields: dict[str, Any], found: list[tuple[str, str]]) -> None:
     assert problems(**fields) == found
+
+
+@pytest.mark.parametrize("scope", [{"tokn": "t"}, {"token": "t", "recipient": "r"}, {"all": True}])
+def test_a_lenient_reader_ignores_nothing_of_a_filter(scope: dict[str, Any]) -> None:
+    """What it does not know would have narrowed it."""
+    with pytest.raises(DefinitionError) as refused:
+        parse({"steps": [{"action": "cancel", "filter": scope}]}, strict=False)
+    assert [problem.code for problem in refused.value.problems] == ["unknown_field"]

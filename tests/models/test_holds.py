@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from automations.models import Cancellation, Newborn, database_now
-from automations.models.gate import HELD, gate
+from automations.models.gate import HOLDS, gate
 from tests.scenes import cancel_runs, production
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ def plan_of(statement: str, *given: Any) -> str:
 
 
 def test_whether_any_stand_is_asked_of_an_index() -> None:
-    assert "cancellation_holds" in plan_of(f"SELECT {HELD}", 1)
+    assert "cancellation_holds" in plan_of(f"SELECT {HOLDS}", 1)
 
 
 def test_those_over_a_run_are_found_by_an_index() -> None:

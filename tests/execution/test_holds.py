@@ -207,7 +207,7 @@ def test_a_replay_is_held_too() -> None:
     assert run_of(again).events.get(kind="cancelled").step == "1"
 
 
-def test_an_invoke_reads_holds_only_where_some_stand() -> None:
+def test_an_invoke_costs_the_same_where_no_hold_stands() -> None:
     def statements() -> int:
         with CaptureQueriesContext(
             connection,

@@ -63,6 +63,8 @@ class StepLine:
     def skip_reason(self) -> str:
         if self.state.skip_reason == "condition_false" and self.step is not None:
             return f"its condition was false: {self.step.condition}"
+        if self.state.skip_reason == "delays_skipped":
+            return "it was invoked without delays"
         return self.state.skip_reason or ""
 
     @property

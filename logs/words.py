@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
 
 from automations.definition import Definition
-from automations.models import Event, LiveRun, Origin, Run, RunStatus
+from automations.models import CancellationFilter, Event, LiveRun, Origin, Run, RunStatus
 from automations.timeline import StepState
 
 ORIGINS: dict[str, str] = {
     Origin.API: "API",
     Origin.COURIER: "Courier API",
+    Origin.KNOCK: "Knock API",
+    Origin.SUPRSEND: "SuprSend API",
     Origin.BROWSER: "browser",
     Origin.STEP: "cancel step",
     Origin.DISABLE: "disabled automation",
@@ -114,6 +118,33 @@ def who(actor: str) -> str:
     return actor
 
 
+def asked_for(scope: CancellationFilter) -> str:
+    """Which runs a cancellation is for: “token onboarding-user_123, recipient ana”."""
+    if scope.everything:
+        return "all runs"
+    lists = (
+        ("run", [short(uid) for uid in scope.run_ids] or [str(pk) for pk in scope.run_pks or ()]),
+        ("recipient", scope.recipients),
+        ("tag", scope.tags),
+    )
+    single = {
+        "token": scope.token, "key": scope.key, "automation": scope.automation,
+        "invocation": scope.invocation and short(scope.invocation),
+        "idempotency key": scope.idempotency_key, "source": scope.source,
+        "started from": scope.created_after and clock(scope.created_after),
+        "started until": scope.created_before and clock(scope.created_before),
+        "due from": scope.due_after and clock(scope.due_after),
+        "due before": scope.due_before and clock(scope.due_before),
+    }  # fmt: skip
+    parts = [f"{name} {value}" for name, value in single.items() if value is not None]
+    for name, values in lists:
+        if len(values) == 1:
+            parts.append(f"{name} {values[0]}")
+        elif values:
+            parts.append(f"{len(values):,} {name}s")
+    return ", ".join(parts)
+
+
 def short(uid: UUID | str) -> str:
     """A run id to recognise: its first eight digits, which can be searched for, and its last four."""
     text = str(uid)
@@ -176,6 +207,16 @@ def too_late(run: Run) -> str:
     if cancellation is not None:
         return f"This run was already cancelled by {who(cancellation.actor)}{when}. Nothing was changed."
     return f"This run finished{when}, before the cancel. Nothing was changed."
+
+
+def capitalised(words: str) -> str:
+    """As a sentence begins and ends."""
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def laid_out(value: Any) -> str:
+    """JSON as one would write it by hand."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def clock(at: datetime) -> str:

@@ -219,8 +219,10 @@ def _tasks(claims: Sequence[Claim], *, started: float) -> list[Task]:
     tasks = []
     for claim in claims:
         version_id, profile = rows[claim.run_id]
-        data, brought = inputs[claim.invocation_id]
+        data, brought, skips_delays = inputs[claim.invocation_id]
         definition = brought or definition_of(version_id=version_id, invocation_id=claim.invocation_id)
+        if skips_delays:
+            definition = definition.without_delays()
         tasks.append(
             Task(
                 claim=claim, definition=definition, data=data, profile=profile, refs=_refs(definition, claim),

@@ -26,7 +26,7 @@ def under_holds(
         Newborn(
             token=run.token, key=request.key, recipient=run.recipient, source=request.source,
             automation_id=draft.automation.pk if draft.automation is not None else None,
-            tags=request.tags, created_at=now,
+            tenant=request.tenant, tags=request.tags, created_at=now,
         )
         for run in draft.runs
     ]  # fmt: skip

@@ -30,7 +30,8 @@ class Recipient:
 class InvokeRequest:
     """A request to run an automation by name (`by_alias`: also by alias), or the steps it brought itself.
 
-    `strict` says how a brought definition is read. `data` and profiles are JSON objects.
+    `strict` says how a brought definition is read. `data` and profiles are JSON objects. `performer` is who did what
+    the runs are about, an id like a recipient's; with `skips_delays` its runs pass over their delays.
     """
 
     environment: Environment
@@ -47,6 +48,8 @@ class InvokeRequest:
     key: str | None = None
     tags: Sequence[str] = ()
     tenant: str | None = None
+    performer: str | None = None
+    skips_delays: bool = False
     idempotency_key: str | None = None
     fingerprint: str | None = None
     key_kept: timedelta = KEY_KEPT

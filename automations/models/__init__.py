@@ -1,9 +1,10 @@
 """The records (docs/architecture.md); `LiveRun` is the one door to a run's state."""
 
-from automations.models.api_key import SCOPES, ApiKey
+from automations.models.api_key import SCOPES, WORKSPACE, ApiKey
 from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
 from automations.models.cancellation import HELD, Cancellation, Origin, covered, standing, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter
+from automations.models.contact import LONGEST_ADDRESS, Contact
 from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
@@ -46,17 +47,20 @@ __all__ = [
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
+    "LONGEST_ADDRESS",
     "RESERVED_KEYS",
     "RUN_EVENTS",
     "SCOPES",
     "TEST_EVENT",
     "UNFINISHED",
+    "WORKSPACE",
     "ApiKey",
     "Automation",
     "Cancellation",
     "CancellationFilter",
     "Cancelled",
     "Claim",
+    "Contact",
     "Due",
     "Ending",
     "Environment",

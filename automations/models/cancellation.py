@@ -46,6 +46,8 @@ class Origin(models.TextChoices):
 
     API = "api"
     COURIER = "courier"
+    KNOCK = "knock"
+    SUPRSEND = "suprsend"
     BROWSER = "browser"
     STEP = "step"
     DISABLE = "disable"

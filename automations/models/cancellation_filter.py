@@ -14,6 +14,8 @@ from django.db import connection, models
 from automations.models.lookups import tagged
 
 Parts = list[tuple[str, list[Any]]]
+# In any environment: it is asked for beside this one, and a subquery that names it would be asked row by row.
+TENANTS = "invocation_id IN (SELECT i.id FROM automations_invocation i WHERE i.tenant = %s)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,7 @@ class CancellationFilter:
     idempotency_key: str | None = None
     invocation_pks: tuple[int, ...] | None = None
     source: str | None = None
+    tenant: str | None = None
     tags: tuple[str, ...] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
@@ -51,7 +54,7 @@ class CancellationFilter:
         conditions: dict[str, Any] = {
             "key": self.key, "pk__in": self.run_pks, "recipient__in": self.recipients or None,
             "automation_id": self.automation_id, "invocation_id__in": self.invocation_pks, "source": self.source,
-            "tags__tagged": self.tags or None, "created_at__gte": self.created_after,
+            "tenant": self.tenant, "tags__tagged": self.tags or None, "created_at__gte": self.created_after,
             "created_at__lte": self.created_before, "due_at__gte": self.due_after, "due_at__lt": self.due_before,
             "pk__lte": self.up_to,
         }  # fmt: skip
@@ -64,13 +67,15 @@ class CancellationFilter:
 
     def where(self) -> tuple[str, list[Any]]:
         """The same as a part of a WHERE over automations_liverun, with its parameters."""
-        return _joined([*self._shared("run_id"), *_tagged("tags", self.tags), *self._due()])
+        tenant: Parts = [("tenant = %s", [self.tenant])] if self.tenant is not None else []
+        return _joined([*self._shared("run_id"), *_tagged("tags", self.tags), *tenant, *self._due()])
 
     def where_archived(self) -> tuple[str, list[Any]]:
-        """The same over automations_run, where nothing is due any more and tags are the invocation's."""
+        """The same over automations_run, where nothing is due any more; tags and tenant are the invocation's."""
         tags = "(SELECT i.tags FROM automations_invocation i WHERE i.id = invocation_id)"
         due: Parts = [("1 = 0", [])] if self._due() else []
-        return _joined([*self._shared("id"), *_tagged(tags, self.tags), *due])
+        tenant: Parts = [(TENANTS, [self.tenant])] if self.tenant is not None else []
+        return _joined([*self._shared("id"), *_tagged(tags, self.tags), *tenant, *due])
 
     def _shared(self, pk: str) -> Parts:
         """What both tables have a column for; `pk` is the one with the run's key."""
@@ -103,6 +108,7 @@ class CancellationFilter:
             and (self.automation_id is None or live.automation_id == self.automation_id)
             and (self.invocation_pks is None or live.invocation_id in self.invocation_pks)
             and (self.source is None or live.source == self.source)
+            and (self.tenant is None or live.tenant == self.tenant)
             and (not self.tags or not set(self.tags).isdisjoint(live.tags or ()))
             and (self.created_after is None or live.created_at >= self.created_after)
             and (self.created_before is None or live.created_at <= self.created_before)
@@ -131,7 +137,7 @@ class CancellationFilter:
             "label": self.token, "key": self.key,
             "recipient": self.recipients[0] if len(self.recipients) == 1 else None,
             "invocation": (self.invocation_pks or (None,))[0] if len(self.invocation_pks or ()) == 1 else None,
-            "source": self.source, "automation": self.automation_id,
+            "source": self.source, "tenant": self.tenant, "automation": self.automation_id,
         }  # fmt: skip
         return next((f"{name}:{value}" for name, value in named.items() if value is not None), "all")
 

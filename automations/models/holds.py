@@ -30,6 +30,7 @@ class Newborn(NamedTuple):
     recipient: str | None
     automation_id: int | None
     source: str
+    tenant: str | None
     tags: Sequence[str]
     created_at: datetime
     pk: int = 0
@@ -40,7 +41,7 @@ class Newborn(NamedTuple):
         """Every `CancellationFilter.bar` that it may be under."""
         named = {
             "label": (self.token, self.key), "key": (self.key,), "recipient": (self.recipient,),
-            "source": (self.source,), "automation": (self.automation_id,),
+            "source": (self.source,), "tenant": (self.tenant,), "automation": (self.automation_id,),
         }  # fmt: skip
         return {"all"} | {
             f"{name}:{value}" for name, values in named.items() for value in values if value is not None

@@ -324,7 +324,7 @@ class LiveRun(models.Model):
                     condition=Q(**{f"{column}__isnull": False}),
                     name=f"live_run_{column}",
                 )
-                for column in ("token", "key", "concurrency_key")
+                for column in ("token", "key", "concurrency_key", "tenant")
             ),
             models.Index(
                 fields=["environment", "recipient", "automation"],

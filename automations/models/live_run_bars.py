@@ -35,7 +35,8 @@ SELECT DISTINCT c.id, c.as_of
 FROM automations_liverun l JOIN automations_cancellation c ON c.environment_id = l.environment_id
  AND c.swept_at IS NULL AND l.run_id <= c.as_of_run AND c.bar IN (
     'all', 'label:' || l.token, 'label:' || l.key, 'key:' || l.key, 'recipient:' || l.recipient,
-    'invocation:' || l.invocation_id, 'source:' || l.source, 'automation:' || l.automation_id
+    'invocation:' || l.invocation_id, 'source:' || l.source, 'tenant:' || l.tenant,
+    'automation:' || l.automation_id
  )
 WHERE l.run_id IN ({marks}) AND l.state IN ('waiting', 'running')
 ORDER BY c.as_of, c.id

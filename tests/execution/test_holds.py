@@ -113,6 +113,7 @@ def test_of_the_recipients_of_an_invocation_those_asked_for_are_held() -> None:
         ({"key": "k"}, {"key": "k"}, {"token": "k"}),
         ({"recipients": ("r", "s")}, {"recipients": ["s"]}, {}),
         ({"source": "shop"}, {"source": "shop"}, {"source": "shop/1"}),
+        ({"tenant": "acme"}, {"tenant": "acme"}, {"tenant": "other"}),
         ({"tags": ("vip", "x")}, {"tags": ["x"]}, {"tags": ["y"]}),
         ({"token": "t", "tags": ("x",)}, {"token": "t", "tags": ["x"]}, {"token": "t"}),
         ({"automation": "one"}, {"automation": "one", "definition": None}, {}),

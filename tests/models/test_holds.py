@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from automations.models import Cancellation, Newborn, database_now
+from automations.definition import CANNOT_HOLD
+from automations.models import Cancellation, CancellationFilter, Newborn, database_now
 from automations.models.gate import HOLDS, gate
 from tests.scenes import cancel_runs, production
 
@@ -28,9 +30,9 @@ def test_whether_any_stand_is_asked_of_an_index() -> None:
 
 
 def test_those_over_a_run_are_found_by_an_index() -> None:
-    run = Newborn("t", "k", "r", 7, "s", ["x"], database_now())
+    run = Newborn("t", "k", "r", 7, "s", "acme", ["x"], database_now())
     assert run.bars == {
-        "all", "label:t", "label:k", "key:k", "recipient:r", "automation:7", "source:s",
+        "all", "label:t", "label:k", "key:k", "recipient:r", "automation:7", "source:s", "tenant:acme",
     }  # fmt: skip
     asked = Cancellation.objects.filter(
         environment=1, hold_until__gte=run.created_at, undone_at=None, bar__in=sorted(run.bars)
@@ -50,3 +52,20 @@ def test_only_what_bears_runs_is_told_of_holds() -> None:
             gate(environment_id=environment) as other,
         ):
             assert (bearing.held, other.held) == (told, False)
+
+
+def test_every_field_of_a_filter_is_asked_of_what_a_run_is_born_with_or_cannot_hold() -> None:
+    now = database_now()
+    run = Newborn("t", "k", "r", 7, "s", "acme", ["x"], now)
+    mine: dict[str, Any] = {
+        "token": "t", "key": "k", "recipients": ("r",), "automation": "a", "automation_id": 7, "source": "s",
+        "tenant": "acme", "tags": ("x",), "created_after": now, "everything": True, "not_invocation_id": 5,
+    }  # fmt: skip
+    assert CancellationFilter(**mine).matches(run)
+    assert {CancellationFilter(**{name: value}).bar for name, value in mine.items()} <= run.bars
+    looked_up = {"run_pks", "invocation_pks", "up_to"}
+    assert {field.name for field in fields(CancellationFilter)} == {*mine, *CANNOT_HOLD, *looked_up}
+    others = {"token": "u", "key": "u", "recipients": ("u",), "automation_id": 8, "source": "u", "tenant": "u",
+              "tags": ("u",), "created_after": now + timedelta(seconds=1)}  # fmt: skip
+    for name, other in others.items():
+        assert not CancellationFilter(**{**mine, name: other}).matches(run)

@@ -56,12 +56,12 @@ def varied() -> list[Run]:
     """`every_state()`, and runs that differ in everything else that a filter can name."""
     runs = every_state()
     publish("one", {"steps": [DELAY, SEND]})
-    for recipient, source, tags in [
-        ("r1", "api/a", ["x", "y"]),
-        ("r2", "api/b", ["y"]),
-        ("r3", "api/a", ["z"]),
+    for recipient, source, tags, tenant in [
+        ("r1", "api/a", ["x", "y"], "acme"),
+        ("r2", "api/b", ["y"], None),
+        ("r3", "api/a", ["z"], "acme"),
     ]:
-        given = {"recipients": [recipient], "source": source, "tags": tags}
+        given = {"recipients": [recipient], "source": source, "tags": tags, "tenant": tenant}
         runs.append(run_of(invoke(DELAY, SEND, token="a", **given)))
         runs.append(run_of(invoke(definition=None, automation="one", source=source, recipients=[recipient])))
     moved = database_now() + timedelta(days=2)
@@ -86,6 +86,8 @@ FILTERS: list[Callable[[list[Run]], dict[str, Any]]] = [
     lambda runs: {"invocation_pks": (runs[0].invocation_id, runs[-1].invocation_id)},
     lambda runs: {"invocation_pks": ()},
     lambda runs: {"source": "api/a"},
+    lambda runs: {"tenant": "acme"},
+    lambda runs: {"tenant": "acme", "recipients": ("r1",), "token": "a"},
     lambda runs: {"tags": ("x", "z"), "token": "a"},
     lambda runs: {"source": "api/a", "tags": ("y",)},
     lambda runs: {"created_after": database_now() - timedelta(days=1), "token": "a"},
@@ -164,10 +166,11 @@ def test_starting_and_cancelling_are_heap_only_updates() -> None:
     indexed = {column for item in found.values() if item["index"] for column in item["columns"]}
     assert indexed == {
         "environment_id", "due_at", "token", "key", "recipient", "automation_id", "invocation_id", "source",
-        "concurrency_key",
+        "concurrency_key", "tenant",
     }  # fmt: skip
     conditions = {str(index.condition) for index in LiveRun._meta.indexes if index.condition}
     assert conditions == {
-        "(AND: ('token__isnull', False))", "(AND: ('key__isnull', False))", "(AND: ('recipient__isnull', False))",
+        "(AND: ('token__isnull', False))",
+        "(AND: ('key__isnull', False))", "(AND: ('tenant__isnull', False))", "(AND: ('recipient__isnull', False))",
         "(AND: ('unsettled__isnull', False))", "(AND: ('concurrency_key__isnull', False))",
     }  # fmt: skip

@@ -46,8 +46,8 @@ def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
 
 
 ASKED = (
-    "token", "key", "run_ids", "recipients", "automation", "invocation", "idempotency_key", "source", "tags",
-    "created_before", "created_after", "due_before", "due_after",
+    "token", "key", "run_ids", "recipients", "automation", "invocation", "idempotency_key", "source", "tenant",
+    "tags", "created_before", "created_after", "due_before", "due_after",
 )  # fmt: skip
 
 

@@ -136,10 +136,11 @@ def _apply_folded(steps: Mapping[str, StepState], folded: Mapping[str, Any], at:
     state.finished_at = at
     state.error = folded.get("error")
     state.skip_reason = folded.get("reason")
-    if "token" in folded:
-        state.output = {
-            name: folded[name] for name in ("token", "cancellation", "cancelled") if name in folded
-        }
+    if said := {name: folded[name] for name in _OF_A_CANCEL if name in folded}:
+        state.output = said
+
+
+_OF_A_CANCEL = ("token", "run_id", "filter", "cancellation", "cancelled")
 
 
 def _apply_replay(steps: Mapping[str, StepState], event: LoggedEvent) -> None:

@@ -44,7 +44,7 @@ class StepLine:
             case Delay():
                 return self.step.duration or f"until {self.step.until}"
             case Cancel():
-                return self.step.token
+                return self.step.token or self.step.run_id or "by filter"
         return ""
 
     @property

@@ -86,14 +86,19 @@ class Delay(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel(Step):
-    """Cancels the runs whose token or key is what `token` resolves to."""
+    """Cancels the runs whose token or key is what `token` resolves to, or the run `run_id`, or what `filter` matches
+    (its texts, as those, may be expressions); and those accepted for `hold_for` afterwards."""
 
     action: ClassVar[str] = "cancel"
     kind: ClassVar[Kind] = Kind.RECORD
 
-    token: str
+    token: str | None = None
+    run_id: str | None = None
+    filter: Mapping[str, str | tuple[str, ...]] | None = None
     include_self: bool = False
     reason: str = ""
+    hold_for: timedelta | None = None
+    undo_for: timedelta | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ def reschedule(*, environment: Environment, run: Run, when: datetime | timedelta
     A run whose automation is held is given another time and waits on; now is refused (`held`).
     Refusal `not_waiting`, which names the run's real status, when there is nothing to move.
     """
-    with gate(environment_id=environment.pk) as (now, barred, _, held):
+    with gate(environment_id=environment.pk) as (now, barred, _, held, *_):
         if barred:
             LiveRun.objects.give_to_bars([run.pk])
         if held and when == NOW and LiveRun.objects.filter(state=LiveState.WAITING).of_held([run.pk]):

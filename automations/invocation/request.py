@@ -11,7 +11,7 @@ from uuid import UUID
 from automations import machine
 from automations.definition import Definition
 from automations.expressions import Scope
-from automations.models import Automation, Environment, Event, EventKind, Run
+from automations.models import Automation, Cancellation, Environment, Event, EventKind, Run
 
 MOST_RECIPIENTS = 1_000
 LISTED = 100
@@ -62,7 +62,7 @@ class InvokeRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class RunDraft:
-    """A run before it is stored, its token resolved for good."""
+    """A run before it is stored, its token resolved for good. `held_by` calls it off where it is born."""
 
     uid: UUID
     recipient: str | None
@@ -70,6 +70,7 @@ class RunDraft:
     token: str | None
     token_error: str = ""
     concurrency_key: str | None = None
+    held_by: Cancellation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

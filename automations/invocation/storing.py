@@ -138,11 +138,11 @@ class ChangedMeanwhile(Exception):
 
 
 def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Plan, now: datetime) -> Run:
-    ended = {}
+    ended: dict[str, Any] = {}
     if plan.status:
         ended = {
             "status": plan.status, "status_reason": plan.status_reason, "has_errors": plan.has_errors,
-            "finished_at": now,
+            "finished_at": now, "cancellation": run.held_by,
         }  # fmt: skip
     return Run(
         pk=pk,

@@ -9,7 +9,7 @@ from automations.models.automation import (
     Overdue,
     Version,
 )
-from automations.models.cancellation import Cancellation, Origin, covered, standing, uid_parameter
+from automations.models.cancellation import HELD, Cancellation, Origin, covered, standing, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter, due_before
 from automations.models.contact import LONGEST_ADDRESS, Contact
 from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
@@ -17,6 +17,7 @@ from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
+from automations.models.holds import Holds, Newborn, called_off_at_birth, what_cannot_hold
 from automations.models.invocation import Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import LiveRun, LiveState
@@ -49,6 +50,7 @@ __all__ = [
     "COUNTED_FINISHED",
     "DEFAULT_ENVIRONMENT",
     "FINAL",
+    "HELD",
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
@@ -72,11 +74,13 @@ __all__ = [
     "Environment",
     "Event",
     "EventKind",
+    "Holds",
     "Invocation",
     "Listener",
     "LiveRun",
     "LiveState",
     "Move",
+    "Newborn",
     "No",
     "Occurrence",
     "OnCancelStart",
@@ -94,6 +98,7 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "Worker",
+    "called_off_at_birth",
     "clock",
     "counting",
     "covered",
@@ -119,5 +124,6 @@ __all__ = [
     "steps_of_run",
     "uid_parameter",
     "unseal",
+    "what_cannot_hold",
     "what_is_due",
 ]

@@ -82,6 +82,14 @@ BODIES: dict[str, Any] = {
                 {"action": "delay", "until": "2026-11-20T00:00:00Z"},
                 {"action": "cancel", "cancellation_token": "x", "include_self": False, "reason": "r"},
                 {
+                    "action": "cancel",
+                    "filter": {"token": "x", "recipients": ["r"], "created_after": "2026-11-20T00:00:00Z"},
+                    "reason": "{{data.t}}",
+                    "hold_for": "1 minute",
+                    "undo_for": "1 minute",
+                },
+                {"action": "cancel", "run_id": "0199d3f2-0000-7000-8000-000000000001"},
+                {
                     **SEND,
                     "channel": "console",
                     "timeout": "1 second",
@@ -100,6 +108,7 @@ BODIES: dict[str, Any] = {
         "filter": {"token": "t", "key": "k", "run_ids": ["0199d3f2-0000-7000-8000-000000000001"]},
         "reason": "r",
     },
+    "/api/v1/cancellations?": {"filter": {"token": "held", "tags": ["t"]}, "hold_for": "1 hour"},
     "/api/v1/events": {"name": "e", "data": {"x": 1, "t": "tok"}, "recipient": "u"},
     "/api/v1/webhooks": {"url": "https://example.com/", "events": ["run.failed"], "description": "d"},
     WEBHOOK: {"url": "https://example.com/", "events": ["run.failed"], "description": "d", "disabled": False},

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -29,6 +30,7 @@ LONGEST_PAUSE = 2.0  # of a delay step
 HELD_SHAPE = "send,delay,send"
 ENABLED_WITHIN = 30.0  # seconds, whatever happens meanwhile
 GIVEN_UP_FOR = 1.0  # seconds after which the server has carried out, or lost, what nobody waits for
+HOLDING, HELD_FOR = 0.5, 1.5  # the share of cancels by token that hold, and for how many seconds
 CANCELLED_WITHIN = 2.5  # seconds after the invoke, mostly soon: that is when steps are in flight
 
 
@@ -173,11 +175,13 @@ class Driver:
     def _cancel(self, http: httpx.Client, draw: random.Random, asked: dict[str, str]) -> None:
         op = next(self._ops)
         query = f"?wait={draw.choice((1, 2))}" if draw.random() < 0.15 else ""
-        detail = {"filter": asked}
+        detail: dict[str, Any] = {"filter": asked}
         if "run" in asked:
             self._ask(http, "cancel", f"runs/{asked['run']}/cancel{query}", {}, op=op, detail=detail)
         else:
-            body = {"filter": asked}
+            body: dict[str, Any] = {"filter": asked}
+            if "token" in asked and draw.random() < HOLDING:
+                body["hold_for"], detail["hold"] = f"{HELD_FOR} seconds", HELD_FOR
             self._ask(http, "cancel", f"cancellations{query}", body, op=op, key=f"cancel-{op}", detail=detail)
 
     def _ask(
@@ -202,7 +206,10 @@ class Driver:
             else:
                 if answer.status_code < 300:
                     content: dict[str, Any] = answer.json()
-                    self._history.note(what, "ack", op=op, **detail, **_told(what, content))
+                    told = _told(what, content)
+                    if "hold" in detail:
+                        told["until"] = told["as_of"] + detail["hold"]
+                    self._history.note(what, "ack", op=op, **detail, **told)
                     return content
                 if answer.status_code < 500:
                     turned_away = body.get("automation") == HELD and ":disabled" in answer.text
@@ -233,6 +240,7 @@ def _told(what: str, content: dict[str, Any]) -> dict[str, Any]:
         "runs": content["cancelled_run_ids"],
         "in_flight": in_flight,
         "settled": content["settled"],
+        "as_of": datetime.fromisoformat(content["as_of"]).timestamp(),
     }
 
 

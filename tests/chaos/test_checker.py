@@ -140,6 +140,17 @@ def test_a_cancel_step_in_the_head_is_an_acknowledgement_with_its_invoke() -> No
     assert made.found() == [UNLISTED]
 
 
+def test_a_bar_of_a_step_is_known_once_its_invoke_was_answered_at_the_first_try() -> None:
+    made = Made()
+    made.runs[1]["source"] = "chaos/cancel,send"
+    made.cancellations[0] |= {"actor": "run/q", "bar": True}
+    made.history.pop()
+    made.receipts = [made.receipt(1.9)]
+    assert made.found() == [UNLISTED]
+    made.history.append(made.entry(1.25, "invoke", "unknown", op=2))
+    assert made.found() == []
+
+
 @pytest.mark.parametrize(
     "wrong", [{"status": None, "finished": None}, {"status": "waiting"}, {"live": "waiting"}]
 )
@@ -315,3 +326,47 @@ def test_the_figures() -> None:
     assert figures["in-flight lists not empty, %"] == 100.0
     assert figures["recovery, s"]["all"] == {"p50": 0.35, "p99": 0.595, "max": 0.6}
     assert figures["recovery, s"]["kill -9 a worker"] == figures["recovery, s"]["all"]
+
+
+PASSED = "runs that passed a hold"
+WRONGLY = "runs held wrongly"
+
+
+def holding(**changed: Any) -> Made:
+    """The same, and the cancel holds until 5: a run `h` was invoked under it at 2.5."""
+    made = Made()
+    made.history[-1] |= {"until": 5.0}
+    made.history += [
+        made.entry(2.5, "invoke", "begin", op=4),
+        made.entry(2.6, "invoke", "ack", op=4, runs=[{"id": "h"}]),
+    ]
+    made.cancellations[0] |= {"as_of": 1.9, "until": 5.0, "filter": {"token": "t"}}
+    for run, created in zip(made.runs, (1.0, 1.2), strict=True):
+        run |= {"created": created, "reason": ""}
+    made.runs.append({
+        "id": "h", "token": "t", "key": None, "source": "chaos/send", "status": "cancelled", "created": 2.55,
+        "reason": "held_by_cancellation", "finished": 2.55, "cancellation": "c", "live": None, **changed,
+    })  # fmt: skip
+    return made
+
+
+def test_a_run_that_was_held_is_right() -> None:
+    assert holding().found() == []
+
+
+def test_a_run_that_passed_a_hold() -> None:
+    passed = {"status": "completed", "reason": "", "cancellation": None, "finished": 3.0}
+    assert holding(**passed).found() == [PASSED]
+    assert holding(**passed, created=5.01).found() == []  # it was over
+    assert holding(**passed, token="u").found() == []
+
+
+def test_a_held_run_that_had_an_effect() -> None:
+    made = holding()
+    made.receipts.append(made.receipt(2.7, run="h"))
+    assert made.found() == [PASSED, WRONGLY]
+
+
+@pytest.mark.parametrize("changed", [{"created": 5.01}, {"created": 1.8}, {"token": "u"}])
+def test_a_run_held_by_what_did_not_hold_it(changed: dict[str, Any]) -> None:
+    assert holding(**changed).found() == [WRONGLY]

@@ -13,7 +13,7 @@ import pytest
 from tests.model.bars import Barred
 from tests.model.catalogue import FALL, HOLD
 from tests.model.checker import REACHES_AN_END, Action, Rule, check
-from tests.model.holds import Held
+from tests.model.parking import Held
 from tests.model.protocol import WORLD, AsBuilt
 from tests.model.records import CANCELLED, CANCELLING, RUNNING, WAITING, State
 

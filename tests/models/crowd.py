@@ -68,7 +68,8 @@ def _invocations(environment: Environment, *, amount: int, now: datetime) -> lis
         Invocation(
             environment=environment, dialect="native", actor="key/backend", source=_source(number),
             automation=automations[_skewed(number)], run_count=2, tags=_tags(number) or [], created_at=now,
-            tenant=_tenant(number), data={"order": number, "text": "x" * 100}, idempotency_key=f"i{number}", definition={"steps": []},
+            tenant=_tenant(number), data={"order": number, "text": "x" * 100},
+            idempotency_key=f"i{number}", definition={"steps": []},
         )
         for number in range(amount)
     )  # fmt: skip

@@ -98,10 +98,13 @@ def receipts(cancellations: Sequence[Cancellation]) -> list[dict[str, Any]]:
 
 
 def followed_receipt(cancellation: Cancellation) -> dict[str, Any]:
-    """The receipt with, for every step that was in flight, its `outcome`: null while that is not known."""
+    """The receipt with, for every step that was in flight, its `outcome`: null while that is not known; and for one
+    that holds, until when, and how many runs accepted later it has had so far."""
     left = {(entry["run"], entry["fence"]) for entry in outstanding(cancellation)}
     known = _outcomes(cancellation)
     answer = receipt(cancellation, settled=not left)
+    if cancellation.hold_until is not None:
+        answer["hold"] = {"until": stamp(cancellation.hold_until), "held": cancellation.held().count()}
     for shown, entry in zip(answer["in_flight"], cancellation.in_flight or (), strict=True):
         attempt = (entry["run"], entry["fence"])
         # What ended without leaving an event never had an effect: the run was called off before it.

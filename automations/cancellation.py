@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,6 +57,8 @@ class CancelRequest:
     idempotency_key: str | None = None
     fingerprint: str | None = None
     at_most: int | None = None  # runs: it is refused if it would call off more
+    undo_for: timedelta | None = None  # how long whoever may cancel may undo it; so long nothing is archived
+    stored: UUID | None = None  # a cancellation stored before, which is to be carried out now
 
 
 def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
@@ -65,22 +67,33 @@ def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
     Refusal for an empty filter, a reason too long, more runs than `at_most`, or an idempotency key that came with
     another body.
     """
+    return once(request, carry_out_now)
+
+
+def carry_out_now(request: CancelRequest) -> Cancellation:
+    """The cancel in transactions of its own, whatever the number of its runs."""
+    testpoint("cancel.begins")
+    request = resolved(request)
+    cancellation = _cancel(request) or _place_bar(request)
+    testpoint("cancel.committed")
+    return cancellation
+
+
+def once(request: CancelRequest, store: Callable[[CancelRequest], Cancellation]) -> tuple[Cancellation, bool]:
+    """What `store` makes of the request, or what an earlier request with its idempotency key was told, and whether
+    it is the latter. Refusal for a request that is none, as for `cancel`."""
     if request.filter.is_empty:
         raise Refusal.at("/filter", "empty_filter", "at least one filter is required", kind=No.MALFORMED)
     if len(request.reason) > LONGEST_REASON:
         raise Refusal.at("/reason", "too_long", f"a reason may have at most {LONGEST_REASON} characters")
     if (earlier := _earlier(request)) is not None:
         return earlier, True
-    testpoint("cancel.begins")
-    request = resolved(request)
     try:
-        cancellation = _cancel(request) or _place_bar(request)
+        return store(request), False
     except IntegrityError:
         if (earlier := _earlier(request)) is None:  # not the idempotency key's constraint
             raise
         return earlier, True
-    testpoint("cancel.committed")
-    return cancellation, False
 
 
 @retried
@@ -103,7 +116,7 @@ def _is_many(matches: int) -> bool:
 def carry_out(request: CancelRequest, *, now: datetime, barred: bool = True) -> Cancellation:
     """The cancel itself, inside a transaction behind the gate; its commit is the acknowledgement. `barred` says
     whether bars may stand: what they are for is not this one's to call off."""
-    cancellation = _requested(request, request.filter, now=now)
+    cancellation = requested(request, request.filter, now=now)
     cancellation.swept_at = now
     if barred:
         LiveRun.objects.give_to_bars(
@@ -114,7 +127,7 @@ def carry_out(request: CancelRequest, *, now: datetime, barred: bool = True) -> 
         raise _outgrown(request.at_most)  # which rolls back
     testpoint("cancel.moved")
     _write_receipt(cancellation, moved, finished=finished)
-    insert([cancellation])
+    _store(cancellation)
     return cancellation
 
 
@@ -135,15 +148,37 @@ def _insert_bar(request: CancelRequest) -> Cancellation:
     with gate(environment_id=request.environment.pk, exclusive=True) as (now, *_):
         latest = Run.objects.newest_pk()
         scope = replace(request.filter, up_to=min(latest, request.filter.up_to or latest))
-        cancellation = _requested(request, scope, now=now)
+        cancellation = requested(request, scope, now=now)
         cancellation.bar, cancellation.as_of_run = scope.bar, scope.up_to
         cancellation.counted, cancellation.in_flight = False, None
-        insert([cancellation])
+        cancellation.swept_at = cancellation.archived_at = None
+        _store(cancellation)
     return cancellation
 
 
-def _requested(request: CancelRequest, scope: CancellationFilter, *, now: datetime) -> Cancellation:
-    """The record of the request, with its idempotency key taken."""
+def _store(cancellation: Cancellation) -> None:
+    """Writes it; one that was stored before is locked."""
+    if cancellation._state.adding:
+        insert([cancellation])
+    else:
+        cancellation.save()
+
+
+class NotWaiting(Exception):
+    """A cancellation stored for later has been carried out, or undone, meanwhile."""
+
+
+def requested(request: CancelRequest, scope: CancellationFilter, *, now: datetime) -> Cancellation:
+    """The record of the request, with its idempotency key taken; one stored before is locked and brought up to
+    date. NotWaiting when there is nothing to carry out any more."""
+    undo_until = None if request.undo_for is None else now + request.undo_for
+    if request.stored is not None:
+        waiting = Cancellation.objects.filter(pk=request.stored, scheduled__isnull=False, undone_at=None)
+        if (stored := waiting.select_for_update().first()) is None:
+            raise NotWaiting
+        stored.filter, stored.as_of, stored.undo_until = scope.as_json(), now, undo_until
+        stored.scheduled = stored.archived_at = None
+        return stored
     cancellation = Cancellation(
         environment=request.environment,
         actor=request.actor,
@@ -152,6 +187,7 @@ def _requested(request: CancelRequest, scope: CancellationFilter, *, now: dateti
         request_id=request.request_id,
         filter=scope.as_json(),
         as_of=now,
+        undo_until=undo_until,
     )
     cancellation.take_key(
         request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + KEY_KEPT,
@@ -192,7 +228,8 @@ def list_in_flight(bar: Cancellation) -> None:
     first = mine.exclude(cancellation=None, state=LiveState.CANCELLED).values_list("uid", flat=True)[:LISTED]
     bar.cancelled_run_ids = sorted(str(uid) for uid in first)
     told = {"in_flight": bar.in_flight, "cancelled_run_ids": bar.cancelled_run_ids}
-    Cancellation.objects.filter(pk=bar.pk).update(**told)
+    if not Cancellation.objects.filter(pk=bar.pk, in_flight__isnull=True).update(**told):
+        bar.refresh_from_db()  # somebody else has listed them, perhaps before the bar was undone
 
 
 def outstanding(cancellation: Cancellation) -> list[dict[str, Any]]:

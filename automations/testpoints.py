@@ -18,6 +18,7 @@ NAMES = (
     "bar.placed", "sweep.moved",
     "event.placed", "event.judged", "event.moved",
     "renew.begins", "reschedule.moved",
+    "undo.moved", "undo.committed", "undo.read", "scheduled.read",
     "reap.read", "settle.read", "archive.read",
     "delivery.read",
 )  # fmt: skip

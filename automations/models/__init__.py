@@ -2,7 +2,7 @@
 
 from automations.models.api_key import SCOPES, ApiKey
 from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
-from automations.models.cancellation import Cancellation, Origin, covered, standing, uid_parameter
+from automations.models.cancellation import Cancellation, Origin, Overdue, covered, standing, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
 from automations.models.due import Due, what_is_due
@@ -69,6 +69,7 @@ __all__ = [
     "Occurrence",
     "OnCancelStart",
     "Origin",
+    "Overdue",
     "Refusal",
     "Rescheduled",
     "Role",

@@ -98,9 +98,9 @@ class RestoredRuns(Timetable):
         """Makes live rows again for at most `limit` archived runs of an undone cancellation, each under a fence
         that no worker of before holds; the runs."""
         archived = Run.objects.filter(cancellation=cancellation.pk, status=RunStatus.CANCELLED)
-        runs = list(
-            archived.select_for_update(skip_locked=True, of=("self",)).select_related("invocation")[:limit]
-        )
+        wide = ("profile", "invocation__data", "invocation__answer")
+        whole = archived.select_related("invocation").defer(*wide)
+        runs = list(whole.select_for_update(skip_locked=True, of=("self",))[:limit])
         if not runs:
             return []
         testpoint("undo.read")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from tests.postgres import throw_away
 
-NAMES = ("pump", "cancel", "invoke", "hostile", "logs")
+NAMES = ("pump", "cancel", "undo", "invoke", "hostile", "logs")
 DATABASES = ("sqlite", "postgresql")
 
 

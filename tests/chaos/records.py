@@ -84,17 +84,18 @@ def prepare() -> None:
     with connection.cursor() as cursor:
         for statement in AUDIT[connection.vendor]:
             cursor.execute(statement)
-    call_command("create_api_key", "chaos", "--scopes", "read,invoke,cancel,write")
+    call_command("create_api_key", "chaos", "--scopes", "read,invoke,cancel,write,admin")
 
 
 def collect(file: Path, *, patience: float) -> None:
     """Waits until no run is left to carry on, at most `patience` seconds, and writes what the checker reads."""
     from django.db import connection, transaction
 
-    from automations.models import LiveRun
+    from automations.models import Cancellation, LiveRun
 
     until = time.monotonic() + patience
-    while LiveRun.objects.exists() and time.monotonic() < until:
+    undone = Cancellation.objects.exclude(undone_at=None).filter(restored_at=None)
+    while (LiveRun.objects.exists() or undone.exists()) and time.monotonic() < until:
         time.sleep(0.1)
     drained = time.monotonic()
     with transaction.atomic():  # one look at all tables, should anything still move
@@ -117,9 +118,9 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
         for uid, token, key, source, status, finished, cancellation, live in Run.objects.values_list(*fields)
     ]  # fmt: skip
     cancellations = [
-        {"id": str(pk), "actor": actor, "runs": moved, "in_flight": in_flight}
-        for pk, actor, moved, in_flight in Cancellation.objects.values_list(
-            "pk", "actor", "cancelled_run_ids", "in_flight"
+        {"id": str(pk), "actor": actor, "runs": moved, "in_flight": in_flight, "undone": undone is not None}
+        for pk, actor, moved, in_flight, undone in Cancellation.objects.values_list(
+            "pk", "actor", "cancelled_run_ids", "in_flight", "undone_at"
         )
     ]
     with connection.cursor() as cursor:

@@ -183,7 +183,7 @@ class Undoable(AsBuilt):
 class UndoableBar(Undoable, Barred):
     """The same of bars: what is under one is given to it first, and then it stands no more."""
 
-    rules = tuple((name, as_shown(rule)) for name, rule in UNDO_RULES)
+    rules: Sequence[tuple[str, Rule[State]]] = tuple((name, as_shown(rule)) for name, rule in UNDO_RULES)
     unhelpful = frozenset({"bar", "undo"})
 
     def undone(self, state: State, number: int) -> State:

@@ -216,7 +216,8 @@ def test_a_lost_step_that_waits_for_its_next_try_is_not_run_again(later: Callabl
     assert steps_of_run(read(run))[0].error["kind"] == "worker_lost"
 
 
-def test_a_step_that_nobody_started_is_run_though_one_before_it_is_unsettled() -> None:
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_a_step_that_nobody_started_is_run_though_one_before_it_is_unsettled(is_settled: bool) -> None:
     run = run_of(invoke(SEND, DELAY, SEND))
     start()
     expire_leases()
@@ -225,8 +226,9 @@ def test_a_step_that_nobody_started_is_run_though_one_before_it_is_unsettled() -
     finish(*[execution.perform(task) for task in start()])
     assert (live(run).position, len(live(run).unsettled or ())) == ("2", 1)
     receipt = cancelled(run)
-    pass_deadlines()
-    housekeeping.settle(production())
+    if is_settled:
+        pass_deadlines()
+        housekeeping.settle(production())
     undone(receipt)
     assert (live(run).position, live(run).state) == ("2", "waiting")
 
@@ -307,6 +309,17 @@ def test_a_later_cancel_that_counted_a_run_as_finished_does_not_hit_it_after_the
     assert (third.cancelled, read(run).called_off_by) == (1, third)
     archive_all()
     assert [event.kind for event in run.events.all()] == ["invoked", "restored", "cancelled"]
+
+
+def test_what_another_cancellation_called_off_is_left_alone(later: Callable[[], None]) -> None:
+    runs, receipts = [], []
+    for _ in range(2):
+        runs.append(run_of(invoke(DELAY, token="t")))
+        receipts.append(cancel_runs(token="t"))
+    later()
+    assert undone(receipts[1]).restored == 1
+    assert [status(run) for run in runs] == ["cancelled", "waiting"]
+    assert read(runs[0]).called_off_by == receipts[0]
 
 
 def test_runs_archived_in_part_are_restored_once_each(monkeypatch: pytest.MonkeyPatch) -> None:

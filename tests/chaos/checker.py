@@ -34,8 +34,8 @@ class Evidence:
     """All that a run left behind.
 
     `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status,
-    finished (wall, seconds), cancellation, live}; `cancellations` {id, actor, runs, in_flight, undone}; `audit`, in the
-    order of the writes, {run, table, old, new, at (wall), finish}: `run` is the public id, `table` run or live,
+    finished (wall, seconds), cancellation, live}; `cancellations` {id, actor, runs, in_flight, undone, bar};
+    `audit`, in the order of the writes, {run, table, old, new, at (wall), finish}: `run` is the public id, `table` run or live,
     and `finish` tells that a worker wrote back what it had done.
     """
 
@@ -203,14 +203,17 @@ def _forbidden(evidence: Evidence) -> Iterator[Entry]:
 
 
 def _misreported(evidence: Evidence) -> Iterator[Entry]:
-    reported, is_undone = defaultdict(list), undone(evidence)
+    reported, is_undone, let_go = defaultdict(list), undone(evidence), released(evidence)
+    bars = {row["id"] for row in evidence.cancellations if row.get("bar")}
     for row in evidence.cancellations:
         for run in row["runs"]:
             if row["id"] not in is_undone:
                 reported[run].append(row["id"])
     for run in evidence.runs:
         wanted = [run["cancellation"]] if run["status"] == "cancelled" else []
-        if reported.pop(run["id"], []) != wanted:
+        found = reported.pop(run["id"], [])
+        fell = run["id"] in let_go and not found and run["cancellation"] in bars  # to one that stood over it
+        if found != wanted and not fell:
             yield run
     yield from ({"run": run, "reported by": rows} for run, rows in reported.items())
     stored = {row["id"]: row for row in evidence.cancellations}

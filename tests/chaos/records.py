@@ -118,11 +118,12 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
         for uid, token, key, source, status, finished, cancellation, live in Run.objects.values_list(*fields)
     ]  # fmt: skip
     cancellations = [
-        {"id": str(pk), "actor": actor, "runs": moved, "in_flight": in_flight, "undone": undone is not None}
-        for pk, actor, moved, in_flight, undone in Cancellation.objects.values_list(
-            "pk", "actor", "cancelled_run_ids", "in_flight", "undone_at"
-        )
-    ]
+        {
+            "id": str(row.pk), "actor": row.actor, "runs": row.cancelled_run_ids, "in_flight": row.in_flight,
+            "undone": row.undone_at is not None, "bar": row.bar is not None,
+        }
+        for row in Cancellation.objects.all()
+    ]  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute("SELECT run, kind, old, new, at, finish FROM chaos_audit ORDER BY id")
         names = ("run", "table", "old", "new", "at", "finish")

@@ -356,3 +356,13 @@ def test_a_run_is_not_left_under_a_cancel_that_was_undone() -> None:
     undone(made)
     made.runs[0] |= {"status": "cancelled", "cancellation": "c"}
     assert made.found() == [MISREPORTED]
+
+
+def test_what_an_undo_lets_go_may_fall_to_a_bar_that_stood_over_it() -> None:
+    made = Made()
+    undone(made)
+    made.runs[0] |= {"status": "cancelled", "cancellation": "b"}
+    made.cancellations.append({"id": "b", "actor": "key/chaos", "runs": [], "in_flight": [], "bar": True})
+    assert made.found() == []
+    made.cancellations[1]["bar"] = False
+    assert made.found() == [MISREPORTED]

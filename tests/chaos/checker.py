@@ -35,8 +35,8 @@ class Evidence:
 
     `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status,
     finished (wall, seconds), cancellation, live}; `cancellations` {id, actor, runs, in_flight, undone, bar};
-    `audit`, in the order of the writes, {run, table, old, new, at (wall), finish}: `run` is the public id, `table` run or live,
-    and `finish` tells that a worker wrote back what it had done.
+    `audit`, in the order of the writes, {run, table, old, new, at (wall), finish}: `run` is the public id, `table`
+    run or live, and `finish` tells that a worker wrote back what it had done.
     """
 
     history: Sequence[Entry]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from automations import cancellation as cancelling
 from automations import execution
 from automations.execution import housekeeping
-from automations.models import Cancellation, Run, standing
+from automations.models import Cancellation, LiveRun, Run, standing
 from tests.races.history import pass_deadlines
 from tests.scenes import (
     DELAY,
@@ -130,6 +131,15 @@ def test_a_bar_whose_receipt_is_not_whole_is_made_whole_first(bars: None) -> Non
     stale.in_flight = None
     cancelling.list_in_flight(stale)
     assert stale.in_flight == listed
+
+
+def test_a_bar_is_swept_and_not_archived_while_it_may_be_undone(bars: None) -> None:
+    many(DELAY)
+    receipt = cancel_runs(token="t")
+    Cancellation.objects.filter(pk=receipt.pk).update(undo_until=receipt.as_of + timedelta(hours=1))
+    assert execution.keep_house(production()) is False
+    assert LiveRun.objects.filter(state="cancelled", cancellation=receipt.pk).count() == 3
+    assert undone(receipt).restored == 3
 
 
 def test_a_big_cancel_is_counted_after_its_undo(bars: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ STARTED = """
     SELECT 1 FROM {entries} WHERE {of_entry} = automations_liverun.position
 )))"""
 OVERDUE = "(lease_until IS NULL AND due_at <= %s)"
-BEHIND = "CAST(CAST(position AS integer) + 1 AS {text})"
+BEHIND = "CAST(CAST(position AS integer) + 1 AS text)"
 CALLED_OFF = """
 environment_id = %s AND {where} AND cancellation_id = %s AND state IN ('cancelling', 'cancelled')"""
 RESTORE = """
@@ -55,14 +55,12 @@ FROM (
 """
 _WORDS = {
     "postgresql": {
-        "text": "text",
         "entries": "jsonb_array_elements(unsettled) entry", "of_entry": "entry->>'position'",
         "later": "due_at + %s",
         "data": "%s::jsonb || jsonb_strip_nulls(jsonb_build_object('from', position, 'was_due_at', due_at, "
                 "'position', next_position, 'due_at', next_due, 'passed', passed))",
     },
     "sqlite": {
-        "text": "text",
         "entries": "json_each(unsettled) entry", "of_entry": "json_extract(entry.value, '$.position')",
         "later": "django_format_dtdelta('+', due_at, %s)",
         "data": "json_patch(%s, json_object('from', position, 'was_due_at', replace(due_at, ' ', 'T') || '+00:00', "
@@ -165,15 +163,14 @@ def _restoring(cancellation: Cancellation, *, logged: bool = False) -> Statement
     where, values = cancellation.scope.where()
     called_off = CALLED_OFF.format(where=where)
     of_rows = [cancellation.environment_id, *values, uid_parameter(cancellation.pk)]
-    behind = BEHIND.format(**words)
     if logged:
         data = json.dumps(_told(cancellation))
         text = LOG.format(
-            data=words["data"], due=due, why=why, passed=passed, behind=behind, called_off=called_off
+            data=words["data"], due=due, why=why, passed=passed, behind=BEHIND, called_off=called_off
         )  # fmt: skip
         return text, [*now, data, *of_due, *of_passed, *of_passed, *of_rows]
     shifted = f", due_at = {due}" if rule == Overdue.SHIFT else ""
-    text = RESTORE.format(passed=passed, behind=behind, shifted=shifted, called_off=called_off)
+    text = RESTORE.format(passed=passed, behind=BEHIND, shifted=shifted, called_off=called_off)
     return text, [*of_passed, *of_passed, *of_due, *of_rows]
 
 

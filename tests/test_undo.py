@@ -97,11 +97,13 @@ def test_a_waiting_run_waits_again_until_its_old_time(later: Callable[[], None])
     row = read(run)
     assert (row.public_status, row.called_off_by, row.ended_at, row.reason) == ("waiting", None, None, "")
     assert states(run) == ["completed", "waiting", "pending"]
-    assert restored(run) == [{
+    (said,) = restored(run)
+    for name in ("was_due_at", "due_at"):  # which a database may write in its own way
+        assert datetime.fromisoformat(said.pop(name)) == before.due_at
+    assert said == {
         "cancellation": str(receipt.pk), "as_of": receipt.as_of.isoformat(), "actor": "user/ana",
-        "overdue": "fire_now", "from": "2", "position": "2", "was_due_at": before.due_at.isoformat(),
-        "due_at": before.due_at.isoformat(),
-    }]  # fmt: skip
+        "overdue": "fire_now", "from": "2", "position": "2",
+    }  # fmt: skip
     make_due(run)
     work_off()
     assert (status(run), states(run)) == ("completed", ["completed", "completed", "completed"])

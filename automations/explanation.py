@@ -37,6 +37,8 @@ def explain(run: Run, cancellation: Cancellation) -> Explanation:
 
     The filter comes first, then time: what it did not ask for, it would not have hit at any time.
     """
+    if not cancellation.is_carried_out:
+        return _scheduled(cancellation)
     missed = list(_missed(run, cancellation))
     called_off_by = run.called_off_by
     if called_off_by is not None and called_off_by.pk == cancellation.pk:
@@ -51,6 +53,15 @@ def explain(run: Run, cancellation: Cancellation) -> Explanation:
             first.reason, first.sentence, **first.details, **_also([other.reason for other in others])
         )
     return _by_time(run, cancellation)
+
+
+def _scheduled(cancellation: Cancellation) -> Explanation:
+    """It was asked for a later time, and has hit nothing."""
+    as_of, undone_at = cancellation.as_of, cancellation.undone_at
+    if undone_at is None:
+        return _missing("scheduled", f"the cancellation will be carried out at {_moment(as_of)}", at=as_of)
+    sentence = f"the cancellation was undone at {_moment(undone_at)}, before it was carried out"
+    return _missing("undone", sentence, undone_at=undone_at)
 
 
 def _missed(run: Run, cancellation: Cancellation) -> Iterator[Explanation]:

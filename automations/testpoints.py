@@ -19,6 +19,7 @@ NAMES = (
     "event.placed", "event.judged", "event.moved",
     "renew.begins", "reschedule.moved",
     "disable.placed", "disable.committed", "park.moved", "enable.moved", "resume.read",
+    "undo.moved", "undo.committed", "undo.read", "scheduled.read",
     "reap.read", "settle.read", "archive.read",
     "delivery.read",
 )  # fmt: skip

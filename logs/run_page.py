@@ -201,6 +201,7 @@ _KINDS: dict[str, str] = {
     EventKind.RESCHEDULED: "Given another time",
     EventKind.CARRIED: "Taken over from the run that this one replays",
     EventKind.REPLAYED: "Replayed as another run",
+    EventKind.RESTORED: "Its cancellation was undone",
 }
 
 

@@ -22,6 +22,7 @@ from automations.api.native import (
     previews,
     revivals,
     runs,
+    undoing,
     webhooks,
 )
 from automations.api.reading import UUID_PATTERN
@@ -79,6 +80,7 @@ NATIVE = {
     "cancellations": cancellations.Cancellations,
     f"cancellations/{UID}": cancellations.OneCancellation,
     f"cancellations/{UID}/near-misses": explanations.NearMisses,
+    f"cancellations/{UID}/undo": undoing.Undo,
     "events": events.Events,
     f"events/{UID}": events.OneEvent,
     "webhooks": webhooks.Webhooks,

@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Q, Subquery
 
 from automations import cancellation as cancelling
-from automations import machine, publication
-from automations.definition import DEFAULT_TIMEOUT
+from automations import machine, publication, scheduled, undo
+from automations.definition import DEFAULT_TIMEOUT, Kind
 from automations.execution import roster
 from automations.models import (
     Cancellation,
@@ -56,6 +56,7 @@ def keep_house(environment: Environment) -> bool:
         reap(environment)
     if live.filter(unsettled__isnull=False).exists():
         settle(environment)
+    scheduled.carry_out_due(environment, now=now)
     until = time.monotonic() + ARCHIVING_SECONDS
     while standing(environment=environment).exists():
         if time.monotonic() > until:
@@ -66,9 +67,13 @@ def keep_house(environment: Environment) -> bool:
         if time.monotonic() > until:
             return True
     unarchived = Cancellation.objects.filter(environment=environment, archived_at__isnull=True)
-    for row in unarchived.filter(swept_at__isnull=False).order_by("pk")[:100]:
+    may_be_undone = Q(undo_until__gt=now, undone_at=None)
+    for row in unarchived.filter(~may_be_undone, swept_at__isnull=False).order_by("pk")[:100]:
         if time.monotonic() > until:
             return True
+        if row.undone_at is not None:
+            undo.restore(environment, row)
+            continue
         if row.in_flight is None:  # its sender is slow, or dead: the runs are named before they are archived
             cancelling.list_in_flight(row)
         archive(environment, row)
@@ -143,6 +148,7 @@ def _reap(row: LiveRun, *, version_id: int | None, now: datetime) -> Event:
     step = definition.step_at(row.position)
     started_at = row.started_at or now
     lost: dict[str, Any] = {
+        "position": row.position if step is not None and step.kind is Kind.EFFECT else None,
         "step": step.name if step else row.position,
         "action": step.action if step else "end",
         "attempt": row.attempt,
@@ -176,11 +182,13 @@ def settle(environment: Environment) -> int:
     live = LiveRun.objects.within(environment.pk).filter(unsettled__isnull=False)
     lost = dict(live.values_list("pk", "unsettled"))
     workers = roster.of_attempts(entry for entries in lost.values() for entry in entries or ())
-    with gate(environment_id=environment.pk) as (now, *_):
+    with gate(environment_id=environment.pk) as (now, barred, *_):
         ended = [
             pk for pk, entries in lost.items()
             if any(roster.has_ended(entry, workers, now=now) for entry in entries or ())
         ]  # fmt: skip
+        if barred:  # what was in flight at a cancel is known as such from then on
+            LiveRun.objects.give_to_bars(ended[:REAPED_AT_ONCE])
         rows = live.filter(pk__in=ended[:REAPED_AT_ONCE]).select_for_update(skip_locked=True).order_by("pk")
         # Only what was lost when the workers were looked up: an attempt lost since has another worker.
         return sum(_settle(row, lost[row.pk] or [], workers, now=now) for row in rows)
@@ -217,8 +225,9 @@ def archive(environment: Environment, cancellation: Cancellation) -> int:
     if not mine.exists():
         if not cancellation.counted:
             cancelling.count(cancellation)
-        cancellation.archived_at = database_now()
-        cancellation.save(update_fields=["archived_at", "counted", "matched", "already_finished"])
+        told = {name: getattr(cancellation, name) for name in ("counted", "matched", "already_finished")}
+        whole = Cancellation.objects.filter(pk=cancellation.pk, undone_at=None)
+        whole.update(archived_at=database_now(), **told)
     return archived
 
 

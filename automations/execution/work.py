@@ -271,7 +271,10 @@ def _finish(
     if LiveRun.objects.finish([_move(item) for item in moving], now=now) != len(moving):
         raise NotAllHeld
     if stopping:
-        LiveRun.objects.let_go(item.task.claim for item in stopping)
+        LiveRun.objects.let_go(item.task.claim for item in stopping if item.outcome is not None)
+        LiveRun.objects.let_go(
+            (item.task.claim for item in stopping if item.outcome is None), of_effects=False
+        )
     events = [_ended(item, _fold(errands, item, now), now) for item in moving]
     events += [_ended(item, [], now, stopped=True) for item in stopping]
     ended = [Ending(item.task.claim.run_id, item.plan.status) for item in moving if item.plan.status]

@@ -6,7 +6,6 @@ from automations.models.automation import (
     RESERVED_KEYS,
     Automation,
     DisableMode,
-    Overdue,
     Version,
 )
 from automations.models.cancellation import HELD, Cancellation, Origin, covered, standing, uid_parameter
@@ -26,6 +25,7 @@ from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
 from automations.models.occurrence import Occurrence
 from automations.models.on_cancel import OnCancelStart
+from automations.models.overdue import Overdue
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus

@@ -20,15 +20,6 @@ class DisableMode(models.TextChoices):
     CANCEL = "cancel"
 
 
-class Overdue(models.TextChoices):
-    """How runs go on whose time passed while they were held: at once; later by as long as they were held; at once,
-    without the step that was due."""
-
-    FIRE_NOW = "fire_now"
-    SHIFT = "shift"
-    SKIP = "skip"
-
-
 class AutomationQuerySet(models.QuerySet["Automation"]):
     def within(self, environment: Environment) -> AutomationQuerySet:
         """The environment's automations."""

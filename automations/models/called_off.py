@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import models
 
@@ -24,6 +24,17 @@ class CalledOff(NamedTuple):
     attempt: int
     fence: int
     on_cancel: str | None
+    concurrency_key: str | None = None
+    started_at: datetime | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What an undo needs to make the row again; a time of start says that its step was in flight."""
+        told = {"due_at": self.due_at.isoformat(), "fence": self.fence}
+        also = {
+            "on_cancel": self.on_cancel, "concurrency_key": self.concurrency_key,
+            "started_at": self.started_at and self.started_at.isoformat(),
+        }  # fmt: skip
+        return told | {name: value for name, value in also.items() if value is not None}
 
 
 def beside(
@@ -35,9 +46,7 @@ def beside(
     events = [
         Event(
             run_id=run.run_id, at=at, kind=EventKind.CANCELLED, step=run.position, attempt=run.attempt,
-            data={
-                "due_at": run.due_at.isoformat(), "fence": run.fence, "cancellation": str(cancellation.pk)
-            },
+            data={**run.as_json(), "cancellation": str(cancellation.pk)},
         )
         for run in runs
     ]  # fmt: skip

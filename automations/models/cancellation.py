@@ -15,6 +15,7 @@ from django.db import connection, models
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.environment import Environment
 from automations.models.key_holder import KeyHolder
+from automations.models.overdue import Overdue
 from automations.models.uid import new_uid
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ class Origin(models.TextChoices):
 
 
 class Cancellation(KeyHolder):
-    """`in_flight` and the counts are the receipt as acknowledged: nothing rewrites them, except that counts
+    """Until one that was asked for a later time is carried out, `as_of` is that time. Once it is undone it calls
+    nothing off any more; `archived_at` is then when the last of its runs was restored.
+
+    `in_flight` and the counts are the receipt as acknowledged: nothing rewrites them, except that counts
     left open at the acknowledgement (`counted` false) are filled in once known."""
 
     id = models.UUIDField(primary_key=True, default=new_uid, editable=False)
@@ -77,6 +81,12 @@ class Cancellation(KeyHolder):
     hold_until = models.DateTimeField(null=True)
     undo_until = models.DateTimeField(null=True)
     undone_at = models.DateTimeField(null=True)
+    undone_by = models.CharField(max_length=200, blank=True)
+    overdue = models.CharField(max_length=10, choices=Overdue, blank=True)  # the rule by which it was undone
+    restored = models.PositiveIntegerField(default=0)  # runs so far; all of them from `restored_at` on
+    restored_at = models.DateTimeField(null=True)
+    at = models.DateTimeField(null=True)  # when it was asked to be carried out, if not at once
+    scheduled = models.JSONField(null=True)  # until then, and if it never is: seconds that count from then
     bar = models.CharField(max_length=600, null=True)  # CancellationFilter.bar, for a bar and for a hold
     swept_to = models.BigIntegerField(default=0)  # primary key of the last run swept
     swept_at = models.DateTimeField(null=True)
@@ -103,6 +113,11 @@ class Cancellation(KeyHolder):
                 name="cancellation_unarchived",
             ),
             models.Index(
+                fields=["environment", "at"],
+                condition=models.Q(scheduled__isnull=False, undone_at__isnull=True),
+                name="cancellation_scheduled",
+            ),
+            models.Index(
                 fields=["environment", "bar"],
                 condition=models.Q(swept_at__isnull=True),
                 name="cancellation_unswept",
@@ -127,6 +142,11 @@ class Cancellation(KeyHolder):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def is_carried_out(self) -> bool:
+        """Whether it has called off what there was; not before its time, and never if it was undone before."""
+        return self.scheduled is None
 
     @property
     def scope(self) -> CancellationFilter:

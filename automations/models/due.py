@@ -14,6 +14,8 @@ SELECT
             WHERE environment_id = e.id AND state IN ('running', 'cancelling')
               AND due_at <= {now} AND lease_until < {now}),
     EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = e.id AND archived_at IS NULL)
+    OR EXISTS (SELECT 1 FROM automations_cancellation
+               WHERE environment_id = e.id AND scheduled IS NOT NULL AND undone_at IS NULL AND "at" <= {now})
     OR EXISTS (SELECT 1 FROM automations_liverun WHERE environment_id = e.id AND unsettled IS NOT NULL)
     OR {resuming},
     {owed}
@@ -44,9 +46,9 @@ _WORDS = {
 
 class Due(NamedTuple):
     """`seconds` until the next step is due or a lease has run out, not above 0 when one is, None when nothing
-    waits; `unsettled` says that lost attempts are not settled, or cancelled runs not archived, or, where it was
-    asked for, that runs are to go on that were held; `owed`, where it was asked for, that a webhook endpoint is to
-    be told something now or an `on_cancel` to be carried out."""
+    waits; `unsettled` says that lost attempts are not settled, cancelled runs not archived, a cancel is due, or,
+    where it was asked for, that runs are to go on that were held; `owed`, where it was asked for, that a webhook
+    endpoint is to be told something now or an `on_cancel` to be carried out."""
 
     seconds: float | None
     unsettled: bool

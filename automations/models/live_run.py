@@ -34,7 +34,7 @@ from automations.models.live_run_moves import (
     held,
     queues,
 )
-from automations.models.live_run_parking import Parking
+from automations.models.live_run_undo import RestoredRuns
 from automations.models.run import TOKEN_LENGTH, Run
 from automations.models.run_status import RunStatus
 from automations.models.statements import fetch, insert
@@ -54,7 +54,7 @@ REAL_DUE_AT = Coalesce("parked_due_at", "due_at")
 LEASED = (LiveState.RUNNING, LiveState.CANCELLING)
 
 
-class LiveRunQuerySet(Parking):
+class LiveRunQuerySet(RestoredRuns):
     """Each method is one transition; the state condition stands on its outermost WHERE, which is the part
     PostgreSQL checks again after it waited for another transaction's lock."""
 
@@ -161,12 +161,16 @@ class LiveRunQuerySet(Parking):
         gone, _ = fetch([(GONE.format(held=where), values), (ENDED.format(marks=marks), end)])
         return len(gone)
 
-    def let_go(self, claims: Iterable[Claim]) -> None:
+    def let_go(self, claims: Iterable[Claim], *, of_effects: bool = True) -> None:
         """An attempt ended while its run was cancelling: the lease goes, the run is cancelled once no other
-        attempt of it is unsettled. Only for runs locked by `hold`."""
+        attempt of it is unsettled. Only for runs locked by `hold`.
+
+        `started_at` stays for steps with an effect, so that an undo does not repeat them.
+        """
         settled = When(unsettled__isnull=True, then=Value(LiveState.CANCELLED))
+        mark = {} if of_effects else {"started_at": None}
         self._mine(claims).filter(state=LiveState.CANCELLING).update(
-            state=Case(settled, default=F("state")), lease_until=None
+            state=Case(settled, default=F("state")), lease_until=None, **mark
         )
 
     # -- cancel -----------------------------------------------------------------------------------------
@@ -192,7 +196,9 @@ class LiveRunQuerySet(Parking):
         unsettled = [*(row.unsettled or []), dict(lost)]
         mine = self.filter(pk=row.pk, fence=row.fence, lease_until=row.lease_until)
         if row.state == LiveState.CANCELLING or move is None:
-            return mine.filter(state=LiveState.CANCELLING).update(unsettled=unsettled, lease_until=None)
+            return mine.filter(state=LiveState.CANCELLING).update(
+                unsettled=unsettled, lease_until=None, started_at=None
+            )
         running = mine.filter(state=LiveState.RUNNING)
         if move.status:
             return self._end(
@@ -204,16 +210,22 @@ class LiveRunQuerySet(Parking):
         )  # fmt: skip
 
     def settle(self, row: LiveRun, *, fences: Iterable[int]) -> int:
-        """Strikes settled attempts from a locked run; the last one makes a cancelling run cancelled."""
+        """Strikes settled attempts from a locked run; the last one makes a cancelling run cancelled. Then
+        `started_at` says that the step at which the run stands was in flight, so that an undo does not repeat it.
+        """
         gone = set(fences)
+        mark = {}
+        for entry in row.unsettled or []:
+            if entry["fence"] in gone and entry.get("position") == row.position and row.cancellation_id:
+                mark["started_at"] = row.started_at or datetime.fromisoformat(entry["started_at"])
         left = [entry for entry in row.unsettled or [] if entry["fence"] not in gone] or None
         mine = self.filter(pk=row.pk, fence=row.fence)
         if left is None and row.lease_until is None:
             state = Case(
                 When(state=LiveState.CANCELLING, then=Value(LiveState.CANCELLED)), default=F("state")
             )
-            return mine.update(unsettled=None, state=state)
-        return mine.update(unsettled=left)
+            return mine.update(unsettled=None, state=state, **mark)
+        return mine.update(unsettled=left, **mark)
 
     # -- archive ----------------------------------------------------------------------------------------
 
@@ -223,7 +235,9 @@ class LiveRunQuerySet(Parking):
             CalledOff(*row)
             for row in self.filter(cancellation=cancellation.pk, state=LiveState.CANCELLED)
             .select_for_update(skip_locked=True)
-            .values_list("pk", "position", REAL_DUE_AT, "attempt", "fence", "on_cancel")[:limit]
+            .values_list(
+                "pk", "position", REAL_DUE_AT, "attempt", "fence", "on_cancel", "concurrency_key", "started_at"
+            )[:limit]
         ]  # fmt: skip
         if not rows:
             return 0

@@ -53,6 +53,7 @@ ADDRESSES = {
     f"/api/v1/webhooks/{UID}/deliveries": {"GET": "admin"},
     f"/api/v1/webhooks/{UID}/deliveries/{UID}/retry": {"POST": "admin"},
     f"/api/v1/cancellations/{UID}/near-misses": {"GET": "read"},
+    f"/api/v1/cancellations/{UID}/undo": {"POST": "cancel"},
     "/automations/invoke": {"POST": "invoke"},
     "/automations/k/invoke": {"POST": "invoke"},
     "/automations/runs": {"GET": "read"},

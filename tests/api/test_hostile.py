@@ -107,8 +107,15 @@ BODIES: dict[str, Any] = {
     "/api/v1/cancellations": {
         "filter": {"token": "t", "key": "k", "run_ids": ["0199d3f2-0000-7000-8000-000000000001"]},
         "reason": "r",
+        "undo_for": "1 minute",
     },
     "/api/v1/cancellations?": {"filter": {"token": "held", "tags": ["t"]}, "hold_for": "1 hour"},
+    "/api/v1/cancellations?wait=0": {
+        "filter": {"token": "t"},
+        "at": "2027-01-01T00:00:00Z",
+        "undo_for": "1 minute",
+    },
+    "/api/v1/cancellations/{missed}/undo": {"overdue": "shift"},
     "/api/v1/events": {"name": "e", "data": {"x": 1, "t": "tok"}, "recipient": "u"},
     "/api/v1/webhooks": {"url": "https://example.com/", "events": ["run.failed"], "description": "d"},
     WEBHOOK: {"url": "https://example.com/", "events": ["run.failed"], "description": "d", "disabled": False},

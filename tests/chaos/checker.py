@@ -7,10 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from statistics import quantiles
 from typing import Any, NamedTuple
 
 from tests.chaos import holds
+from tests.chaos.undone import released, repeated, undone
 
 Entry = Mapping[str, Any]
 
@@ -22,6 +24,8 @@ TRANSITIONS = frozenset({
     ("waiting", "cancelled"), ("waiting", "cancelling"), ("running", "cancelling"),
     ("cancelling", "cancelled"), ("cancelled", None),
 })  # fmt: skip
+# The same of a run whose cancel was undone.
+UNDONE = frozenset({("cancelled", "waiting"), ("cancelling", "waiting"), ("cancelling", "running")})
 SETTLE_GRACE = 5.0  # seconds beyond a step's hard deadline after which a lost attempt counts as settled
 HELD = "held"  # key of the automation that the driver holds and enables
 LATE_REQUEST = 30.0  # seconds within which the server carries out a request that its sender gave up
@@ -34,9 +38,9 @@ class Evidence:
 
     `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status, reason,
     created and finished (wall, seconds), cancellation, live, automation}; `cancellations` {id, actor, runs,
-    in_flight, filter, as_of, until (of a hold), bar}; `audit`, in the order of the writes, {run, table, old, new, at
-    (wall), finish}: `run` is the public id, `table` run or live, and `finish` tells that a worker wrote back what it
-    had done.
+    in_flight, filter, as_of, until (of a hold), undone, bar}; `audit`, in the order of the writes, {run, table, old,
+    new, at (wall), finish}: `run` is the public id, `table` run or live, and `finish` tells that a worker wrote back
+    what it had done.
     """
 
     history: Sequence[Entry]
@@ -54,6 +58,7 @@ class Ack:
     runs: frozenset[str]
     listed: frozenset[tuple[str, str, int]]
     settled: bool = False
+    until: float = inf  # when somebody asked for it to be undone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +97,7 @@ def check(evidence: Evidence) -> Verdict:
         "forbidden changes of a state": list(_forbidden(evidence)),
         "cancelled runs not reported by exactly one cancellation": list(_misreported(evidence)),
         "runs that a cancel missed": list(_missed(evidence)),
+        "steps in flight at a cancel, repeated after its undo": list(repeated(evidence)),
         "runs cancelled that the filter does not match": list(_strangers(evidence)),
         "runs that passed a hold": list(holds.escaped(evidence.history, evidence.runs, evidence.receipts)),
         "runs held wrongly": list(
@@ -117,9 +123,11 @@ def _attempt(receipt: Entry) -> tuple[str, str, int]:
 
 def _told(evidence: Evidence) -> Iterator[Ack]:
     """What the client was told."""
+    asked = undone(evidence)
     for entry in _entries(evidence.history, "cancel", "ack"):
         listed = frozenset((run, step, attempt) for run, step, attempt in entry["in_flight"])
-        yield Ack(t=entry["t"], runs=frozenset(entry["runs"]), listed=listed, settled=entry["settled"])
+        until, runs = asked.get(entry["cancellation"], inf), frozenset(entry["runs"])
+        yield Ack(t=entry["t"], runs=runs, listed=listed, settled=entry["settled"], until=until)
 
 
 def _inferred(evidence: Evidence) -> Iterator[Ack]:
@@ -159,7 +167,7 @@ def _after_acks(evidence: Evidence, acks: Iterable[Ack]) -> Iterator[tuple[Ack, 
     for ack in acks:
         for run in ack.runs:
             for receipt in receipts[run]:
-                if receipt["t"] > ack.t:
+                if ack.t < receipt["t"] < ack.until:
                     yield ack, receipt
 
 
@@ -215,33 +223,38 @@ def _lost(evidence: Evidence) -> Iterator[Entry]:
 
 def _forbidden(evidence: Evidence) -> Iterator[Entry]:
     status = {run["id"]: run["status"] for run in evidence.runs}
-    called_off: set[str] = set()
+    let_go, called_off = released(evidence), set[str]()
     states: dict[str, str | None] = {}
     for row in evidence.audit:
         run, old, new = row["run"], row["old"], row["new"]
         if row["table"] == "run":
-            if old is not None or new not in FINAL:
+            if (old is not None or new not in FINAL) and not (run in let_go and old == "cancelled"):
                 yield row
             continue
-        born_again = old is None and run in states
-        if (old, new) not in TRANSITIONS or born_again or states.get(run) != old:
+        born_again = old is None and run in states and run not in let_go
+        allowed = TRANSITIONS | UNDONE if run in let_go else TRANSITIONS
+        if (old, new) not in allowed or born_again or states.get(run) != old:
             yield row
         states[run] = new
         if new in CALLED_OFF and run not in called_off:
             called_off.add(run)
-            if status.get(run) != "cancelled":
+            if status.get(run) != "cancelled" and run not in let_go:
                 yield {**row, "status": status.get(run)}
 
 
 def _misreported(evidence: Evidence) -> Iterator[Entry]:
-    reported = defaultdict(list)
+    reported, is_undone, let_go = defaultdict(list), undone(evidence), released(evidence)
+    bars = {row["id"] for row in evidence.cancellations if row.get("bar")}
     for row in evidence.cancellations:
         for run in row["runs"]:
-            reported[run].append(row["id"])
+            if row["id"] not in is_undone:
+                reported[run].append(row["id"])
     for run in evidence.runs:
         is_reported = run["status"] == "cancelled" and run.get("reason") != holds.HELD
         wanted = [run["cancellation"]] if is_reported else []
-        if reported.pop(run["id"], []) != wanted:
+        found = reported.pop(run["id"], [])
+        fell = run["id"] in let_go and not found and run["cancellation"] in bars  # to one that stood over it
+        if found != wanted and not fell:
             yield run
     yield from ({"run": run, "reported by": rows} for run, rows in reported.items())
     stored = {row["id"]: row for row in evidence.cancellations}
@@ -261,7 +274,7 @@ def _missed(evidence: Evidence) -> Iterator[Entry]:
     begun: dict[int, float] = {}
     for entry in _entries(evidence.history, "cancel", "begin"):
         begun.setdefault(entry["op"], entry["t"])
-    labelled = defaultdict(list)
+    labelled, let_go = defaultdict(list), released(evidence)
     for run in evidence.runs:
         for label in {run["id"], run["token"], run["key"]}:
             labelled[label].append(run)
@@ -270,6 +283,7 @@ def _missed(evidence: Evidence) -> Iterator[Entry]:
         for run in labelled[label]:
             if (
                 run["status"] != "cancelled"
+                and run["id"] not in let_go  # it was called off, or counted as called off by another
                 and born.get(run["id"], float("inf")) < begun[ack["op"]]
                 and _matches(run, ack["filter"])
                 and (run["finished"] is None or run["finished"] > ack["wall"])
@@ -298,10 +312,12 @@ def _other_keys(receipts: Sequence[Entry]) -> Iterator[Entry]:
 
 def _out_of_order(evidence: Evidence) -> Iterator[Entry]:
     """The first effect of a step before that of an earlier step."""
-    actions = {run["id"]: _actions(run) for run in evidence.runs}
+    actions, let_go = {run["id"]: _actions(run) for run in evidence.runs}, released(evidence)
     for run, receipts in _by_run(evidence.receipts).items():
         sends = [place for place, action in enumerate(actions.get(run, [])) if action == "send"]
         firsts = list(dict.fromkeys(_place(receipt) for receipt in receipts))
+        if run in let_go:  # an undo passes over the step that was in flight, which may still send
+            continue
         if run in actions and firsts != sends[: len(firsts)]:
             yield {"run": run, "steps": firsts, "of": sends}
 
@@ -335,6 +351,7 @@ def _figures(evidence: Evidence, *, listed: int, apart: int) -> dict[str, Any]:
         "holds acknowledged": len(_entries(history, "hold", "ack")),
         "runs held": sum(run.get("reason") == holds.HELD for run in evidence.runs),
         "cancels unknown": len(_entries(history, "cancel", "unknown")),
+        "undos acknowledged": len(_entries(history, "undo", "ack")),
         "runs moved by acknowledged cancels": sum(len(ack["runs"]) for ack in acks),
         "in-flight lists not empty, %": _percent(sum(bool(ack["in_flight"]) for ack in acks), len(acks)),
         "effects": effects,

@@ -31,6 +31,8 @@ HELD_SHAPE = "send,delay,send"
 ENABLED_WITHIN = 30.0  # seconds, whatever happens meanwhile
 GIVEN_UP_FOR = 1.0  # seconds after which the server has carried out, or lost, what nobody waits for
 HOLDING, HELD_FOR = 0.5, 1.5  # the share of cancels by token that hold, and for how many seconds
+UNDONE = 0.25  # of the acknowledged cancels
+UNDONE_WITHIN = 3.0  # seconds after the cancel; by then its runs may be archived
 CANCELLED_WITHIN = 2.5  # seconds after the invoke, mostly soon: that is when steps are in flight
 
 
@@ -120,7 +122,19 @@ class Driver:
                         moment = time.monotonic() + draw.random() ** 3 * CANCELLED_WITHIN
                         heapq.heappush(plans, (moment, next(self._ops), asked))
                 while plans and plans[0][0] <= time.monotonic():
-                    self._cancel(http, draw, heapq.heappop(plans)[2])
+                    for asked in self._carry_out(http, draw, heapq.heappop(plans)[2]):
+                        moment = time.monotonic() + draw.random() ** 2 * UNDONE_WITHIN
+                        heapq.heappush(plans, (moment, next(self._ops), asked))
+
+    def _carry_out(
+        self, http: httpx.Client, draw: random.Random, asked: dict[str, str]
+    ) -> list[dict[str, str]]:
+        """What shall follow."""
+        if "undo" in asked:
+            self._undo(http, draw, asked["undo"])
+            return []
+        answer = self._cancel(http, draw, asked)
+        return [{"undo": answer["id"]}] if answer and draw.random() < UNDONE else []
 
     def _hold(self, draw: random.Random) -> None:
         """Holds one automation every few seconds, and enables it again until that is acknowledged."""
@@ -172,17 +186,29 @@ class Driver:
         (chosen,) = draw.choices(filters, weights=(1, 2, 3))
         return [chosen] if draw.random() < self._cancels else []
 
-    def _cancel(self, http: httpx.Client, draw: random.Random, asked: dict[str, str]) -> None:
+    def _undo(self, http: httpx.Client, draw: random.Random, cancellation: str) -> None:
+        """Once: asked for again it would be refused."""
+        body, detail = {"overdue": draw.choice(("fire_now", "shift", "skip"))}, {"cancellation": cancellation}
+        path = f"cancellations/{cancellation}/undo"
+        self._ask(http, "undo", path, body, op=next(self._ops), detail=detail)
+
+    def _cancel(
+        self, http: httpx.Client, draw: random.Random, asked: dict[str, str]
+    ) -> dict[str, Any] | None:
         op = next(self._ops)
         query = f"?wait={draw.choice((1, 2))}" if draw.random() < 0.15 else ""
         detail: dict[str, Any] = {"filter": asked}
         if "run" in asked:
-            self._ask(http, "cancel", f"runs/{asked['run']}/cancel{query}", {}, op=op, detail=detail)
-        else:
-            body: dict[str, Any] = {"filter": asked}
-            if "token" in asked and draw.random() < HOLDING:
-                body["hold_for"], detail["hold"] = f"{HELD_FOR} seconds", HELD_FOR
-            self._ask(http, "cancel", f"cancellations{query}", body, op=op, key=f"cancel-{op}", detail=detail)
+            return self._ask(http, "cancel", f"runs/{asked['run']}/cancel{query}", {}, op=op, detail=detail)
+        body: dict[str, Any] = {"filter": asked}
+        if "token" in asked and draw.random() < HOLDING:
+            body["hold_for"], detail["hold"] = f"{HELD_FOR} seconds", HELD_FOR
+        elif draw.random() < 0.5:
+            body["undo_for"] = "2 seconds"
+        answer = self._ask(
+            http, "cancel", f"cancellations{query}", body, op=op, key=f"cancel-{op}", detail=detail
+        )
+        return None if "hold" in detail else answer  # one that holds is not undone
 
     def _ask(
         self,
@@ -230,7 +256,7 @@ class Driver:
 def _told(what: str, content: dict[str, Any]) -> dict[str, Any]:
     if what == "invoke":
         return {"runs": content["runs"]}
-    if what == "enable":
+    if what in ("enable", "undo"):
         return {}
     in_flight = [[entry["run"], entry["step"], entry["attempt"]] for entry in content["in_flight"]]
     if what == "hold":

@@ -84,17 +84,18 @@ def prepare() -> None:
     with connection.cursor() as cursor:
         for statement in AUDIT[connection.vendor]:
             cursor.execute(statement)
-    call_command("create_api_key", "chaos", "--scopes", "read,invoke,cancel,write")
+    call_command("create_api_key", "chaos", "--scopes", "read,invoke,cancel,write,admin")
 
 
 def collect(file: Path, *, patience: float) -> None:
     """Waits until no run is left to carry on, at most `patience` seconds, and writes what the checker reads."""
     from django.db import connection, transaction
 
-    from automations.models import LiveRun
+    from automations.models import Cancellation, LiveRun
 
     until = time.monotonic() + patience
-    while LiveRun.objects.exists() and time.monotonic() < until:
+    undone = Cancellation.objects.exclude(undone_at=None).filter(restored_at=None)
+    while (LiveRun.objects.exists() or undone.exists()) and time.monotonic() < until:
         time.sleep(0.1)
     drained = time.monotonic()
     with transaction.atomic():  # one look at all tables, should anything still move
@@ -125,19 +126,12 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
         run["cancellation"] = run["cancellation"] and str(run["cancellation"])
     cancellations = [
         {
-            "id": str(pk),
-            "actor": actor,
-            "runs": moved,
-            "in_flight": in_flight,
-            "filter": scope,
-            "as_of": _seconds(as_of),
-            "until": _seconds(until),
-            "bar": as_of_run is not None,
+            "id": str(row.pk), "actor": row.actor, "runs": row.cancelled_run_ids, "in_flight": row.in_flight,
+            "filter": row.filter, "as_of": _seconds(row.as_of), "until": _seconds(row.hold_until),
+            "undone": row.undone_at is not None, "bar": row.as_of_run is not None,
         }
-        for pk, actor, moved, in_flight, scope, as_of, until, as_of_run in Cancellation.objects.values_list(
-            "pk", "actor", "cancelled_run_ids", "in_flight", "filter", "as_of", "hold_until", "as_of_run"
-        )
-    ]
+        for row in Cancellation.objects.all()
+    ]  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute("SELECT run, kind, old, new, at, finish FROM chaos_audit ORDER BY id")
         names = ("run", "table", "old", "new", "at", "finish")

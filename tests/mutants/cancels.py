@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connection
 
-from automations import cancellation as verb
+from automations.cancellation import receipt
 from automations.models import (
     Cancellation,
     LiveRun,
@@ -98,12 +98,12 @@ def cancel_writes_one_state_after_the_other() -> None:
 
 def listing(keep: Any) -> None:
     """Receipts with only those entries that `keep(run, entry)`."""
-    real = verb._in_flight
+    real = receipt._in_flight
 
     def in_flight(run: Run) -> Iterator[dict[str, Any]]:
         return (entry for entry in real(run) if keep(run, entry))
 
-    swap(verb, "_in_flight", in_flight)
+    swap(receipt, "_in_flight", in_flight)
 
 
 @mutant()

@@ -30,7 +30,7 @@ def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
     """The receipt; `settled` says whether every step listed in flight is known to have ended."""
     return {
         "id": str(cancellation.pk),
-        "as_of": stamp(cancellation.as_of),
+        "as_of": stamp(cancellation.as_of) if cancellation.is_carried_out else None,
         "actor": cancellation.actor,
         "reason": cancellation.reason or None,
         "filter": asked_of(cancellation.filter),
@@ -39,10 +39,26 @@ def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
         "cancelled_run_ids": cancellation.cancelled_run_ids,
         "already_finished": cancellation.already_finished,
         "in_flight": in_flight(cancellation.in_flight or ()),
-        "settled": settled,
+        "settled": settled and cancellation.is_carried_out,
         "counted": cancellation.counted,
         "dry_run": False,
+        **_also(cancellation),
     }
+
+
+def _also(cancellation: Cancellation) -> dict[str, Any]:
+    """What only some receipts have: the time it was asked for, until when whoever may cancel may undo it, and that
+    it was undone."""
+    moments = {"at": cancellation.at, "undo_until": cancellation.undo_until}
+    also: dict[str, Any] = {name: stamp(moment) for name, moment in moments.items() if moment is not None}
+    if cancellation.undone_at is not None:
+        also["undone"] = {
+            "at": stamp(cancellation.undone_at),
+            "actor": cancellation.undone_by,
+            "restored": cancellation.restored if cancellation.restored_at is not None else None,
+            "overdue": cancellation.overdue,
+        }
+    return also
 
 
 ASKED = (
@@ -91,7 +107,7 @@ def rehearsed(rehearsal: Rehearsal, *, request: CancelRequest) -> dict[str, Any]
 
 def receipts(cancellations: Sequence[Cancellation]) -> list[dict[str, Any]]:
     """Their receipts; one statement tells which of them have settled."""
-    unarchived = [row for row in cancellations if row.archived_at is None]
+    unarchived = [row for row in cancellations if row.archived_at is None or row.undone_at is not None]
     left = all_outstanding(unarchived)
     # A bar whose steps in flight are not listed yet is not known to have settled.
     return [receipt(row, settled=row.in_flight is not None and not left.get(row.pk)) for row in cancellations]

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import Q
 
+from automations.cancellation.receipt import (
+    all_outstanding,
+    count,
+    list_in_flight,
+    outstanding,
+    steps_in_flight,
+    wait_until_settled,
+    write_receipt,
+)
 from automations.models import (
-    COUNTED_FINISHED,
     Automation,
     Cancellation,
     CancellationFilter,
-    Cancelled,
     Environment,
     Invocation,
     LiveRun,
-    LiveState,
     No,
     Origin,
     Refusal,
     Run,
     counting,
     covered,
-    database_now,
-    definition_of,
     gate,
     insert,
     retried,
@@ -39,11 +41,37 @@ from automations.models import (
 from automations.models.statements import Rows, Statement
 from automations.testpoints import testpoint
 
+__all__ = [
+    "AT_ONCE",
+    "LONGEST_REASON",
+    "CancelRequest",
+    "NotWaiting",
+    "all_outstanding",
+    "are_many",
+    "cancel",
+    "carry_out",
+    "carry_out_any_size",
+    "carry_out_now",
+    "complete",
+    "count",
+    "counts",
+    "list_in_flight",
+    "matching",
+    "once",
+    "outstanding",
+    "place_bar",
+    "requested",
+    "resolved",
+    "steps_in_flight",
+    "still_to_hit",
+    "unfinished_with_label",
+    "wait_until_settled",
+    "write_receipt",
+]
+
 AT_ONCE = 1_000  # a cancel that matches more runs is a bar
-LISTED = 1_000  # run ids on a receipt
 KEY_KEPT = timedelta(hours=24)
 LONGEST_REASON = 500
-POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +89,8 @@ class CancelRequest:
     fingerprint: str | None = None
     at_most: int | None = None  # runs: it is refused if it would call off more
     hold_for: timedelta | None = None
-    undo_for: timedelta | None = None
+    undo_for: timedelta | None = None  # how long whoever may cancel may undo it; so long nothing is archived
+    stored: UUID | None = None  # a cancellation stored before, which is to be carried out now
 
 
 def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
@@ -70,22 +99,33 @@ def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
     Refusal for an empty filter, a reason too long, more runs than `at_most`, a filter that cannot hold what it is
     to hold, or an idempotency key that came with another body.
     """
+    return once(request, carry_out_now)
+
+
+def carry_out_now(request: CancelRequest) -> Cancellation:
+    """The cancel in transactions of its own, whatever the number of its runs."""
+    testpoint("cancel.begins")
+    request = resolved(request)
+    cancellation = _cancel(request) or _place_bar(request)
+    testpoint("cancel.committed")
+    return cancellation
+
+
+def once(request: CancelRequest, store: Callable[[CancelRequest], Cancellation]) -> tuple[Cancellation, bool]:
+    """What `store` makes of the request, or what an earlier request with its idempotency key was told, and whether
+    it is the latter. Refusal for a request that is none, as for `cancel`."""
     if request.filter.is_empty:
         raise Refusal.at("/filter", "empty_filter", "at least one filter is required", kind=No.MALFORMED)
     if len(request.reason) > LONGEST_REASON:
         raise _reason_too_long()
     if (earlier := _earlier(request)) is not None:
         return earlier, True
-    testpoint("cancel.begins")
-    request = resolved(request)
     try:
-        cancellation = _cancel(request) or _place_bar(request)
+        return store(request), False
     except IntegrityError:
         if (earlier := _earlier(request)) is None:  # not the idempotency key's constraint
             raise
         return earlier, True
-    testpoint("cancel.committed")
-    return cancellation, False
 
 
 @retried
@@ -120,7 +160,7 @@ def _is_many(matches: int) -> bool:
 def carry_out(request: CancelRequest, *, now: datetime, barred: bool = True) -> Cancellation:
     """The cancel itself, inside a transaction behind the gate (the exclusive one, for what holds); its commit is the
     acknowledgement. `barred` says whether bars may stand: what they are for is not this one's to call off."""
-    cancellation = _requested(request, request.filter, now=now)
+    cancellation = requested(request, request.filter, now=now)
     cancellation.swept_at = now
     if barred:
         LiveRun.objects.give_to_bars(
@@ -130,8 +170,8 @@ def carry_out(request: CancelRequest, *, now: datetime, barred: bool = True) -> 
     if request.at_most is not None and len(moved) > request.at_most:
         raise _outgrown(request.at_most)  # which rolls back
     testpoint("cancel.moved")
-    _write_receipt(cancellation, moved, finished=finished)
-    insert([cancellation])
+    write_receipt(cancellation, moved, finished=finished)
+    _store(cancellation)
     return cancellation
 
 
@@ -158,10 +198,11 @@ def place_bar(request: CancelRequest, *, now: datetime) -> Cancellation:
     flight on its receipt."""
     latest = Run.objects.newest_pk()
     scope = replace(request.filter, up_to=min(latest, request.filter.up_to or latest))
-    cancellation = _requested(request, scope, now=now)
+    cancellation = requested(request, scope, now=now)
     cancellation.bar, cancellation.as_of_run = scope.bar, scope.up_to
     cancellation.counted, cancellation.in_flight = False, None
-    insert([cancellation])
+    cancellation.swept_at = cancellation.archived_at = None
+    _store(cancellation)
     return cancellation
 
 
@@ -182,23 +223,45 @@ def complete(cancellation: Cancellation) -> None:
         list_in_flight(cancellation)
 
 
-def _requested(request: CancelRequest, scope: CancellationFilter, *, now: datetime) -> Cancellation:
-    """The record of the request, with its idempotency key taken."""
+def _store(cancellation: Cancellation) -> None:
+    """Writes it; one that was stored before is locked."""
+    if cancellation._state.adding:
+        insert([cancellation])
+    else:
+        cancellation.save()
+
+
+class NotWaiting(Exception):
+    """A cancellation stored for later has been carried out, or undone, meanwhile."""
+
+
+def requested(request: CancelRequest, scope: CancellationFilter, *, now: datetime) -> Cancellation:
+    """The record of the request, with its idempotency key taken; one stored before is locked and brought up to
+    date. NotWaiting when there is nothing to carry out any more."""
     if scope.is_empty:
         raise AssertionError("a filter that narrows nothing came past the edges")
-    cancellation = Cancellation(
-        environment=request.environment,
-        actor=request.actor,
-        origin=request.origin,
-        reason=request.reason,
-        request_id=request.request_id,
-        filter=scope.as_json(),
-        as_of=now,
-    )
+    cancellation = _waiting(request.stored) if request.stored is not None else _new(request, now=now)
+    cancellation.filter, cancellation.as_of = scope.as_json(), now
     if request.hold_for is not None:
         cancellation.hold_until, cancellation.bar = now + request.hold_for, scope.bar
     if request.undo_for is not None:
         cancellation.undo_until = now + request.undo_for
+    return cancellation
+
+
+def _waiting(pk: UUID) -> Cancellation:
+    waiting = Cancellation.objects.filter(pk=pk, scheduled__isnull=False, undone_at=None)
+    if (stored := waiting.select_for_update().first()) is None:
+        raise NotWaiting
+    stored.scheduled = stored.archived_at = None
+    return stored
+
+
+def _new(request: CancelRequest, *, now: datetime) -> Cancellation:
+    cancellation = Cancellation(
+        environment=request.environment, actor=request.actor, origin=request.origin, reason=request.reason,
+        request_id=request.request_id,
+    )  # fmt: skip
     cancellation.take_key(
         request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + KEY_KEPT,
         environment=request.environment,
@@ -226,59 +289,6 @@ def still_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
     bars = list(standing(environment=environment))
     runs = matching(environment, scope)
     return runs.exclude(covered(bars)) if bars else runs
-
-
-def list_in_flight(bar: Cancellation) -> None:
-    """Completes the receipt of a bar that stands: the steps in flight under it, and the first of its runs."""
-    # The older bars are read before the rows: what one of them has swept in between says so itself.
-    older = list(standing(environment=bar.environment_id, as_of__lt=bar.as_of))
-    live = LiveRun.objects.within(bar.environment_id).filter(bar.scope.condition())
-    mine = live.filter(Q(cancellation=bar.pk) | Q(cancellation=None) & ~covered(older))
-    bar.in_flight = steps_in_flight(mine)
-    first = mine.exclude(cancellation=None, state=LiveState.CANCELLED).values_list("uid", flat=True)[:LISTED]
-    bar.cancelled_run_ids = sorted(str(uid) for uid in first)
-    told = {"in_flight": bar.in_flight, "cancelled_run_ids": bar.cancelled_run_ids}
-    Cancellation.objects.filter(pk=bar.pk).update(**told)
-
-
-def steps_in_flight(live: Any) -> list[dict[str, Any]]:
-    """Of the runs of these live rows, the steps that had started and are not known to have ended."""
-    started = live.filter(due_at__lte=database_now(), state__in=(LiveState.RUNNING, LiveState.CANCELLING))
-    lost = live.filter(unsettled__isnull=False)
-    pks = {*started.values_list("pk", flat=True), *lost.values_list("pk", flat=True)}
-    runs = Run.objects.filter(pk__in=pks).select_related("live").order_by("pk")
-    return [entry for run in runs for entry in _in_flight(run)]
-
-
-def outstanding(cancellation: Cancellation) -> list[dict[str, Any]]:
-    """Of the receipt's steps in flight, those not yet known to have ended."""
-    return all_outstanding([cancellation])[cancellation.pk]
-
-
-def all_outstanding(cancellations: Sequence[Cancellation]) -> dict[UUID, list[dict[str, Any]]]:
-    """The same of each, by id, in one statement; none where nothing was in flight."""
-    uids = {UUID(entry["run"]) for row in cancellations for entry in row.in_flight or ()}
-    open_in: dict[tuple[str, int], UUID | None] = {}
-    if uids:
-        for live in LiveRun.objects.filter(run__uid__in=uids).select_related("run"):
-            open_in |= {(str(live.run.uid), fence): live.cancellation_id for fence in _open_fences(live)}
-    return {
-        row.pk: [
-            entry for entry in row.in_flight or ()
-            if open_in.get((entry["run"], entry["fence"]), "ended") in (row.pk, None)  # None: not swept yet
-        ]
-        for row in cancellations
-    }  # fmt: skip
-
-
-def wait_until_settled(cancellation: Cancellation, *, seconds: float) -> bool:
-    """Waits for the receipt's steps in flight to end, at most so long; whether all have."""
-    deadline = time.monotonic() + seconds
-    while left := outstanding(cancellation):
-        if time.monotonic() >= deadline:
-            break
-        time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
-    return not left
 
 
 def unfinished_with_label(*, environment: Environment, token: str, most: int = 10_001) -> int:
@@ -320,56 +330,3 @@ def _earlier(request: CancelRequest) -> Cancellation | None:
     if earlier is not None and earlier.in_flight is None:  # whoever placed this bar has died since
         list_in_flight(earlier)
     return earlier
-
-
-def _write_receipt(cancellation: Cancellation, moved: list[Cancelled], *, finished: int) -> None:
-    """What the acknowledgement says: the runs moved and every step in flight, none left out."""
-    cancellation.cancelled = len(moved)
-    cancellation.cancelled_run_ids = [uid for _, uid, _ in moved[:LISTED]]
-    running = [pk for pk, _, state in moved if state == LiveState.CANCELLING]
-    if running:
-        runs = Run.objects.filter(pk__in=running).select_related("live").order_by("pk")
-        cancellation.in_flight = [entry for run in runs for entry in _in_flight(run)]
-    if not moved:
-        cancellation.archived_at = cancellation.as_of
-    cancellation.counted = len(moved) <= LISTED and finished <= COUNTED_FINISHED
-    if cancellation.counted:
-        cancellation.already_finished = finished
-        cancellation.matched = len(moved) + finished
-
-
-def count(cancellation: Cancellation) -> None:
-    """Fills in the counts that the acknowledgement left open, once its runs are archived."""
-    finished = Run.objects.finished_under(cancellation)
-    cancellation.already_finished = finished
-    cancellation.matched = (cancellation.cancelled or 0) + cancellation.already_finished
-    cancellation.counted = True
-
-
-def _in_flight(run: Run) -> Iterator[dict[str, Any]]:
-    """The steps of a run that had started and are not known to have ended."""
-    live = run.live_run
-    if live is None or live.state == LiveState.CANCELLED:
-        return
-    for entry in live.unsettled or ():
-        yield {"run": str(run.uid), **{name: entry[name] for name in _ENTRY}}
-    if live.lease_until is not None and live.started_at is not None:
-        step = definition_of(version_id=run.version_id, invocation_id=run.invocation_id).step_at(
-            live.position
-        )
-        yield {
-            "run": str(run.uid),
-            "step": step.name if step else live.position,
-            "action": step.action if step else "end",
-            "attempt": live.attempt,
-            "started_at": live.started_at.isoformat(),
-            "fence": live.fence,
-        }
-
-
-_ENTRY = ("step", "action", "attempt", "started_at", "fence")
-
-
-def _open_fences(row: LiveRun) -> set[int]:
-    fences = {entry["fence"] for entry in row.unsettled or ()}
-    return fences | {row.fence} if row.lease_until is not None else fences

@@ -51,14 +51,14 @@ def test_a_bar_that_is_not_swept_lifts_at_once(bars: None) -> None:
     assert [status(run) for run in runs] == ["waiting"] * 3
     assert (done.restored, done.cancelled, done.matched, done.counted) == (3, 3, None, False)
     assert not standing().exists()
-    assert housekeeping.sweep(production()) == 0
+    assert housekeeping.sweep(production()) is None
     assert cancelling.unfinished_with_label(environment=production(), token="t") == 3
 
 
 def test_a_bar_swept_in_part_gives_back_what_it_has(bars: None, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = many(DELAY, amount=5)
     receipt = cancel_runs(token="t")
-    monkeypatch.setattr(housekeeping, "SWEPT_AT_ONCE", 2)
+    monkeypatch.setattr(housekeeping, "_swept_at_once", [2])
     housekeeping.sweep(production())
     done = undone(receipt)
     assert ([status(run) for run in runs], done.restored) == (["waiting"] * 5, 5)

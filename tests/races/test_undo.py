@@ -167,14 +167,16 @@ def bar(amount: int = 5) -> tuple[list[Run], Cancellation]:
 
 
 def test_a_sweep_never_overtakes_an_undo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(housekeeping, "SWEPT_AT_ONCE", 2)
+    monkeypatch.setattr(housekeeping, "SWEPT_AT_LEAST", 2)
+    monkeypatch.setattr(housekeeping, "SWEPT_AT_MOST", 2)
+    monkeypatch.setattr(housekeeping, "_swept_at_once", [2])
     sweep = partial(housekeeping.sweep, production())
     runs, receipt = bar()
     given, said = overlap(sweep, lambda: undone(receipt), at="sweep.moved")
     assert (given, said, [status(run) for run in runs]) == (2, "undone", ["waiting"] * 5)
     runs, receipt = bar()
     said, given = overlap(lambda: undone(receipt), sweep, at="undo.moved")
-    assert (given, said, [status(run) for run in runs]) == (0, "undone", ["waiting"] * 5)
+    assert (given, said, [status(run) for run in runs]) == (None, "undone", ["waiting"] * 5)
     assert LiveRun.objects.filter(cancellation=None).count() == 10
 
 

@@ -16,14 +16,20 @@ from automations.api.native import (
     events,
     explanations,
     invocations,
+    lists,
+    message_templates,
     previews,
+    providers,
+    recipients,
     revivals,
     runs,
     webhooks,
 )
 from automations.api.reading import UUID_PATTERN
+from automations.models import MESSAGE_KEY
 
 KEY = r"(?P<key>[a-z0-9][a-z0-9_.-]{0,99})"
+NAME = rf"(?P<key>{MESSAGE_KEY})"
 UID = rf"(?P<uid>{UUID_PATTERN})"
 
 
@@ -57,6 +63,15 @@ NATIVE = {
     f"cancellations/{UID}/near-misses": explanations.NearMisses,
     "events": events.Events,
     f"events/{UID}": events.OneEvent,
+    "recipients": recipients.Recipients,
+    "recipients/(?P<recipient>.+?)": recipients.OneRecipient,
+    "lists": lists.Lists,
+    f"lists/{NAME}": lists.OneList,
+    "message-templates": message_templates.MessageTemplates,
+    f"message-templates/{NAME}": message_templates.OneMessageTemplate,
+    f"message-templates/{NAME}/preview": message_templates.PreviewMessageTemplate,
+    "providers": providers.Providers,
+    f"providers/{NAME}": providers.OneProvider,
     "webhooks": webhooks.Webhooks,
     f"webhooks/{UID}": webhooks.OneWebhook,
     f"webhooks/{UID}/roll": webhooks.RollWebhook,

@@ -1,8 +1,9 @@
 """What an automation says: parsed and validated, owner of every action's fields and kind."""
 
 from automations.definition.fields import DefinitionError, Problem
-from automations.definition.parse import ACTIONS, CHANNEL_NAMES, parse
+from automations.definition.parse import ACTIONS, parse
 from automations.definition.rules import EVENT_LENGTH
+from automations.definition.sends import CHANNEL_NAMES
 from automations.definition.shape import (
     DEFAULT_TIMEOUT,
     Cancel,
@@ -13,6 +14,7 @@ from automations.definition.shape import (
     Kind,
     Retry,
     Send,
+    SendList,
     Step,
 )
 from automations.definition.times import FURTHEST_UNTIL, LONGEST_DELAY, parse_duration, parse_moment
@@ -34,6 +36,7 @@ __all__ = [
     "Problem",
     "Retry",
     "Send",
+    "SendList",
     "Step",
     "parse",
     "parse_duration",

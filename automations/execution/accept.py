@@ -22,6 +22,7 @@ from automations.models import (
     Refusal,
     WebhookDelivery,
     gate,
+    identify,
     insert,
     owed,
     retried,
@@ -95,11 +96,12 @@ def _store(draft: Draft, plans: list[Plan]) -> Invocation:
         plans = [plan.at(now) for plan in plans]
         composed = invocation.invoke(draft, plans=plans, now=now)
         concurrency.make_way(draft, composed.invocation, now=now, barred=barred)
-        if not tokens:
+        if tokens:
+            insert(composed.rows())
+            insert([*_events(draft, composed, plans, now), *_owed(composed, now)])
+        else:
             insert([*composed.rows(), *_events(draft, composed, plans, now), *_owed(composed, now)])
-            return composed.invocation
-        insert(composed.rows())
-        insert([*_events(draft, composed, plans, now), *_owed(composed, now)])
+        identify(draft.identified, environment_id=request.environment.pk, now=now)
         if any(
             isinstance(step, Cancel) and step.include_self for plan in plans for step, _ in plan.cancels()
         ):

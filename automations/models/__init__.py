@@ -15,8 +15,20 @@ from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
 from automations.models.live_run_bars import Cancelled, counting
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
+from automations.models.message_template import MESSAGE_KEY, MessageTemplate, Wording
 from automations.models.occurrence import Occurrence
 from automations.models.on_cancel import OnCancelStart
+from automations.models.provider import Provider
+from automations.models.questions import About, Answers, Question, answers
+from automations.models.recipient import (
+    MOST_MEMBERS,
+    Recipient,
+    RecipientList,
+    check_size,
+    identify,
+    merged,
+    profiles_of,
+)
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
@@ -44,11 +56,15 @@ __all__ = [
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
+    "MESSAGE_KEY",
+    "MOST_MEMBERS",
     "RESERVED_KEYS",
     "RUN_EVENTS",
     "SCOPES",
     "TEST_EVENT",
     "UNFINISHED",
+    "About",
+    "Answers",
     "ApiKey",
     "Automation",
     "Cancellation",
@@ -64,11 +80,16 @@ __all__ = [
     "Listener",
     "LiveRun",
     "LiveState",
+    "MessageTemplate",
     "Move",
     "No",
     "Occurrence",
     "OnCancelStart",
     "Origin",
+    "Provider",
+    "Question",
+    "Recipient",
+    "RecipientList",
     "Refusal",
     "Rescheduled",
     "Role",
@@ -79,7 +100,10 @@ __all__ = [
     "Version",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "Wording",
     "Worker",
+    "answers",
+    "check_size",
     "clock",
     "counting",
     "covered",
@@ -90,11 +114,14 @@ __all__ = [
     "first_uid",
     "forget_endpoints",
     "gate",
+    "identify",
     "inputs_of",
     "insert",
     "listeners_of",
+    "merged",
     "new_uid",
     "owed",
+    "profiles_of",
     "retried",
     "runs_with",
     "seal",

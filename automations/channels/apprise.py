@@ -47,12 +47,12 @@ def send(message: Message, /, *, deadline: float) -> dict[str, Any]:
             body=message.body or message.title, title=message.title if message.body else ""
         )
     name = schema_of(message.secrets[0])
-    answer = "; ".join(lines).replace("\0", "\ufffd")[:_ANSWER]
     if not taken:
+        answer = "; ".join(lines).replace("\0", "\ufffd")[:_ANSWER]
         raise DeliveryError(f"{name} did not take the message", retryable=True, detail={"answer": answer})
     to = (message.to or {}).get("apprise")
     shown = f"{name}://" if "://" in str(to) else to  # a URL holds secrets
-    return {"channel": "apprise", "service": name, "to": shown, "answer": answer}
+    return {"channel": "apprise", "service": name, "to": shown}
 
 
 def schema_of(url: str) -> str:
@@ -116,7 +116,8 @@ def _library() -> ModuleType:
 
 @contextmanager
 def _said() -> Iterator[list[str]]:
-    """What Apprise logs in this thread meanwhile: the only way in which it tells what a service answered."""
+    """What Apprise warns of in this thread meanwhile: the only way in which it tells what a service answered. Of
+    a message that was taken it tells nothing."""
     lines: list[str] = []
     handler = _Listening(lines)
     log = logging.getLogger("apprise")
@@ -129,7 +130,7 @@ def _said() -> Iterator[list[str]]:
 
 class _Listening(logging.Handler):
     def __init__(self, lines: list[str]) -> None:
-        super().__init__(level=logging.INFO)
+        super().__init__(level=logging.WARNING)
         self.lines, self.thread = lines, threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -217,7 +217,9 @@ def test_a_lenient_reader_takes_what_vendors_mean_otherwise() -> None:
     assert definition.steps == (Send(position="0", title="Hi", body="there", profile="refs.data.p"),)
     assert definition.warnings == ("/steps/0/message has “content”, so the template is not used",)
     steps = [{**step, "message": None, "override": {"channel": {"email": {}}}}]
-    assert parse({"steps": steps}, strict=False).steps[0].override is None
+    assert parse({"steps": steps}, strict=False).steps == (
+        Send(position="0", template="T1", profile="refs.data.p"),
+    )
 
 
 def test_a_lenient_reader_still_refuses_what_it_cannot_do() -> None:

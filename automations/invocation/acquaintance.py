@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from automations.invocation.request import InvokeRequest
-from automations.models import check_size, merged, profiles_of
+from automations.models import Recipient, check_size, merged, profiles_of
 
 _inhabited: set[int] = set()
 """Environments (primary keys) in which something was stored when this process looked. Of the others it is presumed
@@ -24,6 +24,13 @@ def known_profiles(request: InvokeRequest) -> tuple[Mapping[str, Mapping[str, An
 def is_inhabited(environment_id: int) -> None:
     """Something has been stored in the environment since."""
     _inhabited.add(environment_id)
+
+
+def was_presumed_wrongly(environment_id: int) -> bool:
+    """Whether something is stored in the environment after all; one statement."""
+    if Recipient.objects.filter(environment_id=environment_id).exists():
+        is_inhabited(environment_id)
+    return environment_id in _inhabited
 
 
 def forget() -> None:

@@ -10,7 +10,7 @@ from automations import expressions
 from automations.definition import Definition, DefinitionError, parse
 from automations.expressions import ExpressionError, Scope
 from automations.invocation import acquaintance
-from automations.invocation.acquaintance import identified, known_profiles
+from automations.invocation.acquaintance import identified, known_profiles, was_presumed_wrongly
 from automations.invocation.request import MOST_RECIPIENTS, Draft, InvokeRequest, Recipient, RunDraft
 from automations.models import (
     Automation,
@@ -43,7 +43,14 @@ def prepare(request: InvokeRequest) -> Draft:
         automation = _published(request, request.automation)
         definition = definition_of(version_id=automation.published_id, invocation_id=0)
     known, presumed = known_profiles(request)
-    runs = tuple(_draft_run(request, definition, recipient, now, known) for recipient in request.recipients)
+    try:
+        runs = tuple(
+            _draft_run(request, definition, recipient, now, known) for recipient in request.recipients
+        )
+    except Refusal:
+        if presumed and was_presumed_wrongly(request.environment.pk):
+            return prepare(request)
+        raise
     return Draft(
         request=request, automation=automation, definition=definition, runs=runs, now=now,
         identified=identified(request, known), presumes_no_profiles=presumed,

@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from automations.models import Answers, Question, answers
 
-IDLE_SECONDS = 60.0  # then it gives its connection back
+IDLE_SECONDS = 1.0  # then it gives its connection back
 ANSWER_SECONDS = 10.0
 
 _Asked = tuple[Sequence[Question], "Future[Answers]"]

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from automations.channels.base import DeliveryError, Message
 
-MISSING = "Apprise is not installed here; it is an extra: pip install countermand[apprise]"
+MISSING = "Apprise is not installed here; it is an extra: pip install 'apprise>=2.2,<3'"
 # Apprise connects by itself, past channels/network.py. So only services whose host no URL can change are reached;
 # json://, xml://, mailto:// and whatever else names its own host would be a way into the private network.
 SERVICES = frozenset({

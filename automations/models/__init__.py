@@ -18,7 +18,7 @@ from automations.models.live_run_times import Rescheduled
 from automations.models.message_template import MESSAGE_KEY, MessageTemplate, Wording
 from automations.models.occurrence import Occurrence
 from automations.models.on_cancel import OnCancelStart
-from automations.models.provider import Provider
+from automations.models.provider import Provider, forget_signing_secrets, kept_signing_secrets
 from automations.models.questions import About, Answers, Question, answers
 from automations.models.recipient import (
     MOST_MEMBERS,
@@ -113,10 +113,12 @@ __all__ = [
     "draw",
     "first_uid",
     "forget_endpoints",
+    "forget_signing_secrets",
     "gate",
     "identify",
     "inputs_of",
     "insert",
+    "kept_signing_secrets",
     "listeners_of",
     "merged",
     "new_uid",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from django.db import models
 
 from automations.models.environment import Environment
 from automations.models.sealing import unseal
+
+SIGNING_KEPT_SECONDS = 1.0  # how long a process may go by what it read of an environment's signing secrets
 
 
 class Provider(models.Model):
@@ -35,3 +39,25 @@ class Provider(models.Model):
     def secret(self) -> str:
         """The secret as it was given."""
         return unseal(self.sealed)
+
+
+_kept: dict[int, tuple[float, list[str]]] = {}
+
+
+def kept_signing_secrets(environment_id: int) -> list[str] | None:
+    """What messages by webhook are signed with, newest first; None where this process has to read it anew."""
+    read_at, secrets = _kept.get(environment_id, (0.0, []))
+    return secrets if read_at > time.monotonic() - SIGNING_KEPT_SECONDS else None
+
+
+def read_signing_secrets(environment_id: int) -> list[str]:
+    """The same, read and kept for a second: a message by webhook would cost a statement otherwise."""
+    asked = time.monotonic()  # before the reading: what is kept is never younger than it says
+    rows = Provider.objects.filter(environment_id=environment_id, kind=Provider.Kind.WEBHOOK).order_by("-pk")
+    _kept[environment_id] = (asked, [row.secret for row in rows])
+    return _kept[environment_id][1]
+
+
+def forget_signing_secrets() -> None:
+    """Drops what was kept."""
+    _kept.clear()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from automations.models.event import Event, EventKind
 from automations.models.message_template import MessageTemplate
-from automations.models.provider import Provider
+from automations.models.provider import Provider, read_signing_secrets
 from automations.models.recipient import RecipientList, profiles_of
 
 
@@ -73,8 +73,7 @@ def _providers(environment_id: int, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _signing(environment_id: int, _: Sequence[str]) -> dict[str, Any]:
-    rows = Provider.objects.filter(environment_id=environment_id, kind=Provider.Kind.WEBHOOK).order_by("-pk")
-    return {"": [row.secret for row in rows]}
+    return {"": read_signing_secrets(environment_id)}
 
 
 def _delivered(_: int, names: Sequence[str]) -> dict[str, Any]:

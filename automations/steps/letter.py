@@ -13,7 +13,7 @@ from automations import channels, expressions
 from automations.channels import ADDRESSED, DeliveryError, Message, apprise
 from automations.definition import Send
 from automations.expressions import FieldWarning, Scope
-from automations.models import MESSAGE_KEY, About, MessageTemplate, Wording
+from automations.models import MESSAGE_KEY, About, MessageTemplate, Wording, kept_signing_secrets
 from automations.steps.base import Attempt
 
 RECORDED = 16_000  # characters of a title or body that the run's log keeps
@@ -102,7 +102,8 @@ class Letter:
     def _secrets(self, channel: str, to: Mapping[str, Any] | None) -> list[str]:
         """What a webhook is signed with; the URL of an Apprise service."""
         if channel == "webhook":
-            secrets: list[str] = self.attempt.look_up(About.SIGNING)
+            kept = kept_signing_secrets(self.attempt.environment_id)
+            secrets: list[str] = self.attempt.look_up(About.SIGNING) if kept is None else kept
             return secrets
         if channel == "apprise":
             return [self._service((to or {})["apprise"])]

@@ -9,12 +9,16 @@ import json
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from automations import execution
 from automations.channels import signing
 from automations.models import Environment, Run, steps_of_run
+from automations.models import provider as provider_model
 from tests.channels.sinks import HttpSink, SmtpSink, reply
 from tests.letters import knows, provider, template
-from tests.scenes import invoke, make_due, read, run_of, work_off
+from tests.scenes import finish, invoke, make_due, read, run_of, start, work_off
 
 pytestmark = pytest.mark.django_db
 WELCOME: dict[str, Any] = {"action": "send", "template": "welcome"}
@@ -203,6 +207,21 @@ def test_without_a_secret_a_webhook_is_not_signed(http: HttpSink) -> None:
     ran({"action": "send", "message": {"content": CONTENT, "to": {"webhook": {"url": http.url()}}}})
     assert not [name for name in http.received[0].headers if name.startswith("webhook-")]
     assert json.loads(http.received[0].body)["recipient"] == "ada"
+
+
+@pytest.mark.usefixtures("allowed")
+def test_signing_costs_a_statement_once_a_second(http: HttpSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = {"action": "send", "message": {"content": CONTENT, "to": {"webhook": {"url": http.url()}}}}
+    counts = []
+    for kept in (1.0, 1.0, 0.0):
+        monkeypatch.setattr(provider_model, "SIGNING_KEPT_SECONDS", kept)
+        invoke(step)
+        (task,) = start()
+        with CaptureQueriesContext(connection) as captured:
+            finish(execution.perform(task))
+        counts.append(sum("automations_provider" in query["sql"] for query in captured))
+    assert counts == [1, 0, 1]
+    assert len(http.received) == 3
 
 
 @pytest.mark.usefixtures("allowed")

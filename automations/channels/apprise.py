@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import threading
@@ -31,8 +32,8 @@ _ANSWER = 300
 
 
 def send(message: Message, /, *, deadline: float) -> dict[str, Any]:
-    """Hands the message to the service whose URL is the message's secret. `deadline` is monotonic: each request
-    may take what is left when it begins, 15 s at most.
+    """Hands the message to the service whose URL is the message's secret. `deadline` is monotonic: no read of an
+    answer waits longer than what was left of it at the start, 15 s at most.
 
     Raises DeliveryError: not retryable for a URL that must not be used and without Apprise; else retryable, since
     Apprise does not tell whether another attempt could fare better.
@@ -108,10 +109,9 @@ def _is_microsofts(url: str) -> bool:
 
 def _library() -> ModuleType:
     try:
-        import apprise
+        return importlib.import_module("apprise")
     except ImportError as error:
         raise DeliveryError(MISSING, retryable=False) from error
-    return apprise
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ TEAMS = "workflows://prod-17.westus.logic.azure.com:443/643/signature/"
 
 
 @pytest.fixture
-def discord(http: HttpSink, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpSink]:
+def discord(http: HttpSink, monkeypatch: pytest.MonkeyPatch) -> HttpSink:
     """The sink in the place of Discord, whose address is a constant of Apprise's."""
     from apprise.plugins.discord import NotifyDiscord
 
@@ -69,7 +69,10 @@ def test_a_redirect_is_not_followed(discord: HttpSink, message: Callable[..., Me
 
 
 def test_a_service_that_hangs_is_given_up(discord: HttpSink, message: Callable[..., Message]) -> None:
-    discord.on("/api/4174/Tok-en_1", lambda request: discord.stopping.wait(20) and None)
+    def hang(_: object) -> None:
+        discord.stopping.wait(20)
+
+    discord.on("/api/4174/Tok-en_1", hang)
     begun = time.monotonic()
     url = DISCORD + "?rto=60&cto=60&retry=3"
     refusal(lambda: send(message({"apprise": "k"}, secrets=[url]), seconds=0.5))

@@ -75,7 +75,7 @@ def opened(url: str) -> Any:
         raise DeliveryError(
             "a URL for Microsoft Teams must lead to one of Microsoft's hosts", retryable=False
         )
-    service = _library().Apprise.instantiate(url)
+    service = _instantiated(url)
     if service is None:
         raise DeliveryError(f"this is not a URL that the service {name} understands", retryable=False)
     service.redirects, service.verify_certificate, service.retry = False, True, 0  # whatever the URL says
@@ -97,14 +97,23 @@ def _has_template(url: str) -> bool:
 
 def _is_microsofts(url: str) -> bool:
     """By two readings of the URL, ours and Apprise's."""
+    service = _instantiated(url)
     try:
         parsed = urlsplit(url)
-        service = _library().Apprise.instantiate(url)
+        hosts = (parsed.hostname or "", str(getattr(service, "host", "")))
+        ports = (parsed.port, getattr(service, "port", None))
     except ValueError:
         return False
-    hosts = (parsed.hostname or "", str(getattr(service, "host", "")))
-    ports = (parsed.port, getattr(service, "port", None))
     return all(_MICROSOFT.fullmatch(host) for host in hosts) and all(port in (None, 443) for port in ports)
+
+
+def _instantiated(url: str) -> Any:
+    """What Apprise makes of the URL, None for nothing."""
+    library = _library()
+    try:
+        return library.Apprise.instantiate(url)
+    except Exception:  # whatever a plugin stumbles over; the error may hold the URL
+        return None
 
 
 def _library() -> ModuleType:

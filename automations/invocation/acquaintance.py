@@ -16,6 +16,8 @@ that nothing is; the invoke looks inside the gate, in a round trip that it makes
 def known_profiles(request: InvokeRequest) -> tuple[Mapping[str, Mapping[str, Any]], bool]:
     """The stored profiles of the recipients; and whether that there are none is a presumption, to be confirmed."""
     ids = {recipient.id for recipient in request.recipients if recipient.id is not None}
+    if not ids:
+        return {}, False
     if request.environment.pk not in _inhabited:
         return {}, True
     return profiles_of(ids, environment_id=request.environment.pk), False

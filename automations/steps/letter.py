@@ -70,7 +70,11 @@ class Letter:
             template=self.template.key if self.template is not None else None,
             secrets=self._secrets(channel, to),
         )  # fmt: skip
-        output = channels.deliver(channel, message, deadline=attempt.deadline)
+        try:
+            output = channels.deliver(channel, message, deadline=attempt.deadline)
+        except DeliveryError as error:
+            error.detail = {"channel": channel, **error.detail}
+            raise
         if self.template is None:
             return output
         said = {name: text[:RECORDED] for name, text in wording._asdict().items()}

@@ -110,7 +110,11 @@ def test_a_member_refused_for_good_holds_nobody_up(http: HttpSink) -> None:
     step = only_step(ran())
     assert (step.status, step.output["reached"], step.output["failed"]) == ("completed", 1, 2)
     ada, bob, _ = step.output["deliveries"]
-    assert ada == {"recipient": "ada", "error": '"to.email" is not an e-mail address'}
+    assert ada == {
+        "recipient": "ada",
+        "error": '"to.email" is not an e-mail address',
+        "channel": "email",
+    }
     assert (bob["error"], bob["status"], bob["answer"]) == ("the webhook answered 410", 410, "gone")
 
 

@@ -119,7 +119,7 @@ def _values(fields: Fields, name: str) -> Any:
 
 
 def _address(to: Fields) -> tuple[dict[str, Any] | None, str | None]:
-    """Where to, and to which recipient, either of which may be left to the other."""
+    """Where to, and to which recipient. A recipient without an address is reached where the profile says: {}."""
     recipient = to.expression("user_id")
     address: dict[str, Any] = {}
     if (email := to.expression("email")) is not None:
@@ -133,7 +133,7 @@ def _address(to: Fields) -> tuple[dict[str, Any] | None, str | None]:
         to.refuse("", "required", f"“to” needs one of: {', '.join(ADDRESSES)}, user_id")
     elif len(address) > 1:
         to.refuse("", "invalid", f"“to” takes one of: {', '.join(ADDRESSES)}")
-    return address or None, recipient
+    return address or ({} if recipient is not None else None), recipient
 
 
 def _webhook(webhook: Fields) -> dict[str, Any]:

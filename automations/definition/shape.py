@@ -60,8 +60,9 @@ class Step:
 class Send(Step):
     """A message to one recipient: its `title` and `body` inline, or the key of a message template (None otherwise).
 
-    `recipient` is an expression, None for the run's own. `data` and `profile` are laid over the run's for the
-    template; `override` holds the `title` and `body` said instead of the template's.
+    `recipient` is an expression, None for the run's own; `to` is {} where the profile has the address. `data` and
+    `profile` are laid over the run's for the template; `override` holds the `title` and `body` said instead of the
+    template's.
     """
 
     action: ClassVar[str] = "send"

@@ -60,7 +60,7 @@ class Letter:
         """Delivers to one addressee; what the run records of it. Raises DeliveryError, and ExpressionError for a
         template that cannot be filled in."""
         profile = {**_members(addressee.profile), **self.profile}
-        to = self._address(profile)
+        to = self._address(addressee, profile)
         channel = channels.channel_of(channel=self.step.channel, to=to)
         wording = self._wording(addressee, profile, channel)
         attempt = self.attempt
@@ -84,11 +84,14 @@ class Letter:
         """The run's clock: a list may take long."""
         return self.attempt.scope.now + timedelta(seconds=time.monotonic() - self.begun)
 
-    def _address(self, profile: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The message's own; else the profile's for the channel that is named, or the first that it has."""
-        if self.to:
+    def _address(self, addressee: Addressee, profile: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The message's own; else the profile's for the channel that is named, or the first that it has. A message
+        that is brought along and names neither a channel nor whom it is for is recorded only."""
+        step = self.step
+        is_note = self.template is None and addressee.member is None and step.to is None
+        if self.to or (is_note and step.channel is None):
             return self.to
-        named = [self.step.channel] if self.step.channel else ADDRESSED
+        named = [step.channel] if step.channel else ADDRESSED
         known = ((name, address) for name in named if (address := _known(profile, name)) is not None)
         return next(({name: address} for name, address in known), None)
 

@@ -200,6 +200,7 @@ def test_a_whole_message_holds_its_template_its_data_and_its_recipient() -> None
     assert only_step(action="send", message=message) == Send(
         position="0", template="welcome", data={"a": 1}, recipient="u1", to={"apprise": "chat"}
     )
+    assert only_step(action="send", message={**MESSAGE, "to": {"user_id": "u1"}}).to == {}
     sms = {"apprise": {"provider": "sms", "target": "{{profile.phone}}"}}
     assert only_step(action="send", message={**MESSAGE, "to": sms}).to == sms
 

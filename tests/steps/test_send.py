@@ -160,24 +160,37 @@ def test_a_recipient_that_does_not_resolve_fails_the_step(recipient: str) -> Non
 def test_the_channel_is_the_named_one_else_the_message_s_else_the_profile_s(
     http: HttpSink, smtp: SmtpSink
 ) -> None:
-    profile = {"email": "ada@example.com", "webhook": http.url("/profile"), "name": "Ada"}
-    message: dict[str, Any] = {"content": CONTENT}
+    template()
+    hook = http.url("/profile")
+    profile = {"email": "ada@example.com", "webhook": hook, "name": "Ada"}
+    headed = {"webhook": {"url": http.url("/headed"), "headers": {"X-Key": "k"}}}
 
-    def by(profile: dict[str, Any], **more: Any) -> tuple[str, Any]:
-        said = output(ran({"action": "send", "message": {**message, **more}}, profile=profile))
+    def by(profile: dict[str, Any], message: dict[str, Any]) -> tuple[str, Any]:
+        said = output(ran({"action": "send", "message": message}, profile=profile))
         return said["channel"], said.get("to")
 
-    assert by(profile) == ("email", "ada@example.com")
-    assert by({"webhook": profile["webhook"]}) == ("webhook", http.url("/profile"))
-    assert by({"webhook": {"url": http.url("/b"), "headers": {"X-Key": "k"}}}) == ("webhook", http.url("/b"))
-    assert http.received[-1].headers["x-key"] == "k"
-    assert by({}) == ("console", None)
-    assert by({"email": ""}) == ("console", None)
-    assert by(profile, channel="webhook") == ("webhook", http.url("/profile"))
-    assert by(profile, channel="console") == ("console", None)
-    assert by(profile, to={"email": "other@example.com"}) == ("email", "other@example.com")
-    assert by(profile, to={"user_id": "ada"}) == ("email", "ada@example.com")
-    assert by(profile, to={"webhook": {"url": http.url("/m?secret=1")}}) == ("webhook", http.url("/m"))
+    kept, own = {"template": "welcome"}, {"content": CONTENT, "to": {"user_id": "ada"}}
+    for message in (kept, own):
+        assert by(profile, message) == ("email", "ada@example.com")
+        assert by({"webhook": hook}, message) == ("webhook", hook)
+        assert by(headed, message) == ("webhook", http.url("/headed"))
+        assert http.received[-1].headers["x-key"] == "k"
+        assert by({}, message) == by({"email": ""}, message) == ("console", None)
+        assert by(profile, {**message, "channel": "webhook"}) == ("webhook", hook)
+        assert by(profile, {**message, "channel": "console"}) == ("console", None)
+        assert by(profile, {**message, "to": {"email": "o@example.com"}}) == ("email", "o@example.com")
+        secret = {"webhook": {"url": http.url("/m?secret=1")}}
+        assert by(profile, {**message, "to": secret}) == ("webhook", http.url("/m"))
+
+
+def test_a_message_that_says_neither_whom_nor_how_is_recorded_on_the_run(smtp: SmtpSink) -> None:
+    step = {"action": "send", "message": {"content": CONTENT}}
+    profile = {"email": "ada@example.com"}
+    assert output(ran(step, profile=profile))["channel"] == "console"
+    assert output(ran({**step, "recipient": "boss"}, profile=profile))["channel"] == "console"
+    email = {**step, "message": {"content": CONTENT, "channel": "email"}}
+    assert output(ran(email, profile=profile))["channel"] == "email"
+    assert len(smtp.mails) == 1
 
 
 def test_a_channel_for_which_nothing_is_known_fails_the_step() -> None:

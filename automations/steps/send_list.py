@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from django.db import DatabaseError, InterfaceError
 
 from automations import expressions
 from automations.channels import DeliveryError
@@ -15,6 +18,8 @@ from automations.testpoints import testpoint
 
 READ_AT_ONCE = 50  # profiles, each of which may have 256 KiB
 _ANSWER = 100
+
+log = logging.getLogger(__name__)
 
 
 def perform(step: SendList, attempt: Attempt) -> Outcome:
@@ -32,11 +37,8 @@ def perform(step: SendList, attempt: Attempt) -> Outcome:
     except DeliveryError as error:
         return Outcome.failed("delivery", error.message, retryable=error.retryable, **error.detail)
     reached = _reached_before(step, attempt)
-    deliveries = [
-        _delivery(letter, addressee)
-        for addressee in _addressees([member for member in members if member not in reached], attempt)
-    ]
-    return _outcome(key, members, reached, deliveries, letter)
+    waiting = [member for member in members if member not in reached]
+    return _outcome(key, members, reached, _deliveries(letter, waiting), letter)
 
 
 def _reached_before(step: SendList, attempt: Attempt) -> set[str]:
@@ -44,6 +46,20 @@ def _reached_before(step: SendList, attempt: Attempt) -> set[str]:
         return set()
     reached: set[str] = attempt.look_up(About.DELIVERED, f"{attempt.run_id}/{step.name}")
     return reached
+
+
+def _deliveries(letter: Letter, members: Sequence[str]) -> list[dict[str, Any]]:
+    """What came of each; of all of them, whatever happens meanwhile, so that nobody is forgotten who was reached."""
+    done: list[dict[str, Any]] = []
+    try:
+        for addressee in _addressees(members, letter.attempt):
+            done.append(_delivery(letter, addressee))
+    except (DatabaseError, InterfaceError, TimeoutError):
+        left = members[len(done) :]
+        return done + [
+            {"recipient": member, "error": "the database did not answer", "again": True} for member in left
+        ]
+    return done
 
 
 def _addressees(members: Sequence[str], attempt: Attempt) -> Iterator[Addressee]:
@@ -71,6 +87,11 @@ def _delivery(letter: Letter, addressee: Addressee) -> dict[str, Any]:
         }
     except expressions.ExpressionError as error:
         return {"recipient": addressee.id, "error": error.message, "again": error.retryable}
+    except (DatabaseError, InterfaceError, TimeoutError):
+        raise
+    except Exception as error:  # a fault of ours with one member must not have the others sent to twice
+        log.exception("step %s of run %s", letter.step.name, letter.attempt.run)
+        return {"recipient": addressee.id, "error": f"{type(error).__name__}: {error}"[:300], "again": True}
     kept = {name: said[name] for name in said if name not in ("title", "body", "template", "recipient")}
     return {"recipient": addressee.id, **_short(kept)}
 
@@ -86,7 +107,8 @@ def _outcome(
     key: str, members: Sequence[str], before: set[str], deliveries: list[dict[str, Any]], letter: Letter
 ) -> Outcome:
     failed = [entry for entry in deliveries if "error" in entry]
-    worth_it = any(entry.pop("again") for entry in failed)
+    again = [entry.pop("again") for entry in failed]
+    worth_it = any(again)
     reached = [
         *(m for m in members if m in before),
         *(e["recipient"] for e in deliveries if "error" not in e),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from automations import execution
-from automations.models import Environment, Run, steps_of_run
+from automations.models import Answers, Environment, Question, Run, answers, steps_of_run
 from automations.timeline import StepState
 from tests.channels.sinks import HttpSink, SmtpSink, reply
 from tests.letters import knows, listed, template
@@ -153,6 +154,27 @@ def test_after_a_lost_worker_everybody_is_sent_to_again_under_the_same_keys(http
     work_off()
     assert (read(run).public_status, len(http.received)) == ("completed", 6)
     assert len({received.headers["idempotency-key"] for received in http.received}) == 3
+
+
+def test_a_database_that_is_away_in_the_middle_forgets_nobody_who_was_reached() -> None:
+    template(title="Hi")
+    listed("team", *(f"u{n:03}" for n in range(120)))
+    run = run_of(invoke(NEWS))
+    (task,) = start()
+
+    def ask(questions: Sequence[Question]) -> Answers:
+        if any(question.name == "u050" for question in questions):
+            raise OperationalError("gone")
+        return answers(questions)
+
+    finish(execution.perform(task, ask=ask))
+    step = only_step(run)
+    assert (step.status, step.error["reached"]) == ("waiting", 50)
+    assert step.error["message"] == "70 of 120 members were not reached: the database did not answer"
+    assert step.error["deliveries"][-1] == {"recipient": "u119", "error": "the database did not answer"}
+    make_due(run)
+    work_off()
+    assert [entry["recipient"] for entry in only_step(run).output["deliveries"]][::69] == ["u050", "u119"]
 
 
 def test_a_list_of_any_length_costs_a_statement_for_fifty_members() -> None:

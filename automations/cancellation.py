@@ -68,7 +68,7 @@ def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
     if request.filter.is_empty:
         raise Refusal.at("/filter", "empty_filter", "at least one filter is required", kind=No.MALFORMED)
     if len(request.reason) > LONGEST_REASON:
-        raise Refusal.at("/reason", "too_long", f"a reason may have at most {LONGEST_REASON} characters")
+        raise _reason_too_long()
     if (earlier := _earlier(request)) is not None:
         return earlier, True
     testpoint("cancel.begins")
@@ -89,7 +89,7 @@ def _cancel(request: CancelRequest) -> Cancellation | None:
     environment = request.environment.pk
     counted = [counting(request.filter, environment_id=environment, most=AT_ONCE + 1)]
     beside = counted if request.filter.bar is not None else []
-    with gate(environment_id=environment, beside=beside) as (now, barred, rows):
+    with gate(environment_id=environment, beside=beside) as (now, barred, rows, *_):
         if beside and _is_many(rows[0][0][0]):
             return None
         return carry_out(request, now=now, barred=barred)
@@ -133,13 +133,35 @@ def _place_bar(request: CancelRequest) -> Cancellation:
 @retried
 def _insert_bar(request: CancelRequest) -> Cancellation:
     with gate(environment_id=request.environment.pk, exclusive=True) as (now, *_):
-        latest = Run.objects.newest_pk()
-        scope = replace(request.filter, up_to=min(latest, request.filter.up_to or latest))
-        cancellation = _requested(request, scope, now=now)
-        cancellation.bar, cancellation.as_of_run = scope.bar, scope.up_to
-        cancellation.counted, cancellation.in_flight = False, None
-        insert([cancellation])
+        return _stand(request, now=now)
+
+
+def _stand(request: CancelRequest, *, now: datetime) -> Cancellation:
+    """The bar's row, inside a transaction behind the exclusive gate."""
+    latest = Run.objects.newest_pk()
+    scope = replace(request.filter, up_to=min(latest, request.filter.up_to or latest))
+    cancellation = _requested(request, scope, now=now)
+    cancellation.bar, cancellation.as_of_run = scope.bar, scope.up_to
+    cancellation.counted, cancellation.in_flight = False, None
+    insert([cancellation])
     return cancellation
+
+
+def carry_out_any_size(request: CancelRequest, *, now: datetime, barred: bool) -> Cancellation:
+    """The cancel inside a transaction behind the exclusive gate, whatever it matches; its commit is in force. The
+    caller then completes the receipt with `complete`."""
+    if len(request.reason) > LONGEST_REASON:
+        raise _reason_too_long()
+    matches = matching(request.environment, request.filter)[: AT_ONCE + 1].count()
+    if _is_many(matches):
+        return _stand(request, now=now)
+    return carry_out(request, now=now, barred=barred)
+
+
+def complete(cancellation: Cancellation) -> None:
+    """After the commit: a bar's receipt names what is in flight. Nothing to do for others."""
+    if cancellation.in_flight is None:
+        list_in_flight(cancellation)
 
 
 def _requested(request: CancelRequest, scope: CancellationFilter, *, now: datetime) -> Cancellation:
@@ -158,6 +180,10 @@ def _requested(request: CancelRequest, scope: CancellationFilter, *, now: dateti
         environment=request.environment,
     )  # fmt: skip
     return cancellation
+
+
+def _reason_too_long() -> Refusal:
+    return Refusal.at("/reason", "too_long", f"a reason may have at most {LONGEST_REASON} characters")
 
 
 def _outgrown(most: int) -> Refusal:
@@ -184,15 +210,20 @@ def list_in_flight(bar: Cancellation) -> None:
     older = list(standing(environment=bar.environment_id, as_of__lt=bar.as_of))
     live = LiveRun.objects.within(bar.environment_id).filter(bar.scope.condition())
     mine = live.filter(Q(cancellation=bar.pk) | Q(cancellation=None) & ~covered(older))
-    started = mine.filter(due_at__lte=database_now(), state__in=(LiveState.RUNNING, LiveState.CANCELLING))
-    lost = mine.filter(unsettled__isnull=False)
-    pks = {*started.values_list("pk", flat=True), *lost.values_list("pk", flat=True)}
-    runs = Run.objects.filter(pk__in=pks).select_related("live").order_by("pk")
-    bar.in_flight = [entry for run in runs for entry in _in_flight(run)]
+    bar.in_flight = steps_in_flight(mine)
     first = mine.exclude(cancellation=None, state=LiveState.CANCELLED).values_list("uid", flat=True)[:LISTED]
     bar.cancelled_run_ids = sorted(str(uid) for uid in first)
     told = {"in_flight": bar.in_flight, "cancelled_run_ids": bar.cancelled_run_ids}
     Cancellation.objects.filter(pk=bar.pk).update(**told)
+
+
+def steps_in_flight(live: Any) -> list[dict[str, Any]]:
+    """Of the runs of these live rows, the steps that had started and are not known to have ended."""
+    started = live.filter(due_at__lte=database_now(), state__in=(LiveState.RUNNING, LiveState.CANCELLING))
+    lost = live.filter(unsettled__isnull=False)
+    pks = {*started.values_list("pk", flat=True), *lost.values_list("pk", flat=True)}
+    runs = Run.objects.filter(pk__in=pks).select_related("live").order_by("pk")
+    return [entry for run in runs for entry in _in_flight(run)]
 
 
 def outstanding(cancellation: Cancellation) -> list[dict[str, Any]]:
@@ -288,7 +319,7 @@ def count(cancellation: Cancellation) -> None:
 
 
 def _in_flight(run: Run) -> Iterator[dict[str, Any]]:
-    """The steps of a cancelled run that had started and are not known to have ended."""
+    """The steps of a run that had started and are not known to have ended."""
     live = run.live_run
     if live is None or live.state == LiveState.CANCELLED:
         return

@@ -12,6 +12,9 @@ from automations.models import Automation, Cancellation, CancellationFilter, Run
 from automations.nearness import difference
 
 MOMENT = timedelta(seconds=5)  # what lies closer together than this may have been under way at the same time
+READABLE = (
+    "token", "key", "recipients", "automation", "invocation", "idempotency_key", "source", "tenant", "tags",
+)  # fmt: skip
 SHOWN = 3  # entries of a list in a sentence
 
 
@@ -66,8 +69,7 @@ def _hit(run: Run, cancellation: Cancellation, *, by_filter: bool) -> Explanatio
 
 def _asked(cancellation: Cancellation) -> dict[str, Any]:
     """What the filter names that is good to read."""
-    names = ("token", "key", "recipients", "automation", "invocation", "idempotency_key", "source", "tags")
-    return {name: cancellation.filter[name] for name in names if name in cancellation.filter}
+    return {name: cancellation.filter[name] for name in READABLE if name in cancellation.filter}
 
 
 def _by_time(run: Run, cancellation: Cancellation) -> Explanation:
@@ -264,6 +266,7 @@ FIELDS: dict[str, Explainer] = {
     ),
     "invocation_pks": _invocation_pks,
     "source": _among("source", held=lambda run: run.source, words="source"),
+    "tenant": _among("tenant", held=lambda run: run.invocation.tenant, words="tenant"),
     "tags": _among("tags", held=lambda run: run.invocation.tags, words="tag"),
     "created_after": _moment_within("created_after", of="created_at", words="accepted", too="too early"),
     "created_before": _moment_within("created_before", of="created_at", words="accepted", too="too late"),

@@ -162,6 +162,8 @@ def _failed(
 
 def _carry(step: Step, *, scope: Scope, now: datetime, owner: str) -> Carried:
     """One pure or record step, evaluated."""
+    if isinstance(step, Delay) and step.passed_over:
+        return Carried(step=step, outcome="skipped", detail={"reason": "delays_skipped"})
     if step.condition is not None and not expressions.check_condition(step.condition, scope, owner=owner):
         return Carried(step=step, outcome="skipped", detail={"reason": "condition_false"})
     if isinstance(step, Delay):

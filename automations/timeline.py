@@ -87,7 +87,7 @@ def _place(steps: list[StepState], resting: StepState, now: Now) -> None:
 def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | None) -> None:
     """One event of one step; after a cancel, its end says what became of a step that was in flight."""
     data: Mapping[str, Any] = event.data
-    if event.kind in _ATTEMPTS:
+    if event.kind in _ATTEMPTS and "started_at" in data:  # a step left out after a hold never started
         state.attempts, state.started_at = event.attempt, datetime.fromisoformat(data["started_at"])
         state.due_at = state.error = None
     match event.kind:

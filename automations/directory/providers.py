@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+
 from django.db import IntegrityError, transaction
 
 from automations.channels import DeliveryError, apprise, signing
-from automations.models import Environment, No, Provider, Refusal, database_now, seal
+from automations.models import (
+    Environment,
+    No,
+    Provider,
+    Refusal,
+    Unsealable,
+    database_now,
+    resealed,
+    seal,
+)
+
+log = logging.getLogger(__name__)
 
 MOST_PROVIDERS = 100
 MOST_SIGNING = 3  # each signs every send by webhook
@@ -39,6 +52,19 @@ def remove(*, environment: Environment, key: str) -> None:
     gone, _ = Provider.objects.filter(environment=environment, key=key).delete()
     if not gone:
         raise Refusal(No.NOT_FOUND, "provider_not_found", f"there is no provider “{key[:100]}”")
+
+
+def reseal() -> int:
+    """Secrets that another key sealed than the first of FIELD_KEYS are sealed by that one; how many there were.
+    Those that no key reads are logged, and stay."""
+    found = 0
+    for pk, sealed in Provider.objects.values_list("pk", "sealed").iterator():
+        try:
+            if (anew := resealed(sealed)) != sealed:
+                found += Provider.objects.filter(pk=pk, sealed=sealed).update(sealed=anew)
+        except Unsealable as error:
+            log.error("provider %s: %s", pk, error.message)
+    return found
 
 
 def _checked(url: str) -> str:

@@ -90,7 +90,7 @@ def _store(draft: Draft, plans: list[Plan]) -> Invocation:
     tokens = [token for plan in plans for _, token in plan.cancels()]
     words = [*tokens, *_labels(draft)] if tokens else []
     words += concurrency.words(draft)
-    with gate(environment_id=request.environment.pk) as (now, barred, _):
+    with gate(environment_id=request.environment.pk) as (now, barred, *_):
         if words:  # else two invokes of "cancel the previous, then start mine" would miss each other
             serialise(environment_id=request.environment.pk, words=words)
         plans = [plan.at(now) for plan in plans]

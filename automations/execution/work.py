@@ -12,6 +12,7 @@ from django.conf import settings
 
 from automations import machine, steps
 from automations.definition import DEFAULT_TIMEOUT, Definition, Kind, Step
+from automations.execution.holding import without_record_steps
 from automations.expressions import Scope
 from automations.machine import Plan
 from automations.models import (
@@ -174,15 +175,23 @@ def _transact(
     started = (
         time.monotonic()
     )  # before the database's clock is read, so that no deadline here is the later one
-    with gate(environment_id=environment.pk) as (now, barred, _):
+    with gate(environment_id=environment.pk) as (now, barred, _, held):
         if done:
+            if held:
+                done = without_record_steps(done, now=now)
             if barred and LiveRun.objects.give_to_bars([item.task.claim.run_id for item in done]):
                 look = True
             _finish(environment, [replace(item, plan=item.plan.at(now)) for item in done], now=now, look=look)
             testpoint("finish.moved")
         if room:
             claims = LiveRun.objects.start(
-                environment_id=environment.pk, limit=room, lease=lease(), now=now, barred=barred, **start
+                environment_id=environment.pk,
+                limit=room,
+                lease=lease(),
+                now=now,
+                barred=barred,
+                held=held,
+                **start,
             )
             tasks = _tasks(claims, started=started)
             testpoint("start.moved")
@@ -203,8 +212,10 @@ def _tasks(claims: Sequence[Claim], *, started: float) -> list[Task]:
     tasks = []
     for claim in claims:
         version_id, profile = rows[claim.run_id]
-        data, brought = inputs[claim.invocation_id]
+        data, brought, skips_delays = inputs[claim.invocation_id]
         definition = brought or definition_of(version_id=version_id, invocation_id=claim.invocation_id)
+        if skips_delays:
+            definition = definition.without_delays()
         tasks.append(
             Task(
                 claim=claim, definition=definition, data=data, profile=profile, refs=_refs(definition, claim),

@@ -42,6 +42,8 @@ def prepare(request: InvokeRequest) -> Draft:
     else:
         automation = _published(request, request.automation)
         definition = definition_of(version_id=automation.published_id, invocation_id=0)
+    if request.skips_delays:
+        definition = definition.without_delays()
     known, presumed = known_profiles(request)
     try:
         runs = tuple(

@@ -31,7 +31,8 @@ class InvokeRequest:
     """A request to run an automation by name (`by_alias`: also by alias), or the steps it brought itself.
 
     `strict` says how a brought definition is read. `data` and profiles are JSON objects; `profile` is for the runs
-    alone, laid over what is stored of their recipients.
+    alone, laid over what is stored of their recipients. `performer` is who did what the runs are about, an id like a
+    recipient's; with `skips_delays` its runs pass over their delays.
     """
 
     environment: Environment
@@ -48,6 +49,8 @@ class InvokeRequest:
     key: str | None = None
     tags: Sequence[str] = ()
     tenant: str | None = None
+    performer: str | None = None
+    skips_delays: bool = False
     idempotency_key: str | None = None
     fingerprint: str | None = None
     key_kept: timedelta = KEY_KEPT

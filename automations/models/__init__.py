@@ -1,9 +1,17 @@
 """The records (docs/architecture.md); `LiveRun` is the one door to a run's state."""
 
-from automations.models.api_key import SCOPES, ApiKey
-from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
+from automations.models.api_key import SCOPES, WORKSPACE, ApiKey
+from automations.models.automation import (
+    KEY_PATTERN,
+    RESERVED_KEYS,
+    Automation,
+    DisableMode,
+    Overdue,
+    Version,
+)
 from automations.models.cancellation import Cancellation, Origin, covered, standing, uid_parameter
-from automations.models.cancellation_filter import CancellationFilter
+from automations.models.cancellation_filter import CancellationFilter, due_before
+from automations.models.contact import LONGEST_ADDRESS, Contact
 from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
@@ -11,8 +19,8 @@ from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
 from automations.models.invocation import Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
-from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
-from automations.models.live_run_bars import Cancelled, counting
+from automations.models.live_run import LiveRun, LiveState
+from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
 from automations.models.message_template import MESSAGE_KEY, MessageTemplate, Wording
@@ -32,7 +40,7 @@ from automations.models.recipient import (
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
-from automations.models.sealing import seal
+from automations.models.sealing import Unsealable, resealed, seal, unseal
 from automations.models.statements import draw, insert
 from automations.models.token_probe import runs_with
 from automations.models.uid import first_uid, new_uid
@@ -56,6 +64,7 @@ __all__ = [
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
+    "LONGEST_ADDRESS",
     "MESSAGE_KEY",
     "MOST_MEMBERS",
     "RESERVED_KEYS",
@@ -63,6 +72,7 @@ __all__ = [
     "SCOPES",
     "TEST_EVENT",
     "UNFINISHED",
+    "WORKSPACE",
     "About",
     "Answers",
     "ApiKey",
@@ -71,6 +81,8 @@ __all__ = [
     "CancellationFilter",
     "Cancelled",
     "Claim",
+    "Contact",
+    "DisableMode",
     "Due",
     "Ending",
     "Environment",
@@ -86,6 +98,7 @@ __all__ = [
     "Occurrence",
     "OnCancelStart",
     "Origin",
+    "Overdue",
     "Provider",
     "Question",
     "Recipient",
@@ -96,6 +109,7 @@ __all__ = [
     "Run",
     "RunQuerySet",
     "RunStatus",
+    "Unsealable",
     "User",
     "Version",
     "WebhookDelivery",
@@ -111,6 +125,7 @@ __all__ = [
     "definition_of",
     "definition_of_run",
     "draw",
+    "due_before",
     "first_uid",
     "forget_endpoints",
     "forget_signing_secrets",
@@ -124,6 +139,7 @@ __all__ = [
     "new_uid",
     "owed",
     "profiles_of",
+    "resealed",
     "retried",
     "runs_with",
     "seal",
@@ -131,5 +147,6 @@ __all__ = [
     "standing",
     "steps_of_run",
     "uid_parameter",
+    "unseal",
     "what_is_due",
 ]

@@ -41,9 +41,12 @@ class Origin(models.TextChoices):
 
     API = "api"
     COURIER = "courier"
+    KNOCK = "knock"
+    SUPRSEND = "suprsend"
     BROWSER = "browser"
     STEP = "step"
     DISABLE = "disable"
+    PUBLISH = "publish"
     RULE = "rule"
 
 
@@ -119,7 +122,12 @@ class Cancellation(KeyHolder):
         """What its runs' status_reason says."""
         if self.origin == Origin.RULE:
             return "superseded" if self.actor.startswith("invocation/") else "cancel_rule"
-        return "cancel_step" if self.origin == Origin.STEP else "cancel_request"
+        return _REASONS.get(self.origin, "cancel_request")
+
+
+_REASONS: dict[str, str] = {
+    Origin.STEP: "cancel_step", Origin.DISABLE: "template_disabled", Origin.PUBLISH: "template_unpublished",
+}  # fmt: skip
 
 
 def standing(**given: Any) -> models.QuerySet[Cancellation]:

@@ -27,17 +27,19 @@ CLOCK_KEPT_SECONDS = 10.0
 
 
 class Passage(NamedTuple):
-    """What one learns at the gate: the database's clock (UTC), whether bars stand that are not swept, and the rows
-    of what was asked beside."""
+    """What one learns at the gate: the database's clock (UTC), whether bars stand that are not swept, the rows of
+    what was asked beside, and whether some automation is held."""
 
     now: datetime
     barred: bool
     rows: Sequence[Rows] = ()
+    held: bool = False
 
 
-BARRED = (
-    "SELECT EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = %s AND swept_at IS NULL)"
-)
+STANDING = """
+SELECT EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = %s AND swept_at IS NULL),
+       EXISTS (SELECT 1 FROM automations_automation WHERE environment_id = %s AND held_at IS NOT NULL)
+"""
 
 
 @contextmanager
@@ -49,17 +51,19 @@ def gate(
     Shared by everything that moves runs, exclusive for what must see no such move half-way: a bar, disabling. On
     SQLite the transaction itself is the gate: it begins as the only writer, and the clock is the process's.
     """
-    barred = (BARRED, [environment_id])
+    standing = (STANDING, [environment_id, environment_id])
     with transaction.atomic():
         if connection.vendor == "postgresql":
             function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
             passing = f"SELECT clock_timestamp() FROM {function}(%s, %s)"  # noqa: S608  (one of two names)
             # One round trip, yet the other statements' snapshots are taken when the first has the lock.
-            ((now,),), ((is_barred,),), *rows = fetch([(passing, [GATE, environment_id]), barred, *beside])
+            ((now,),), ((barred, held),), *rows = fetch(
+                [(passing, [GATE, environment_id]), standing, *beside]
+            )
         else:
-            now, (((is_barred,),), *rows) = timezone.now(), fetch([barred, *beside])
+            now, (((barred, held),), *rows) = timezone.now(), fetch([standing, *beside])
         testpoint("gate.passed")
-        yield Passage(now, bool(is_barred), rows)
+        yield Passage(now, bool(barred), rows, bool(held))
 
 
 def serialise(*, environment_id: int, words: Iterable[str]) -> None:

@@ -45,7 +45,7 @@ _kept: dict[int, tuple[float, list[str]]] = {}
 
 
 def kept_signing_secrets(environment_id: int) -> list[str] | None:
-    """What messages by webhook are signed with, newest first; None where this process has to read it anew."""
+    """What messages by webhook are signed with, sealed, newest first; None where this process has to read it anew."""
     read_at, secrets = _kept.get(environment_id, (0.0, []))
     return secrets if read_at > time.monotonic() - SIGNING_KEPT_SECONDS else None
 
@@ -54,7 +54,7 @@ def read_signing_secrets(environment_id: int) -> list[str]:
     """The same, read and kept for a second: a message by webhook would cost a statement otherwise."""
     asked = time.monotonic()  # before the reading: what is kept is never younger than it says
     rows = Provider.objects.filter(environment_id=environment_id, kind=Provider.Kind.WEBHOOK).order_by("-pk")
-    _kept[environment_id] = (asked, [row.secret for row in rows])
+    _kept[environment_id] = (asked, list(rows.values_list("sealed", flat=True)))
     return _kept[environment_id][1]
 
 

@@ -19,8 +19,8 @@ class About(StrEnum):
     TEMPLATE = "template"  # a key: MessageTemplate or None
     PROFILE = "profile"  # a recipient's id: the stored profile, {} for an unknown recipient
     LIST = "list"  # a key: the ids of its members or None
-    PROVIDER = "provider"  # a key: the URL of an Apprise service or None
-    SIGNING = "signing"  # nothing: the secrets that webhooks are signed with
+    PROVIDER = "provider"  # a key: the sealed URL of an Apprise service or None
+    SIGNING = "signing"  # nothing: the sealed secrets that webhooks are signed with
     DELIVERED = "delivered"  # "<primary key of a run>/<step>": the members that earlier attempts delivered to
 
 
@@ -68,7 +68,7 @@ def _lists(environment_id: int, keys: Sequence[str]) -> dict[str, Any]:
 
 def _providers(environment_id: int, keys: Sequence[str]) -> dict[str, Any]:
     rows = Provider.objects.filter(environment_id=environment_id, kind=Provider.Kind.APPRISE, key__in=keys)
-    found = {row.key: row.secret for row in rows}
+    found = dict(rows.values_list("key", "sealed"))
     return {key: found.get(key) for key in keys}
 
 

@@ -13,7 +13,15 @@ from automations import channels, expressions
 from automations.channels import ADDRESSED, DeliveryError, Message, apprise
 from automations.definition import Send
 from automations.expressions import FieldWarning, Scope
-from automations.models import MESSAGE_KEY, About, MessageTemplate, Wording, kept_signing_secrets
+from automations.models import (
+    MESSAGE_KEY,
+    About,
+    MessageTemplate,
+    Unsealable,
+    Wording,
+    kept_signing_secrets,
+    unseal,
+)
 from automations.steps.base import Attempt
 
 RECORDED = 16_000  # characters of a title or body that the run's log keeps
@@ -110,8 +118,8 @@ class Letter:
         """What a webhook is signed with; the URL of an Apprise service."""
         if channel == "webhook":
             kept = kept_signing_secrets(self.attempt.environment_id)
-            secrets: list[str] = self.attempt.look_up(About.SIGNING) if kept is None else kept
-            return secrets
+            sealed = self.attempt.look_up(About.SIGNING) if kept is None else kept
+            return [_unsealed(secret) for secret in sealed]
         if channel == "apprise":
             return [self._service((to or {})["apprise"])]
         return []
@@ -126,10 +134,18 @@ class Letter:
         url: str | None = provider
         if "://" not in provider:
             is_key = re.fullmatch(MESSAGE_KEY, provider) is not None
-            url = self.attempt.look_up(About.PROVIDER, provider) if is_key else None
+            sealed = self.attempt.look_up(About.PROVIDER, provider) if is_key else None
+            url = None if sealed is None else _unsealed(sealed)
         if url is None:
             raise DeliveryError(f"there is no provider “{provider[:100]}”", retryable=False)
         return url if target is None else apprise.with_target(url, str(target))
+
+
+def _unsealed(sealed: str) -> str:
+    try:
+        return unseal(sealed)
+    except Unsealable as error:
+        raise DeliveryError(error.message, retryable=True) from error
 
 
 def _known(profile: Mapping[str, Any], channel: str) -> Any:

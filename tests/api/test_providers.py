@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from automations.directory import providers
-from automations.models import Environment, Provider
+from automations.models import Environment, Provider, steps_of_run
 from tests.api.conftest import Caller, decoded, refused
 from tests.letters import provider
+from tests.scenes import invoke, read, run_of, work_off
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/providers"
@@ -91,3 +93,25 @@ def test_another_environment_s_provider_is_not_found(admin: Caller) -> None:
     provider("team-chat", CHAT["url"], environment=Environment.objects.get(key="test"))
     assert refused(admin.send("DELETE", f"{PATH}/team-chat"))[0] == 404
     assert admin.get(PATH)["items"] == []
+
+
+def test_a_secret_is_encrypted_and_sealed_anew_when_the_key_changes(admin: Caller, settings: Any) -> None:
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    settings.FIELD_KEYS = [old]
+    decoded(admin.post(PATH, CHAT), 201)
+    before = Provider.objects.get().sealed
+    assert "Tok-en_1" not in before
+    settings.FIELD_KEYS = [new, old]
+    assert (providers.reseal(), providers.reseal()) == (1, 0)
+    settings.FIELD_KEYS = [new]
+    assert Provider.objects.get().secret == CHAT["url"]
+    settings.FIELD_KEYS = [old]
+    assert providers.reseal() == 0
+    definition = {
+        "steps": [{"action": "send", "message": {"content": {"body": "b"}, "to": {"apprise": "team-chat"}}}]
+    }
+    run = run_of(invoke(definition=definition))
+    work_off()
+    assert steps_of_run(read(run))[0].error["message"] == (
+        "a stored secret was encrypted with a key that is not among FIELD_KEYS"
+    )

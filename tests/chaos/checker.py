@@ -21,6 +21,8 @@ TRANSITIONS = frozenset({
     ("cancelling", "cancelled"), ("cancelled", None),
 })  # fmt: skip
 SETTLE_GRACE = 5.0  # seconds beyond a step's hard deadline after which a lost attempt counts as settled
+HELD = "held"  # key of the automation that the driver holds and enables
+LATE_REQUEST = 30.0  # seconds within which the server carries out a request that its sender gave up
 MOST_SENDS = 2  # in one attempt: a connection found closed is replaced once, under the same idempotency key
 
 
@@ -29,8 +31,8 @@ class Evidence:
     """All that a run left behind.
 
     `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status,
-    finished (wall, seconds), cancellation, live}; `cancellations` {id, actor, runs, in_flight}; `audit`, in the
-    order of the writes, {run, table, old, new, at (wall), finish}: `run` is the public id, `table` run or live,
+    finished (wall, seconds), cancellation, live, automation}; `cancellations` {id, actor, runs, in_flight}; `audit`,
+    in the order of the writes, {run, table, old, new, at (wall), finish}: `run` is the public id, `table` run or live,
     and `finish` tells that a worker wrote back what it had done.
     """
 
@@ -80,6 +82,9 @@ def check(evidence: Evidence) -> Verdict:
             receipt for ack, receipt in within if _attempt(receipt) not in ack.listed
         ],
         "effects after a settled acknowledgement": [receipt for ack, receipt in within if ack.settled],
+        "effects while their automation was held": [
+            receipt for receipt in _while_held(evidence) if not _is_past_deadline(receipt, frozen)
+        ],
         "runs lost": list(_lost(evidence)),
         "forbidden changes of a state": list(_forbidden(evidence)),
         "cancelled runs not reported by exactly one cancellation": list(_misreported(evidence)),
@@ -139,6 +144,25 @@ def _after_acks(evidence: Evidence, acks: Iterable[Ack]) -> Iterator[tuple[Ack, 
             for receipt in receipts[run]:
                 if receipt["t"] > ack.t:
                     yield ack, receipt
+
+
+def _while_held(evidence: Evidence) -> Iterator[Entry]:
+    """From the acknowledgement of a hold to the next request to enable, the effects that it did not name. An enabling
+    whose outcome is not known may still come; what is held shortly after one is not judged."""
+    held = {run["id"] for run in evidence.runs if run.get("automation") == HELD}
+    receipts = [receipt for receipt in evidence.receipts if receipt["run"] in held]
+    ends = [entry["t"] for entry in _entries(evidence.history, "enable", "begin")]
+    unknown = [entry["t"] for entry in _entries(evidence.history, "enable", "unknown")]
+    for ack in _entries(evidence.history, "hold", "ack"):
+        if any(t < ack["t"] < t + LATE_REQUEST for t in unknown):
+            continue
+        named = {tuple(attempt) for attempt in ack["in_flight"]}
+        until = min((t for t in ends if t > ack["t"]), default=float("inf"))
+        yield from (
+            receipt
+            for receipt in receipts
+            if ack["t"] < receipt["t"] < until and _attempt(receipt) not in named
+        )
 
 
 def _freezes(history: Sequence[Entry]) -> list[tuple[float, float]]:
@@ -290,6 +314,7 @@ def _figures(evidence: Evidence, *, listed: int, apart: int) -> dict[str, Any]:
         "invokes acknowledged": len(_entries(history, "invoke", "ack")),
         "invokes unknown": len(_entries(history, "invoke", "unknown")),
         "cancels acknowledged": len(acks),
+        "holds acknowledged": len(_entries(history, "hold", "ack")),
         "cancels unknown": len(_entries(history, "cancel", "unknown")),
         "runs moved by acknowledged cancels": sum(len(ack["runs"]) for ack in acks),
         "in-flight lists not empty, %": _percent(sum(bool(ack["in_flight"]) for ack in acks), len(acks)),

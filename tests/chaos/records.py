@@ -108,14 +108,15 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
 
     from automations.models import Cancellation, Run
 
-    fields = ("uid", "token", "key", "source", "status", "finished_at", "cancellation_id", "live__state")
-    runs = [
-        {
-            "id": str(uid), "token": token, "key": key, "source": source, "status": status, "live": live,
-            "finished": _seconds(finished), "cancellation": cancellation and str(cancellation),
-        }
-        for uid, token, key, source, status, finished, cancellation, live in Run.objects.values_list(*fields)
-    ]  # fmt: skip
+    fields = (
+        "uid", "token", "key", "source", "status", "finished_at", "cancellation_id", "live__state",
+        "automation__key",
+    )  # fmt: skip
+    told = ("id", "token", "key", "source", "status", "finished", "cancellation", "live", "automation")
+    runs = [dict(zip(told, row, strict=True)) for row in Run.objects.values_list(*fields)]
+    for run in runs:
+        run |= {"id": str(run["id"]), "finished": _seconds(run["finished"])}
+        run["cancellation"] = run["cancellation"] and str(run["cancellation"])
     cancellations = [
         {"id": str(pk), "actor": actor, "runs": moved, "in_flight": in_flight}
         for pk, actor, moved, in_flight in Cancellation.objects.values_list(

@@ -73,6 +73,7 @@ class Made:
 
 
 UNLISTED = "unlisted effects after an acknowledged cancel"
+HELD = "effects while their automation was held"
 SETTLED = "effects after a settled acknowledgement"
 LOST = "runs lost"
 CHANGED = "forbidden changes of a state"
@@ -236,6 +237,34 @@ def test_a_run_invoked_while_the_cancel_was_under_way_may_go_on() -> None:
     made.runs[1]["token"] = "t"
     made.history[3]["t"] = 1.85
     assert made.found() == []
+
+
+def held(made: Made, *, named: list[Any]) -> Made:
+    """Run q follows an automation that is held from 2.5 to 5."""
+    made.runs[1]["automation"] = "held"
+    made.history += [
+        made.entry(2.4, "hold", "begin", op=8), made.entry(2.5, "hold", "ack", op=8, in_flight=named),
+        made.entry(5.0, "enable", "begin", op=9), made.entry(5.1, "enable", "ack", op=9),
+    ]  # fmt: skip
+    return made
+
+
+def test_an_effect_while_its_automation_was_held() -> None:
+    assert held(Made(), named=[]).found() == [HELD]
+    assert held(Made(), named=[["q", "s2", 1]]).found() == []
+    assert held(Made(), named=[["q", "s2", 2]]).found() == [HELD]
+    before, after, other = (held(Made(), named=[]) for _ in range(3))
+    before.receipts[-1]["t"], after.receipts[-1]["t"] = 2.45, 5.05
+    other.runs[1]["automation"] = "another"
+    assert [made.found() for made in (before, after, other)] == [[], [], []]
+
+
+def test_a_hold_soon_after_an_enabling_of_unknown_outcome_is_not_judged() -> None:
+    made = held(Made(), named=[])
+    made.history.append(made.entry(2.0, "enable", "unknown", op=7))
+    assert made.found() == []
+    made.history[-1]["t"] = 2.6
+    assert made.found() == [HELD]
 
 
 def test_another_idempotency_key() -> None:

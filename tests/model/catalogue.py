@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.model import bars, tokens, variants
+from tests.model import bars, holds, tokens, variants
 from tests.model.checker import System
 from tests.model.protocol import AsBuilt
 
@@ -18,6 +18,7 @@ HOLD: dict[str, Make] = {
     "two-runs-retried": lambda: AsBuilt(scopes=((0, 1),), steps=1),
     "bar": lambda: bars.Barred(scopes=((0,),)),
     "two-bars": lambda: bars.Barred(scopes=((0, 1), (1,)), steps=1, tries=1),
+    "hold": lambda: holds.Held(scopes=((0,),), tries=1),
     "token": tokens.OneTransaction,
     "token-in-batches": tokens.InBatches,
     "cancel-the-previous": tokens.Serialised,
@@ -75,5 +76,9 @@ FALL: dict[str, Fall] = {
     "bar-lists-first": Fall(bars.ListsBeforeItStands, "I1b", 9),
     "bar-half-way": Fall(bars.StartsHalfWay, "I1", 9),
     "bar-archives-unlisted": Fall(bars.ArchivesTheUnlisted, "I5", 12),
+    "hold-ignored": Fall(holds.StartsWhileHeld, "H1", 6),
+    "hold-half-way": Fall(holds.StartsHalfWay, "H1", 7),
+    "hold-lists-first": Fall(holds.ListsBeforeItStands, "H2", 7),
+    "hold-never-lifted": Fall(lambda: holds.NeverEnabled(steps=1, tries=1), "I2", 3),
     "unserialised": Fall(tokens.Unserialised, "C6", 4),
 }

@@ -38,7 +38,7 @@ def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
         "cancelled": cancellation.cancelled,
         "cancelled_run_ids": cancellation.cancelled_run_ids,
         "already_finished": cancellation.already_finished,
-        "in_flight": [_entry(entry) for entry in cancellation.in_flight or ()],
+        "in_flight": in_flight(cancellation.in_flight or ()),
         "settled": settled,
         "counted": cancellation.counted,
         "dry_run": False,
@@ -46,8 +46,8 @@ def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
 
 
 ASKED = (
-    "token", "key", "run_ids", "recipients", "automation", "invocation", "idempotency_key", "source", "tags",
-    "created_before", "created_after", "due_before", "due_after",
+    "token", "key", "run_ids", "recipients", "automation", "invocation", "idempotency_key", "source", "tenant",
+    "tags", "created_before", "created_after", "due_before", "due_after",
 )  # fmt: skip
 
 
@@ -107,6 +107,11 @@ def followed_receipt(cancellation: Cancellation) -> dict[str, Any]:
         # What ended without leaving an event never had an effect: the run was called off before it.
         shown["outcome"] = None if attempt in left else known.get(attempt, "aborted")
     return answer
+
+
+def in_flight(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Steps that had started and are not known to have ended, as they are answered."""
+    return [_entry(entry) for entry in entries]
 
 
 def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:

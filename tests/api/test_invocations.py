@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -12,10 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from automations import cancellation, execution
 from automations.api.native.invocations import roll_up
 from automations.cancellation import CancelRequest
-from automations.definition.parse import LATER_ACTIONS
 from automations.execution import Accepted, housekeeping
 from automations.models import CancellationFilter, Environment, Invocation, LiveRun, Origin, Run, database_now
-from tests.api.conftest import Caller, courier_refused, decoded, refused
+from tests.api.conftest import Caller, decoded, refused
 from tests.scenes import (
     DELAY,
     SEND,
@@ -387,22 +385,3 @@ def test_what_an_invoke_costs_does_not_grow_with_its_recipients(api: Caller) -> 
         assert sum("automations_apikey" in query["sql"] for query in captured) == 1
         assert sum("automations_version" in query["sql"] for query in captured) == 0
     assert costs[0] == costs[1] <= 12
-
-
-@pytest.mark.parametrize("action", sorted(LATER_ACTIONS))
-def test_an_action_that_is_not_built_yet_is_refused_by_name_at_publish_and_at_invoke(
-    api: Caller, action: str
-) -> None:
-    definition = {"steps": [DELAY, {"action": action}]}
-    decoded(api.post("/api/v1/automations", {"key": "a", "name": "A", "definition": definition}), 201)
-    for path, body in (
-        ("/api/v1/automations/a/publish", {}),
-        ("/api/v1/invocations", {"definition": definition}),
-    ):
-        response = api.post(path, body)
-        assert refused(response)[2] == [("/definition/steps/1/action", "not_supported")]
-        assert f"action “{action}” is not supported yet" in json.loads(response.content)["detail"]
-    response = api.post("/automations/invoke", {"automation": definition})
-    assert courier_refused(response)[:2] == (400, "invalid_request_error")
-    assert f"action “{action}” is not supported yet" in courier_refused(response)[2]
-    assert Run.objects.count() == 0

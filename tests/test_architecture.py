@@ -56,6 +56,7 @@ TRANSACTIONS = (
         "automations/occurrence",
         "automations/execution",
         "automations/notices",
+        "automations/directory",
     ),
     *("automations/models/gate", "automations/views/setup"),
 )

@@ -19,7 +19,11 @@ from automations.api.native import (
     events,
     explanations,
     invocations,
+    lists,
+    message_templates,
     previews,
+    providers,
+    recipients,
     revivals,
     runs,
     undoing,
@@ -28,9 +32,10 @@ from automations.api.native import (
 from automations.api.reading import UUID_PATTERN
 from automations.api.suprsend import cancels as suprsend_cancels
 from automations.api.suprsend import triggers as suprsend_triggers
-from automations.models import WORKSPACE, ApiKey
+from automations.models import MESSAGE_KEY, WORKSPACE, ApiKey
 
 KEY = r"(?P<key>[a-z0-9][a-z0-9_.-]{0,99})"
+NAME = rf"(?P<key>{MESSAGE_KEY})"
 UID = rf"(?P<uid>{UUID_PATTERN})"
 
 
@@ -83,6 +88,15 @@ NATIVE = {
     f"cancellations/{UID}/undo": undoing.Undo,
     "events": events.Events,
     f"events/{UID}": events.OneEvent,
+    "recipients": recipients.Recipients,
+    "recipients/(?P<recipient>.+?)": recipients.OneRecipient,
+    "lists": lists.Lists,
+    f"lists/{NAME}": lists.OneList,
+    "message-templates": message_templates.MessageTemplates,
+    f"message-templates/{NAME}": message_templates.OneMessageTemplate,
+    f"message-templates/{NAME}/preview": message_templates.PreviewMessageTemplate,
+    "providers": providers.Providers,
+    f"providers/{NAME}": providers.OneProvider,
     "webhooks": webhooks.Webhooks,
     f"webhooks/{UID}": webhooks.OneWebhook,
     f"webhooks/{UID}/roll": webhooks.RollWebhook,

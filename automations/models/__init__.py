@@ -23,9 +23,21 @@ from automations.models.live_run import LiveRun, LiveState
 from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
+from automations.models.message_template import MESSAGE_KEY, MessageTemplate, Wording
 from automations.models.occurrence import Occurrence
 from automations.models.on_cancel import OnCancelStart
 from automations.models.overdue import Overdue
+from automations.models.provider import Provider, forget_signing_secrets, kept_signing_secrets
+from automations.models.questions import About, Answers, Question, answers
+from automations.models.recipient import (
+    MOST_MEMBERS,
+    Recipient,
+    RecipientList,
+    check_size,
+    identify,
+    merged,
+    profiles_of,
+)
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
@@ -55,12 +67,16 @@ __all__ = [
     "KEY_PATTERN",
     "LATE_AFTER",
     "LONGEST_ADDRESS",
+    "MESSAGE_KEY",
+    "MOST_MEMBERS",
     "RESERVED_KEYS",
     "RUN_EVENTS",
     "SCOPES",
     "TEST_EVENT",
     "UNFINISHED",
     "WORKSPACE",
+    "About",
+    "Answers",
     "ApiKey",
     "Automation",
     "Cancellation",
@@ -79,6 +95,7 @@ __all__ = [
     "Listener",
     "LiveRun",
     "LiveState",
+    "MessageTemplate",
     "Move",
     "Newborn",
     "No",
@@ -86,6 +103,10 @@ __all__ = [
     "OnCancelStart",
     "Origin",
     "Overdue",
+    "Provider",
+    "Question",
+    "Recipient",
+    "RecipientList",
     "Refusal",
     "Rescheduled",
     "Role",
@@ -97,8 +118,11 @@ __all__ = [
     "Version",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "Wording",
     "Worker",
+    "answers",
     "called_off_at_birth",
+    "check_size",
     "clock",
     "counting",
     "covered",
@@ -109,12 +133,17 @@ __all__ = [
     "due_before",
     "first_uid",
     "forget_endpoints",
+    "forget_signing_secrets",
     "gate",
+    "identify",
     "inputs_of",
     "insert",
+    "kept_signing_secrets",
     "listeners_of",
+    "merged",
     "new_uid",
     "owed",
+    "profiles_of",
     "resealed",
     "retried",
     "runs_with",

@@ -108,7 +108,7 @@ def test_an_environment_has_its_own_automations(file: Path) -> None:
             {**DOCUMENT, "definition": {"steps": [{"action": "delay"}, {"action": "send"}]}},
             [
                 ("/definition/steps/0/duration", "a delay needs either “duration” or “until”"),
-                ("/definition/steps/1/message", "a send step needs a “message”"),
+                ("/definition/steps/1/message", "a step that sends needs a “message” or a “template”"),
             ],
         ),
     ],

@@ -13,6 +13,7 @@ import pytest
 from automations.api.shapes import dialect_of
 from tests.api.conftest import Caller
 from tests.api.test_authentication import CALLS
+from tests.letters import listed, template
 from tests.notices.scene import endpoint
 from tests.scenes import DELAY, SEND, cancel_runs, invoke, publish, run_of
 
@@ -90,6 +91,23 @@ BODIES: dict[str, Any] = {
                 },
                 {"action": "cancel", "run_id": "0199d3f2-0000-7000-8000-000000000001"},
                 {
+                    "action": "send",
+                    "template": "t",
+                    "recipient": "refs.data.t",
+                    "data": {"a": "b"},
+                    "profile": {"email": "e"},
+                    "override": {"title": "t"},
+                },
+                {"action": "send", "message": {"template": "t", "to": {"user_id": "u"}, "channel": "email"}},
+                {
+                    "action": "send",
+                    "message": {
+                        "content": {"body": "b"},
+                        "to": {"apprise": {"provider": "p", "target": "t"}},
+                    },
+                },
+                {"action": "send-list", "list": "l", "template": "t", "data": {"a": "b"}},
+                {
                     **SEND,
                     "channel": "console",
                     "timeout": "1 second",
@@ -133,6 +151,18 @@ BODIES: dict[str, Any] = {
         "brand": "b",
         "template": "t",
     },
+    "/api/v1/recipients/u": {"profile": {"p": 1}},
+    "/api/v1/lists/l": {"name": "n", "members": ["u"]},
+    "/api/v1/lists/k": {"name": "n", "add": ["u"], "remove": ["v"]},
+    "/api/v1/message-templates": {
+        "key": "new",
+        "name": "n",
+        "title": "t",
+        "channels": {"email": {"body": "b"}},
+    },
+    "/api/v1/message-templates/t": {"name": "n", "body": "b"},
+    "/api/v1/message-templates/k/preview": {"data": {"a": 1}, "profile": {"p": 1}, "channel": "email"},
+    "/api/v1/providers": {"key": "p", "kind": "apprise", "url": "discord://1/2"},
     "/automations/k/invoke": {"recipient": "u", "data": {"a": 1}, "profile": {"p": 1}},
     "/journeys/cancel": {"cancelation_token": "t"},
     "/v1/workflows/k/trigger": {
@@ -174,6 +204,10 @@ BODIES: dict[str, Any] = {
         "data": {"a": 1},
     },
 }
+METHODS = {
+    "/api/v1/automations/k/draft": "PUT", WEBHOOK: "PATCH", "/api/v1/recipients/u": "PUT",
+    "/api/v1/lists/l": "PUT", "/api/v1/lists/k": "PATCH", "/api/v1/message-templates/t": "PUT",
+}  # fmt: skip
 PAGING = ["limit", "cursor"]
 RUNS = [*PAGING, "status", "automation", "source", "token", "key", "recipient", "invocation", "id"]
 RUNS += ["created_after", "created_before", "due_before"]
@@ -183,6 +217,10 @@ PARAMETERS = {
     "/api/v1/runs": RUNS,
     "/api/v1/cancellations": PAGING,
     "/api/v1/events": PAGING,
+    "/api/v1/recipients": [*PAGING, "id"],
+    "/api/v1/lists": PAGING,
+    "/api/v1/message-templates": PAGING,
+    "/api/v1/providers": PAGING,
     "/api/v1/webhooks": PAGING,
     f"{WEBHOOK}/deliveries": PAGING,
     "/api/v1/runs/{waiting}/explain-cancel": ["cancellation"],
@@ -250,6 +288,9 @@ def world(make_key: Callable[..., str]) -> Caller:
     invoke(definition={"cancel_on": [rule], "steps": [DELAY]}, data={"x": 2, "t": "tok"})
     invoke(DELAY, token="t")
     cancel_runs(token="nobody")
+    listed("k", "u")
+    for key in ("k", "t"):
+        template(key, body="{{data.a}}")
     endpoint(id=UUID(WEBHOOK.rpartition("/")[2]))
     return Caller(make_key("admin"))
 
@@ -266,7 +307,7 @@ def known(world: Caller) -> dict[str, object]:
 
 @pytest.mark.parametrize("path", BODIES)
 def test_no_value_in_a_body_is_our_undoing(world: Caller, known: dict[str, object], path: str) -> None:
-    method = {"/api/v1/automations/k/draft": "PUT", WEBHOOK: "PATCH"}.get(path, "POST")
+    method = METHODS.get(path, "POST")
     address = path.format(**known)
     for value in VALUES:
         for body in changed(BODIES[path], value):

@@ -56,6 +56,7 @@ class CancelRequest:
     request_id: str = ""
     idempotency_key: str | None = None
     fingerprint: str | None = None
+    key_kept: timedelta = KEY_KEPT
     at_most: int | None = None  # runs: it is refused if it would call off more
 
 
@@ -154,7 +155,7 @@ def _requested(request: CancelRequest, scope: CancellationFilter, *, now: dateti
         as_of=now,
     )
     cancellation.take_key(
-        request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + KEY_KEPT,
+        request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + request.key_kept,
         environment=request.environment,
     )  # fmt: skip
     return cancellation

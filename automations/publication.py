@@ -98,11 +98,18 @@ def save_draft(
 
 @retried
 def publish(
-    *, environment: Environment, key: str, by: str, note: str = "", revision: int | None = None
+    *,
+    environment: Environment,
+    key: str,
+    by: str,
+    note: str = "",
+    revision: int | None = None,
+    number: int | None = None,
 ) -> Version:
-    """The draft as a new version, which every later invoke follows; runs under way keep theirs.
+    """The draft, or the version of that `number` once more, as a new version, which every later invoke follows; runs
+    under way keep theirs.
 
-    A draft equal to the published version gives that version again. Refusal with pointers for a definition
+    What equals the published version gives that version again. Refusal with pointers for a definition
     that cannot be run, and for a `revision` other than the draft's own: somebody saved in between.
     """
     if len(note) > 500:
@@ -111,7 +118,7 @@ def publish(
         automation = _locked(environment, key)
         _check_revision(automation, revision)
         try:
-            definition = parse(automation.draft)
+            definition = parse(automation.draft if number is None else _earlier(automation, number))
         except DefinitionError as error:
             raise Refusal.of_definition(error) from error
         source = dict(definition.source)
@@ -139,6 +146,17 @@ def set_disabled(*, environment: Environment, key: str, disabled: bool, by: str)
     with gate(environment_id=environment.pk, exclusive=True) as (now, *_):
         automation = _locked(environment, key)
         automation.disabled_at = (automation.disabled_at or now) if disabled else None
+        automation.updated_by = by
+        automation.save()
+        return automation
+
+
+@retried
+def archive(*, environment: Environment, key: str, by: str) -> Automation:
+    """Refuses new invokes of it for good; runs under way go on. Behind the exclusive gate, as `set_disabled` is."""
+    with gate(environment_id=environment.pk, exclusive=True) as (now, *_):
+        automation = _locked(environment, key)
+        automation.archived_at = automation.archived_at or now
         automation.updated_by = by
         automation.save()
         return automation
@@ -199,6 +217,14 @@ def _locked(environment: Environment, key: str) -> Automation:
     if automation is None:
         raise Refusal(No.NOT_FOUND, "automation_not_found", f"there is no automation “{key[:100]}”")
     return automation
+
+
+def _earlier(automation: Automation, number: int) -> Any:
+    """What that version says."""
+    version = automation.versions.filter(number=number).first()
+    if version is None:
+        raise Refusal(No.NOT_FOUND, "version_not_found", f"“{automation.key}” has no version {number}")
+    return version.definition
 
 
 def _check_revision(automation: Automation, revision: int | None) -> None:

@@ -9,7 +9,7 @@ from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
-from automations.models.invocation import Invocation
+from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
 from automations.models.live_run_bars import Cancelled, counting
@@ -41,6 +41,7 @@ __all__ = [
     "COUNTED_FINISHED",
     "DEFAULT_ENVIRONMENT",
     "FINAL",
+    "JOURNEYS",
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",

@@ -55,8 +55,18 @@ ADDRESSES = {
     "/automations/invoke": {"POST": "invoke"},
     "/automations/k/invoke": {"POST": "invoke"},
     "/automations/runs": {"GET": "read"},
+    "/automations": {"GET": "read"},
+    f"/automations/runs/{UID}": {"GET": "read"},
     f"/automations/runs/{UID}/steps": {"GET": "read"},
+    "/journeys": {"GET": "read", "POST": "write"},
+    "/journeys/k": {"GET": "read", "PUT": "write", "DELETE": "write"},
+    "/journeys/k/invoke": {"POST": "invoke"},
+    "/journeys/k/publish": {"POST": "write"},
+    "/journeys/k/versions": {"GET": "read"},
     "/journeys/cancel": {"POST": "cancel"},
+    "/journeys/runs": {"GET": "read"},
+    f"/journeys/runs/{UID}": {"GET": "read"},
+    f"/journeys/runs/{UID}/steps": {"GET": "read"},
 }
 CALLS = [(method, path, scope) for path, scopes in ADDRESSES.items() for method, scope in scopes.items()]
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -75,7 +85,7 @@ def test_without_a_key_nothing_answers_but_401(method: str, path: str, scope: st
     if path.startswith("/api/"):
         assert refused(response) == (401, "authentication_required", [("", "authentication_required")])
     else:
-        assert courier_refused(response)[:2] == (401, "authentication_error")
+        assert courier_refused(response) == (401, "authentication_error", "Unauthorized")
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), CALLS)
@@ -216,11 +226,17 @@ def test_another_environment_is_not_there(make_key: Callable[..., str]) -> None:
     receipt = decoded(stranger.post("/api/v1/cancellations", {"filter": {"token": "t", "run_ids": [run]}}))
     assert (receipt["matched"], receipt["cancelled"]) == (0, 0)
     not_found = (404, "invalid_request_error", "Run not found")
-    assert courier_refused(stranger.send("GET", f"/automations/runs/{run}/steps")) == not_found
+    for path in (f"/automations/runs/{run}", f"/automations/runs/{run}/steps", f"/journeys/runs/{run}"):
+        assert courier_refused(stranger.send("GET", path)) == not_found
     assert courier_refused(stranger.post("/journeys/cancel", {"run_id": run})) == not_found
     gone = (404, "invalid_request_error", "Automation not found")
     assert courier_refused(stranger.post("/automations/k/invoke", {"recipient": None})) == gone
-    assert stranger.get("/automations/runs") == {"runs": []}
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/versions"), ("POST", "/invoke")):
+        assert courier_refused(stranger.send(method, f"/journeys/k{path}", b"{}")) == gone
+    for path in ("/automations/runs", "/journeys/runs"):
+        assert stranger.get(path) == {"runs": []}
+    for path in ("/automations", "/journeys"):
+        assert stranger.get(path) == {"templates": []}
 
 
 @pytest.mark.parametrize("path", ["/api/v1/invocations", "/automations/invoke"])

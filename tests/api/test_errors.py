@@ -27,12 +27,11 @@ NATIVE = [
     "/api/v1/runs/not-an-id",
 ]
 COURIER = [
-    "/automations",
-    "/automations/",
     "/automations/x",
     "/automations/x/y/z",
-    "/journeys",
-    "/journeys/x/invoke",
+    "/journeys/x/templates",
+    "/journeys/x/templates/y/publish/z",
+    "/journeys/runs/x/y",
 ]
 
 

@@ -113,6 +113,29 @@ BODIES: dict[str, Any] = {
         "template": "t",
     },
     "/automations/k/invoke": {"recipient": "u", "data": {"a": 1}, "profile": {"p": 1}},
+    "/journeys/k/invoke": {"user_id": "u", "data": {"t": "tok"}, "profile": {"userId": "v"}},
+    "/journeys/k/publish": {"version": "v1"},
+    "/journeys": {
+        "name": "n",
+        "cancelation_token": "order-{{data.t}}",
+        "enabled": True,
+        "state": "PUBLISHED",
+        "nodes": [
+            {"type": "trigger", "trigger_type": "api-invoke", "id": "t", "schema": {"type": "object"}},
+            {"type": "delay", "mode": "duration", "duration": "PT1H", "id": "nap", "if": "true"},
+            {
+                "type": "send",
+                "channel": "email",
+                "conditions": {"OR": [{"AND": [["data.x", "is equal", "y"], ["data.z", "exists"]]}]},
+                "message": {
+                    "content": {"title": "t", "body": "b"},
+                    "to": {"email_override": "{{profile.email}}"},
+                },
+            },
+            {"type": "cancel", "cancelation_token": "x"},
+        ],
+    },
+    "/journeys/k": {"name": "n", "nodes": [{"type": "delay", "duration": "PT1H"}]},
     "/journeys/cancel": {"cancelation_token": "t"},
 }
 PAGING = ["limit", "cursor"]
@@ -128,7 +151,12 @@ PARAMETERS = {
     f"{WEBHOOK}/deliveries": PAGING,
     "/api/v1/runs/{waiting}/explain-cancel": ["cancellation"],
     "/api/v1/cancellations/{missed}/near-misses": ["cancellation"],
+    "/automations": ["cursor", "version"],
     "/automations/runs": [*PAGING, "status", "template_id", "start_date", "end_date"],
+    "/journeys": ["cursor", "version"],
+    "/journeys/k": ["version"],
+    "/journeys/k/versions": ["cursor"],
+    "/journeys/runs": [*PAGING, "status", "template_id", "start_date", "end_date"],
 }
 # What every address does with its headers is the same; these do most with what follows.
 HEADED = [
@@ -137,6 +165,8 @@ HEADED = [
     "/api/v1/events",
     "/api/v1/runs/{finished}/replay",
     "/automations/invoke",
+    "/journeys/k/invoke",
+    "/journeys",
     "/journeys/cancel",
 ]
 HEADERS = [
@@ -194,7 +224,7 @@ def known(world: Caller) -> dict[str, object]:
 
 @pytest.mark.parametrize("path", BODIES)
 def test_no_value_in_a_body_is_our_undoing(world: Caller, known: dict[str, object], path: str) -> None:
-    method = {"/api/v1/automations/k/draft": "PUT", WEBHOOK: "PATCH"}.get(path, "POST")
+    method = {"/api/v1/automations/k/draft": "PUT", "/journeys/k": "PUT", WEBHOOK: "PATCH"}.get(path, "POST")
     address = path.format(**known)
     for value in VALUES:
         for body in changed(BODIES[path], value):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from automations.api import idempotency
 from automations.api.courier.authentication import CourierAuthentication
 from automations.api.endpoint import Endpoint
 from automations.api.reading import is_one_line
-from automations.definition import parse_moment
+from automations.definition import parse_duration, parse_moment
 from automations.models import No, Refusal
 
 KEY_KEPT = timedelta(hours=24)
@@ -64,16 +65,22 @@ _THEIRS = {None: "", "/cancellation_token": "/cancelation_token"}
 
 
 def _kept(request: Request, now: datetime) -> timedelta:
-    """Until `x-idempotency-expiration` (epoch seconds or ISO 8601), else 24 h.
+    """How long `x-idempotency-expiration` says: epoch seconds, ISO 8601, or a duration such as `1 Day`; else 24 h.
 
     A moment that has passed cannot have been meant; then it is 24 h, too.
     """
     text = request.META.get("HTTP_X_IDEMPOTENCY_EXPIRATION", "").strip()
-    if not text:
-        return KEY_KEPT
+    kept = _until(text, now) - now if text else KEY_KEPT
+    return min(kept, LONGEST_KEPT) if kept > timedelta(0) else KEY_KEPT
+
+
+def _until(text: str, now: datetime) -> datetime:
     try:
-        until = datetime.fromtimestamp(float(text), UTC) if _EPOCH.fullmatch(text) else parse_moment(text)
+        if _EPOCH.fullmatch(text):
+            return datetime.fromtimestamp(float(text), UTC)
+        with suppress(ValueError):
+            return now + parse_duration(text)
+        return parse_moment(text)
     except (ValueError, OverflowError) as error:
         message = "x-idempotency-expiration must be epoch seconds or an ISO 8601 timestamp"
         raise Refusal.at("", "invalid_expiration", message) from error
-    return min(until - now, LONGEST_KEPT) if until > now else KEY_KEPT

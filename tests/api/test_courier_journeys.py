@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from automations.api.courier import journeys
-from automations.models import Automation, LiveRun, Run
+from automations.models import Automation, LiveRun, Run, Version
 from tests.api.conftest import Caller, courier_refused, decoded
 from tests.scenes import DELAY, make_due, publish, read, run_of_uid, status, work_off
 
@@ -261,6 +261,22 @@ def test_a_repeated_create_is_the_first_one(api: Caller) -> None:
     )  # fmt: skip
     assert decoded(api.post(PATH, body, Idempotency_Key="twice"), 201)["id"] != decoded(first, 201)["id"]
     assert Automation.objects.count() == 2
+
+
+def test_a_repeated_create_finishes_what_the_first_began_and_undoes_nothing(api: Caller) -> None:
+    body = {**BODY, "state": "PUBLISHED"}
+    key = decoded(api.post(PATH, body, Idempotency_Key="once"), 201)["id"]
+    Automation.objects.update(published=None)
+    Version.objects.all().delete()  # as if the first had been cut off
+    assert decoded(api.post(PATH, body, Idempotency_Key="once"), 201)["state"] == "PUBLISHED"
+    decoded(api.post(f"/api/v1/automations/{key}/disable", {}))
+    decoded(api.put(f"{PATH}/{key}", {"name": "Next", "nodes": [HELLO]}))
+    again = decoded(api.post(PATH, {**body, "enabled": True}, Idempotency_Key="once"), 201)
+    assert (again["enabled"], [node["type"] for node in again["nodes"]]) == (
+        False,
+        ["trigger", "delay", "send"],
+    )
+    assert api.get(f"{PATH}/{key}/versions")["results"][0]["version"] == "v1"
 
 
 def test_a_repeated_publish_makes_one_version_and_a_repeated_invoke_one_run(api: Caller) -> None:

@@ -181,7 +181,8 @@ def test_a_trailing_slash_changes_nothing_and_redirects_nobody(api: Caller, path
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "path", ["/api/v1/invocations", "/api/v1/cancellations", "/automations/invoke", "/journeys/cancel"]
+    "path",
+    ["/api/v1/invocations", "/api/v1/cancellations", "/automations/invoke", "/journeys/cancel", "/journeys"],
 )
 def test_every_path_refuses_what_is_no_sound_json(api: Caller, path: str) -> None:
     bodies = {

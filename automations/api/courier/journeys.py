@@ -48,19 +48,27 @@ class Journeys(Templates):
         if repeatable:  # then the id says which request it was, and needs no table of its own
             key = str(uuid5(NAMESPACE_URL, f"{self.environment.key}/{repeatable['idempotency_key']}"))
         automation = self._known(key, wanted) if repeatable else None
-        replayed = automation is not None
         if automation is None:
-            try:
-                automation = publication.create(
-                    environment=self.environment, key=key, name=wanted.name, definition=wanted.definition,
-                    by=self.actor,
-                )  # fmt: skip
-            except Refusal as refusal:
-                raise respelt(refusal, at="/nodes") from refusal
-        response = Response(_settled(self, automation, wanted), status=201)
-        if replayed:
-            response["Idempotent-Replayed"] = "true"
-        return response
+            automation = self._created(key, wanted, repeatable=bool(repeatable))
+            return Response(_settled(self, automation, wanted), status=201)
+        if (
+            automation.draft_revision == 1 and automation.published is None
+        ):  # as far as the first may have got
+            shown = _settled(self, automation, wanted)
+        else:
+            shown = _shown(automation, automation.published if wanted.published else None)
+        return Response(shown, status=201, headers={"Idempotent-Replayed": "true"})
+
+    def _created(self, key: str, wanted: Wanted, *, repeatable: bool) -> Automation:
+        """Stored, or what the same request has stored at this moment."""
+        try:
+            return publication.create(
+                environment=self.environment, key=key, name=wanted.name, definition=wanted.definition, by=self.actor
+            )  # fmt: skip
+        except Refusal as refusal:
+            if repeatable and (automation := self._known(key, wanted)) is not None:
+                return automation
+            raise respelt(refusal, at="/nodes") from refusal
 
     def _known(self, key: str, wanted: Wanted) -> Automation | None:
         """What the key's first request made. Refusal where that was another one, as far as it can still be told."""
@@ -191,12 +199,12 @@ def _wanted(raw: Mapping[str, Any], *, kept: Mapping[str, Any]) -> Wanted:
 
 
 def _settled(endpoint: CourierEndpoint, automation: Automation, wanted: Wanted) -> dict[str, Any]:
-    """Publishes and enables as wanted; the journey as it is then."""
+    """Enables and publishes as wanted; the journey as it is then."""
     place: dict[str, Any] = {"environment": endpoint.environment, "key": automation.key, "by": endpoint.actor}
-    if wanted.published:
-        publication.publish(**place)
     if wanted.enabled is not None and wanted.enabled is not (automation.disabled_at is None):
         publication.set_disabled(**place, disabled=not wanted.enabled)
+    if wanted.published:
+        publication.publish(**place)
     automation = publication.find(environment=endpoint.environment, key=automation.key)
     return _shown(automation, automation.published if wanted.published else None)
 

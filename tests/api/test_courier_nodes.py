@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from automations.api.courier.nodes import definition_of, nodes_of
-from automations.definition import parse
+from automations.definition import ACTIONS, parse
 from automations.models import Refusal
 
 pytestmark = pytest.mark.pure
@@ -95,14 +95,15 @@ def test_a_shell_without_anything_to_do_can_be_kept_and_not_run() -> None:
 
 DELAY = {"type": "delay", "duration": "PT1H"}
 MESSAGE = {"content": {"body": "b"}}
+KNOWN = f"known are: trigger, {', '.join(sorted(ACTIONS))}"
 
 
 @pytest.mark.parametrize(
     ("node", "pointer", "message"),
     [
         (5, "/nodes/0", "a node must be an object"),
-        ({}, "/nodes/0/type", "a node of type “None” is not known; known are: trigger, cancel, delay"),
-        ({"type": "fetch"}, "/nodes/0/type", "a node of type “fetch” is not supported yet; known are: trigger,"),
+        ({}, "/nodes/0/type", f"a node of type “None” is not known; {KNOWN}"),
+        ({"type": "fetch"}, "/nodes/0/type", f"a node of type “fetch” is not supported yet; {KNOWN}"),
         ({"type": "ai"}, "/nodes/0/type", "a node of type “ai” is not supported yet"),
         ({"type": ["delay"]}, "/nodes/0/type", "is not known"),
         ({**DELAY, "action": "send"}, "/nodes/0/action", "“action” is not known here; a node has a “type”"),
@@ -123,7 +124,7 @@ MESSAGE = {"content": {"body": "b"}}
             "/nodes/0/message/to/slack",
             "“slack” is not supported yet",
         ),
-        ({"type": "send", "message": MESSAGE, "channel": "sms"}, "/nodes/0/message/channel", "must be one of"),
+        ({"type": "send", "message": MESSAGE, "channel": "sms"}, "/nodes/0/channel", "must be one of"),
         ({"type": "cancel", "cancelation_token": ""}, "/nodes/0/cancelation_token", "non-empty text"),
         ({**TRIGGER, "trigger_type": "segment"}, "/nodes/0/trigger_type", "“segment” is not supported yet"),
         ({**TRIGGER, "trigger_type": "moon"}, "/nodes/0/trigger_type", "“moon” is not known"),

@@ -18,9 +18,9 @@ from automations.api.courier.authentication import CourierAuthentication
 from automations.api.endpoint import Endpoint
 from automations.api.reading import is_one_line
 from automations.definition import parse_duration, parse_moment
+from automations.invocation import KEY_KEPT
 from automations.models import No, Refusal
 
-KEY_KEPT = timedelta(hours=24)
 LONGEST_KEPT = timedelta(days=366)
 LONGEST_ID = 255
 _EPOCH = re.compile(r"\d{1,11}(?:\.\d{1,9})?", re.ASCII)

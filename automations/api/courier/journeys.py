@@ -137,9 +137,8 @@ class PublishJourney(CourierEndpoint):
         body = Body(raw, strict=False)
         version = body.label("version", longest=20)
         body.finish()
-        self.repeatable(
-            address="publish", body=raw
-        )  # a malformed key is refused; a sound one has nothing to add
+        # A malformed key is refused; a sound one has nothing to add to what repeats harmlessly by itself.
+        self.repeatable(address="publish", body=raw)
         automation = find(self.environment, template_id)
         number = None if version is None else _version(automation, version).number
         try:

@@ -184,6 +184,8 @@ def _in_nodes(problem: Problem, places: Sequence[int]) -> Problem:
         pointer = "/cancelation_token"
     elif first == "steps" and rest:
         inside = [_NAMES.get(name, name) for name in rest[1:]]
+        if inside[:2] == ["message", "channel"]:
+            inside = ["channel"]
         pointer = "/".join(["/nodes", str(places[int(rest[0])]), *inside])
     else:
         pointer = "/nodes" if first == "steps" else problem.pointer

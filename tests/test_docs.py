@@ -54,13 +54,9 @@ def courier(product: Product) -> Mapping[str, str]:
     )
     key = product.key("read,invoke,cancel,write")
     ours = {"HOST": product.url, "COURIER_BASE_URL": product.url, "COURIER_API_KEY": key}
-    return {
-        **product.environment,
-        **ours,
-        "OLD_BASE_URL": product.url,
-        "OLD_API_KEY": old,
-        "JOURNEY_ID": journey,
-    }
+    theirs = {"OLD_BASE_URL": product.url, "OLD_API_KEY": old, "JOURNEY_ID": journey}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**product.environment, **ours, **theirs, "PATH": path}
 
 
 def test_every_sample_is_in_a_language_that_is_run() -> None:

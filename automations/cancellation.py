@@ -34,7 +34,9 @@ from automations.models import (
     insert,
     retried,
     standing,
+    what_cannot_hold,
 )
+from automations.models.statements import Rows, Statement
 from automations.testpoints import testpoint
 
 AT_ONCE = 1_000  # a cancel that matches more runs is a bar
@@ -46,7 +48,8 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class CancelRequest:
-    """Who asks for which runs to be called off, and why. `key` and `fingerprint` make repeating it harmless."""
+    """Who asks for which runs to be called off, and why. `key` and `fingerprint` make repeating it harmless. With
+    `hold_for` it also has the runs accepted until then; an undo is free for `undo_for`."""
 
     environment: Environment
     filter: CancellationFilter
@@ -58,18 +61,20 @@ class CancelRequest:
     fingerprint: str | None = None
     key_kept: timedelta = KEY_KEPT
     at_most: int | None = None  # runs: it is refused if it would call off more
+    hold_for: timedelta | None = None
+    undo_for: timedelta | None = None
 
 
 def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
     """The acknowledged cancellation, its receipt stored, and whether it is a replay of an earlier one.
 
-    Refusal for an empty filter, a reason too long, more runs than `at_most`, or an idempotency key that came with
-    another body.
+    Refusal for an empty filter, a reason too long, more runs than `at_most`, a filter that cannot hold what it is
+    to hold, or an idempotency key that came with another body.
     """
     if request.filter.is_empty:
         raise Refusal.at("/filter", "empty_filter", "at least one filter is required", kind=No.MALFORMED)
     if len(request.reason) > LONGEST_REASON:
-        raise Refusal.at("/reason", "too_long", f"a reason may have at most {LONGEST_REASON} characters")
+        raise _reason_too_long()
     if (earlier := _earlier(request)) is not None:
         return earlier, True
     testpoint("cancel.begins")
@@ -86,24 +91,36 @@ def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
 
 @retried
 def _cancel(request: CancelRequest) -> Cancellation | None:
-    """Moves the runs one by one; None where they are too many, and nothing was done."""
+    """Moves the runs one by one; None where they are too many, and nothing was done. What holds takes the gate
+    exclusively: each invoke has committed before it, or sees it."""
     environment = request.environment.pk
-    counted = [counting(request.filter, environment_id=environment, most=AT_ONCE + 1)]
-    beside = counted if request.filter.bar is not None else []
-    with gate(environment_id=environment, beside=beside) as (now, barred, rows):
-        if beside and _is_many(rows[0][0][0]):
+    beside = counts(request.filter, environment_id=environment)
+    exclusive = request.hold_for is not None
+    with gate(environment_id=environment, exclusive=exclusive, beside=beside) as passage:
+        if are_many(passage.rows):
             return None
-        return carry_out(request, now=now, barred=barred)
+        return carry_out(request, now=passage.now, barred=passage.barred)
+
+
+def counts(scope: CancellationFilter, *, environment_id: int) -> list[Statement]:
+    """The statement whose rows `are_many` is asked of; none for a filter that cannot be a bar."""
+    if scope.bar is None:
+        return []
+    return [counting(scope, environment_id=environment_id, most=AT_ONCE + 1)]
+
+
+def are_many(rows: Sequence[Rows]) -> bool:
+    """Whether so many runs are called off by a bar."""
+    return any(_is_many(matches) for ((matches,),) in rows)
 
 
 def _is_many(matches: int) -> bool:
-    """Whether so many runs are called off by a bar."""
     return matches > AT_ONCE
 
 
 def carry_out(request: CancelRequest, *, now: datetime, barred: bool = True) -> Cancellation:
-    """The cancel itself, inside a transaction behind the gate; its commit is the acknowledgement. `barred` says
-    whether bars may stand: what they are for is not this one's to call off."""
+    """The cancel itself, inside a transaction behind the gate (the exclusive one, for what holds); its commit is the
+    acknowledgement. `barred` says whether bars may stand: what they are for is not this one's to call off."""
     cancellation = _requested(request, request.filter, now=now)
     cancellation.swept_at = now
     if barred:
@@ -125,26 +142,51 @@ def _place_bar(request: CancelRequest) -> Cancellation:
     most = request.at_most
     if most is not None and matching(request.environment, request.filter)[: most + 1].count() > most:
         raise _outgrown(most)
-    cancellation = _insert_bar(request)
+    cancellation = _place_alone(request)
     testpoint("bar.placed")
     list_in_flight(cancellation)
     return cancellation
 
 
 @retried
-def _insert_bar(request: CancelRequest) -> Cancellation:
+def _place_alone(request: CancelRequest) -> Cancellation:
     with gate(environment_id=request.environment.pk, exclusive=True) as (now, *_):
-        latest = Run.objects.newest_pk()
-        scope = replace(request.filter, up_to=min(latest, request.filter.up_to or latest))
-        cancellation = _requested(request, scope, now=now)
-        cancellation.bar, cancellation.as_of_run = scope.bar, scope.up_to
-        cancellation.counted, cancellation.in_flight = False, None
-        insert([cancellation])
+        return place_bar(request, now=now)
+
+
+def place_bar(request: CancelRequest, *, now: datetime) -> Cancellation:
+    """The bar alone, inside a transaction behind the exclusive gate; after its commit, `complete` names what is in
+    flight on its receipt."""
+    latest = Run.objects.newest_pk()
+    scope = replace(request.filter, up_to=min(latest, request.filter.up_to or latest))
+    cancellation = _requested(request, scope, now=now)
+    cancellation.bar, cancellation.as_of_run = scope.bar, scope.up_to
+    cancellation.counted, cancellation.in_flight = False, None
+    insert([cancellation])
     return cancellation
+
+
+def carry_out_any_size(request: CancelRequest, *, now: datetime, barred: bool) -> Cancellation:
+    """The cancel inside a transaction behind the exclusive gate, whatever it matches; its commit is in force. The
+    caller then completes the receipt with `complete`."""
+    if len(request.reason) > LONGEST_REASON:
+        raise _reason_too_long()
+    matches = matching(request.environment, request.filter)[: AT_ONCE + 1].count()
+    if _is_many(matches):
+        return place_bar(request, now=now)
+    return carry_out(request, now=now, barred=barred)
+
+
+def complete(cancellation: Cancellation) -> None:
+    """After the commit: a bar's receipt names what is in flight. Nothing to do for others."""
+    if cancellation.in_flight is None:
+        list_in_flight(cancellation)
 
 
 def _requested(request: CancelRequest, scope: CancellationFilter, *, now: datetime) -> Cancellation:
     """The record of the request, with its idempotency key taken."""
+    if scope.is_empty:
+        raise AssertionError("a filter that narrows nothing came past the edges")
     cancellation = Cancellation(
         environment=request.environment,
         actor=request.actor,
@@ -154,11 +196,19 @@ def _requested(request: CancelRequest, scope: CancellationFilter, *, now: dateti
         filter=scope.as_json(),
         as_of=now,
     )
+    if request.hold_for is not None:
+        cancellation.hold_until, cancellation.bar = now + request.hold_for, scope.bar
+    if request.undo_for is not None:
+        cancellation.undo_until = now + request.undo_for
     cancellation.take_key(
         request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + request.key_kept,
         environment=request.environment,
     )  # fmt: skip
     return cancellation
+
+
+def _reason_too_long() -> Refusal:
+    return Refusal.at("/reason", "too_long", f"a reason may have at most {LONGEST_REASON} characters")
 
 
 def _outgrown(most: int) -> Refusal:
@@ -185,15 +235,20 @@ def list_in_flight(bar: Cancellation) -> None:
     older = list(standing(environment=bar.environment_id, as_of__lt=bar.as_of))
     live = LiveRun.objects.within(bar.environment_id).filter(bar.scope.condition())
     mine = live.filter(Q(cancellation=bar.pk) | Q(cancellation=None) & ~covered(older))
-    started = mine.filter(due_at__lte=database_now(), state__in=(LiveState.RUNNING, LiveState.CANCELLING))
-    lost = mine.filter(unsettled__isnull=False)
-    pks = {*started.values_list("pk", flat=True), *lost.values_list("pk", flat=True)}
-    runs = Run.objects.filter(pk__in=pks).select_related("live").order_by("pk")
-    bar.in_flight = [entry for run in runs for entry in _in_flight(run)]
+    bar.in_flight = steps_in_flight(mine)
     first = mine.exclude(cancellation=None, state=LiveState.CANCELLED).values_list("uid", flat=True)[:LISTED]
     bar.cancelled_run_ids = sorted(str(uid) for uid in first)
     told = {"in_flight": bar.in_flight, "cancelled_run_ids": bar.cancelled_run_ids}
     Cancellation.objects.filter(pk=bar.pk).update(**told)
+
+
+def steps_in_flight(live: Any) -> list[dict[str, Any]]:
+    """Of the runs of these live rows, the steps that had started and are not known to have ended."""
+    started = live.filter(due_at__lte=database_now(), state__in=(LiveState.RUNNING, LiveState.CANCELLING))
+    lost = live.filter(unsettled__isnull=False)
+    pks = {*started.values_list("pk", flat=True), *lost.values_list("pk", flat=True)}
+    runs = Run.objects.filter(pk__in=pks).select_related("live").order_by("pk")
+    return [entry for run in runs for entry in _in_flight(run)]
 
 
 def outstanding(cancellation: Cancellation) -> list[dict[str, Any]]:
@@ -233,7 +288,11 @@ def unfinished_with_label(*, environment: Environment, token: str, most: int = 1
 
 
 def resolved(request: CancelRequest) -> CancelRequest:
-    """What the filter names looked up. Ids that are unknown here match nothing; an unknown automation is refused."""
+    """What the filter names looked up. Ids that are unknown here match nothing; an unknown automation is refused,
+    and a filter that cannot hold what it is to hold."""
+    if request.hold_for and (name := what_cannot_hold(request.filter)) is not None:
+        message = f"“{name}” matches no run accepted later, so it cannot stand beside “hold_for”"
+        raise Refusal.at(f"/filter/{name}", "cannot_hold", message)
     scope, found = request.filter, dict[str, Any]()
     if scope.run_ids and scope.run_pks is None:
         known = Run.objects.within(request.environment).filter(uid__in=scope.run_ids)
@@ -289,7 +348,7 @@ def count(cancellation: Cancellation) -> None:
 
 
 def _in_flight(run: Run) -> Iterator[dict[str, Any]]:
-    """The steps of a cancelled run that had started and are not known to have ended."""
+    """The steps of a run that had started and are not known to have ended."""
     live = run.live_run
     if live is None or live.state == LiveState.CANCELLED:
         return

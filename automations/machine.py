@@ -11,15 +11,19 @@ from typing import Any
 from automations import expressions
 from automations.definition import (
     FURTHEST_UNTIL,
+    LONGEST_REASON,
     Cancel,
     Definition,
     Delay,
     Kind,
+    Sought,
     Step,
     parse_duration,
     parse_moment,
+    sought,
 )
-from automations.expressions import ExpressionError, Scope
+from automations.expressions import ExpressionError, FieldWarning, Scope
+from automations.expressions.tokens import check_token, token_text
 
 START = "0"
 STARVED_PAUSE = timedelta(seconds=1)
@@ -35,7 +39,7 @@ class Carried:
     step: Step
     outcome: str
     detail: Mapping[str, Any] = field(default_factory=dict)
-    token: str | None = None
+    sought: Sought | None = None
 
     @property
     def due_at(self) -> datetime | None:
@@ -81,11 +85,11 @@ class Plan:
         )  # fmt: skip
         return replace(self, due_at=due_at, now=now, carried=carried)
 
-    def cancels(self) -> Iterator[tuple[Cancel, str]]:
-        """The cancel steps to carry out in the plan's transaction, with their resolved tokens."""
+    def cancels(self) -> Iterator[tuple[Cancel, Sought]]:
+        """The cancel steps to carry out in the plan's transaction, with what they resolved to."""
         for carried in self.carried:
-            if isinstance(carried.step, Cancel) and carried.token is not None:
-                yield carried.step, carried.token
+            if isinstance(carried.step, Cancel) and carried.sought is not None:
+                yield carried.step, carried.sought
 
 
 class _StepFailed(Exception):
@@ -123,7 +127,7 @@ def advance(*, definition: Definition, position: str, scope: Scope, now: datetim
         if isinstance(step, Delay) and done.due_at is not None and done.due_at > now:
             fixed = step.until is not None
             return plan(position=position, due_at=done.due_at, fixed=fixed, carried=tuple(carried))
-        if isinstance(step, Cancel) and step.include_self and done.token is not None:
+        if isinstance(step, Cancel) and step.include_self and done.sought is not None:
             # The run must still be there for its own cancel to find it.
             return plan(position=position, due_at=now, carried=tuple(carried))
     status, reason = ("completed", "end") if step is None else (None, "")
@@ -162,6 +166,8 @@ def _failed(
 
 def _carry(step: Step, *, scope: Scope, now: datetime, owner: str) -> Carried:
     """One pure or record step, evaluated."""
+    if isinstance(step, Delay) and step.passed_over:
+        return Carried(step=step, outcome="skipped", detail={"reason": "delays_skipped"})
     if step.condition is not None and not expressions.check_condition(step.condition, scope, owner=owner):
         return Carried(step=step, outcome="skipped", detail={"reason": "condition_false"})
     if isinstance(step, Delay):
@@ -169,9 +175,44 @@ def _carry(step: Step, *, scope: Scope, now: datetime, owner: str) -> Carried:
             step=step, outcome="waiting", detail={"due_at": _due(step, scope, now, owner).isoformat()}
         )
     if isinstance(step, Cancel):
-        token = expressions.resolve_token(step.token, scope, owner=owner)
-        return Carried(step=step, outcome="completed", detail={"token": token}, token=token)
+        found = _sought(step, scope, owner)
+        return Carried(step=step, outcome="completed", detail=_told(step, found), sought=found)
     raise AssertionError(f"no way to carry out {step.action}")
+
+
+def _sought(step: Cancel, scope: Scope, owner: str) -> Sought:
+    """Which runs a cancel step is for. What does not resolve fails the step: it cancels nothing."""
+    known = {} if step.token is None else {"token": expressions.resolve_token(step.token, scope, owner=owner)}
+    asked = {**(step.filter or {}), "run_id": step.run_id, "reason": step.reason}
+    tree = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asked.items() if value
+    }
+    warnings: list[FieldWarning] = []
+    found = expressions.resolve_tree(tree, scope, owner=owner, warnings=warnings)
+    if warnings:
+        first = warnings[0]
+        raise ExpressionError("unresolved", f"“{first.field}” did not resolve", paths=first.paths)
+    assert isinstance(found, dict)
+    try:
+        return sought({**known, **found}, _text)
+    except ValueError as error:
+        raise _StepFailed("invalid_filter", str(error)) from error
+
+
+def _text(name: str, value: Any) -> str:
+    """A resolved value as the text by which runs are found, as strict as a token; a reason identifies nobody."""
+    text = token_text(value, source=name, path=name)
+    if name == "reason":
+        return text[:LONGEST_REASON]
+    return check_token(text, longest=512, source=name)
+
+
+def _told(step: Cancel, found: Sought) -> dict[str, Any]:
+    """What the log keeps of it."""
+    asked = {name: list(value) if isinstance(value, tuple) else value for name, value in found.fields}
+    if step.token is not None:
+        return asked
+    return {"run_id": asked["run_ids"][0]} if step.run_id is not None else {"filter": asked}
 
 
 def _due(step: Delay, scope: Scope, now: datetime, owner: str) -> datetime:

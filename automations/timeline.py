@@ -87,7 +87,7 @@ def _place(steps: list[StepState], resting: StepState, now: Now) -> None:
 def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | None) -> None:
     """One event of one step; after a cancel, its end says what became of a step that was in flight."""
     data: Mapping[str, Any] = event.data
-    if event.kind in _ATTEMPTS:
+    if event.kind in _ATTEMPTS and "started_at" in data:  # a step left out after a hold never started
         state.attempts, state.started_at = event.attempt, datetime.fromisoformat(data["started_at"])
         state.due_at = state.error = None
     match event.kind:
@@ -136,10 +136,11 @@ def _apply_folded(steps: Mapping[str, StepState], folded: Mapping[str, Any], at:
     state.finished_at = at
     state.error = folded.get("error")
     state.skip_reason = folded.get("reason")
-    if "token" in folded:
-        state.output = {
-            name: folded[name] for name in ("token", "cancellation", "cancelled") if name in folded
-        }
+    if said := {name: folded[name] for name in _OF_A_CANCEL if name in folded}:
+        state.output = said
+
+
+_OF_A_CANCEL = ("token", "run_id", "filter", "cancellation", "cancelled")
 
 
 def _apply_replay(steps: Mapping[str, StepState], event: LoggedEvent) -> None:

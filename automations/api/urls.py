@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, path, re_path, register_converter
 
 from automations.api import health
 from automations.api.courier.cancels import Cancel
@@ -13,6 +13,9 @@ from automations.api.courier.runs import OneRun as OneCourierRun
 from automations.api.courier.runs import Runs as CourierRuns
 from automations.api.courier.templates import Templates
 from automations.api.endpoint import Endpoint
+from automations.api.knock import cancels as knock_cancels
+from automations.api.knock import runs as knock_runs
+from automations.api.knock import triggers as knock_triggers
 from automations.api.native import (
     automations,
     cancellations,
@@ -25,9 +28,30 @@ from automations.api.native import (
     webhooks,
 )
 from automations.api.reading import UUID_PATTERN
+from automations.api.suprsend import cancels as suprsend_cancels
+from automations.api.suprsend import triggers as suprsend_triggers
+from automations.models import WORKSPACE, ApiKey
 
 KEY = r"(?P<key>[a-z0-9][a-z0-9_.-]{0,99})"
 UID = rf"(?P<uid>{UUID_PATTERN})"
+
+
+class WorkspaceConverter:
+    """The workspace key of an API key that there is: whatever else a path begins with is somebody else's."""
+
+    regex = WORKSPACE.pattern
+
+    def to_python(self, value: str) -> ApiKey:
+        """ValueError where there is none, so that the path does not match."""
+        if (key := ApiKey.objects.of_workspace(value)) is None:
+            raise ValueError(value)
+        return key
+
+    def to_url(self, value: ApiKey) -> str:
+        return value.workspace
+
+
+register_converter(WorkspaceConverter, "workspace")
 
 
 def _address(route: str, endpoint: type[Endpoint]) -> URLPattern:
@@ -68,7 +92,7 @@ NATIVE = {
     rf"webhooks/{UID}/deliveries/(?P<delivery>{UUID_PATTERN})/retry": webhooks.RetryDelivery,
 }
 TEMPLATE, RUN = "(?P<template_id>.+)", "(?P<run_id>[^/]+)"
-COURIER = {
+COURIER: dict[str, type[Endpoint]] = {
     "automations": Templates,
     "automations/invoke": InvokeAdHoc,
     f"automations/{TEMPLATE}/invoke": InvokeTemplate,
@@ -85,10 +109,35 @@ COURIER = {
     f"journeys/runs/{RUN}/steps": JourneyRunSteps,
     "journeys/(?P<template_id>[^/]+)": OneJourney,
 }
+WORKFLOW = "(?P<workflow>.+)"
+KNOCK = {
+    f"v1/workflows/{WORKFLOW}/trigger": knock_triggers.Trigger,
+    f"v1/workflows/{WORKFLOW}/cancel": knock_cancels.Cancel,
+    "v1/workflow_recipient_runs": knock_runs.Runs,
+    "v1/workflow_recipient_runs/(?P<run_id>[^/]+)": knock_runs.OneRun,
+    "v1/notify": knock_triggers.Notify,
+    "v1/notify/cancel": knock_cancels.CancelNotify,
+}
+SUPRSEND = {
+    "trigger": suprsend_triggers.Trigger,
+    "v1/workflow_run/cancel": suprsend_cancels.Cancel,
+}
+VENDORS = {"courier": COURIER, "knock": KNOCK, "suprsend": SUPRSEND}
 
 urlpatterns = [
     *(_address(f"api/v1/{route}", endpoint) for route, endpoint in NATIVE.items()),
-    *(_address(route, endpoint) for route, endpoint in COURIER.items()),
+    *(
+        _address(f"{prefix}{route}", endpoint)
+        for vendor, routes in VENDORS.items()
+        for prefix in ("", f"compat/{vendor}/")
+        for route, endpoint in routes.items()
+    ),
     _address("healthz", health.Healthz),
     _address("readyz", health.Readyz),
+]
+# SuprSend's legacy form takes any first segment, so whoever includes these does so behind everything else.
+last = [
+    path(f"{prefix}<workspace:workspace>/trigger{slash}", suprsend_triggers.TriggerDynamic.as_view())
+    for prefix in ("", "compat/suprsend/")
+    for slash in ("", "/")
 ]

@@ -62,6 +62,8 @@ def replay(request: ReplayRequest) -> Accepted:
         key=run.key,
         tags=invocation.tags,
         tenant=invocation.tenant,
+        performer=invocation.performer,
+        skips_delays=invocation.skips_delays,
         idempotency_key=request.idempotency_key,
         fingerprint=request.fingerprint,
     )
@@ -75,6 +77,8 @@ def _prepare(request: InvokeRequest, *, run: Run, from_step: str | int | None) -
         raise Refusal.at("", "not_finished", message)
     automation = _open_automation(run)
     definition = definition_of_run(run)
+    if request.skips_delays:
+        definition = definition.without_delays()
     start = START if from_step is None else _position(definition, from_step)
     carried = _carried(run, definition, before=int(start))
     left = {

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from automations import machine, steps
 from automations.definition import DEFAULT_TIMEOUT, Definition, Kind, Step
+from automations.execution.holding import without_record_steps
 from automations.expressions import Scope
 from automations.machine import Plan
 from automations.models import (
@@ -33,6 +34,7 @@ from automations.models import (
     retried,
 )
 from automations.steps import Attempt, Outcome
+from automations.steps.cancel import Errands, TooMany
 from automations.testpoints import testpoint
 
 OVERDUE_SECONDS = 5.0
@@ -139,21 +141,32 @@ def turn(
     """
     cancelling = [item for item in done if any(item.plan.cancels())]
     for item in cancelling:
-        _turn(environment=environment, done=[item], room=0)
+        _run_errands(environment, item)
     together = [item for item in done if item not in cancelling] if cancelling else done
     if not together and not room:
         return []
     return _turn(environment=environment, done=together, room=room, worker=worker, late=late)
 
 
-def _turn(*, environment: Environment, done: Sequence[Done], **start: Any) -> list[Task]:
+def _run_errands(environment: Environment, item: Done) -> None:
+    """Writes back a task whose plan holds cancel steps; those that are for many runs place bars."""
+    errands = steps.cancel.errands([item.plan], environment=environment)
+    try:
+        _turn(environment=environment, done=[item], errands=errands, room=0)
+    except TooMany as many:
+        errands.bars = many.bars
+        _turn(environment=environment, done=[item], errands=errands, room=0)
+    errands.committed()
+
+
+def _turn(*, environment: Environment, done: Sequence[Done], **given: Any) -> list[Task]:
     """Supposes that all runs are still held, as they nearly always are; looks at each only where one is not."""
     if done:
         testpoint("finish.begins")
     try:
-        return _transact(environment, done, look=False, **start)
+        return _transact(environment, done, look=False, **given)
     except NotAllHeld:
-        return _transact(environment, done, look=True, **start)
+        return _transact(environment, done, look=True, **given)
 
 
 class NotAllHeld(Exception):
@@ -162,21 +175,39 @@ class NotAllHeld(Exception):
 
 @retried
 def _transact(
-    environment: Environment, done: Sequence[Done], *, look: bool, room: int, **start: Any
+    environment: Environment,
+    done: Sequence[Done],
+    *,
+    look: bool,
+    room: int,
+    errands: Errands | None = None,
+    **start: Any,
 ) -> list[Task]:
     tasks: list[Task] = []
+    errands = errands or Errands(environment=environment, scopes={})
     started = (
         time.monotonic()
     )  # before the database's clock is read, so that no deadline here is the later one
-    with gate(environment_id=environment.pk) as (now, barred, _):
+    with gate(environment_id=environment.pk, exclusive=errands.places, beside=errands.counts()) as passage:
+        now, barred, held = passage.now, passage.barred, passage.held
+        errands.begin(passage.rows)
         if done:
+            if held:
+                done = without_record_steps(done, now=now)
             if barred and LiveRun.objects.give_to_bars([item.task.claim.run_id for item in done]):
                 look = True
-            _finish(environment, [replace(item, plan=item.plan.at(now)) for item in done], now=now, look=look)
+            planned = [replace(item, plan=item.plan.at(now)) for item in done]
+            _finish(environment, planned, errands, now=now, look=look)
             testpoint("finish.moved")
         if room:
             claims = LiveRun.objects.start(
-                environment_id=environment.pk, limit=room, lease=lease(), now=now, barred=barred, **start
+                environment_id=environment.pk,
+                limit=room,
+                lease=lease(),
+                now=now,
+                barred=barred,
+                held=held,
+                **start,
             )
             tasks = _tasks(claims, started=started)
             testpoint("start.moved")
@@ -197,8 +228,10 @@ def _tasks(claims: Sequence[Claim], *, started: float) -> list[Task]:
     tasks = []
     for claim in claims:
         version_id, profile = rows[claim.run_id]
-        data, brought = inputs[claim.invocation_id]
+        data, brought, skips_delays = inputs[claim.invocation_id]
         definition = brought or definition_of(version_id=version_id, invocation_id=claim.invocation_id)
+        if skips_delays:
+            definition = definition.without_delays()
         tasks.append(
             Task(
                 claim=claim, definition=definition, data=data, profile=profile, refs=_refs(definition, claim),
@@ -227,7 +260,9 @@ STEP_STATUS: dict[str, str] = {
 }  # fmt: skip
 
 
-def _finish(environment: Environment, done: Sequence[Done], *, now: datetime, look: bool) -> None:
+def _finish(
+    environment: Environment, done: Sequence[Done], errands: Errands, *, now: datetime, look: bool
+) -> None:
     """running -> where the plan says; from cancelling nothing follows; a stale worker changes only the log.
 
     NotAllHeld when some run was not running under its fence any more and nobody was to `look` which.
@@ -237,7 +272,7 @@ def _finish(environment: Environment, done: Sequence[Done], *, now: datetime, lo
         raise NotAllHeld
     if stopping:
         LiveRun.objects.let_go(item.task.claim for item in stopping)
-    events = [_ended(item, _fold(environment, item, now), now) for item in moving]
+    events = [_ended(item, _fold(errands, item, now), now) for item in moving]
     events += [_ended(item, [], now, stopped=True) for item in stopping]
     ended = [Ending(item.task.claim.run_id, item.plan.status) for item in moving if item.plan.status]
     told = owed(ended, environment_id=environment.pk, at=now)
@@ -271,15 +306,10 @@ def _move(item: Done) -> Move:
     )
 
 
-def _fold(environment: Environment, item: Done, now: datetime) -> list[dict[str, Any]]:
+def _fold(errands: Errands, item: Done, now: datetime) -> list[dict[str, Any]]:
     """Carries out the plan's cancel steps, after its own run was moved; what the log says of the steps."""
-    return steps.cancel.fold(
-        item.plan,
-        environment=environment,
-        invocation_id=item.task.claim.invocation_id,
-        run=item.task.run,
-        now=now,
-    )
+    claim = item.task.claim
+    return errands.fold(item.plan, invocation_id=claim.invocation_id, run=item.task.run, now=now)
 
 
 def _ended(item: Done, folded: list[dict[str, Any]], now: datetime, *, stopped: bool = False) -> Event | None:

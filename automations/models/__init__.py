@@ -1,18 +1,27 @@
 """The records (docs/architecture.md); `LiveRun` is the one door to a run's state."""
 
-from automations.models.api_key import SCOPES, ApiKey
-from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
-from automations.models.cancellation import Cancellation, Origin, covered, standing, uid_parameter
-from automations.models.cancellation_filter import CancellationFilter
+from automations.models.api_key import SCOPES, WORKSPACE, ApiKey
+from automations.models.automation import (
+    KEY_PATTERN,
+    RESERVED_KEYS,
+    Automation,
+    DisableMode,
+    Overdue,
+    Version,
+)
+from automations.models.cancellation import HELD, Cancellation, Origin, covered, standing, uid_parameter
+from automations.models.cancellation_filter import CancellationFilter, due_before
+from automations.models.contact import LONGEST_ADDRESS, Contact
 from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
+from automations.models.holds import Holds, Newborn, called_off_at_birth, what_cannot_hold
 from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
-from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
-from automations.models.live_run_bars import Cancelled, counting
+from automations.models.live_run import LiveRun, LiveState
+from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
 from automations.models.occurrence import Occurrence
@@ -20,7 +29,7 @@ from automations.models.on_cancel import OnCancelStart
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
-from automations.models.sealing import seal
+from automations.models.sealing import Unsealable, resealed, seal, unseal
 from automations.models.statements import draw, insert
 from automations.models.token_probe import runs_with
 from automations.models.uid import first_uid, new_uid
@@ -41,46 +50,56 @@ __all__ = [
     "COUNTED_FINISHED",
     "DEFAULT_ENVIRONMENT",
     "FINAL",
+    "HELD",
     "JOURNEYS",
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
+    "LONGEST_ADDRESS",
     "RESERVED_KEYS",
     "RUN_EVENTS",
     "SCOPES",
     "TEST_EVENT",
     "UNFINISHED",
+    "WORKSPACE",
     "ApiKey",
     "Automation",
     "Cancellation",
     "CancellationFilter",
     "Cancelled",
     "Claim",
+    "Contact",
+    "DisableMode",
     "Due",
     "Ending",
     "Environment",
     "Event",
     "EventKind",
+    "Holds",
     "Invocation",
     "Listener",
     "LiveRun",
     "LiveState",
     "Move",
+    "Newborn",
     "No",
     "Occurrence",
     "OnCancelStart",
     "Origin",
+    "Overdue",
     "Refusal",
     "Rescheduled",
     "Role",
     "Run",
     "RunQuerySet",
     "RunStatus",
+    "Unsealable",
     "User",
     "Version",
     "WebhookDelivery",
     "WebhookEndpoint",
     "Worker",
+    "called_off_at_birth",
     "clock",
     "counting",
     "covered",
@@ -88,6 +107,7 @@ __all__ = [
     "definition_of",
     "definition_of_run",
     "draw",
+    "due_before",
     "first_uid",
     "forget_endpoints",
     "gate",
@@ -96,6 +116,7 @@ __all__ = [
     "listeners_of",
     "new_uid",
     "owed",
+    "resealed",
     "retried",
     "runs_with",
     "seal",
@@ -103,5 +124,7 @@ __all__ = [
     "standing",
     "steps_of_run",
     "uid_parameter",
+    "unseal",
+    "what_cannot_hold",
     "what_is_due",
 ]

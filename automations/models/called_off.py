@@ -26,9 +26,12 @@ class CalledOff(NamedTuple):
     on_cancel: str | None
 
 
-def beside(runs: Sequence[CalledOff], *, cancellation: Cancellation) -> list[models.Model]:
-    """The rows for the transaction that archives these runs of the cancellation."""
-    at = cancellation.as_of
+def beside(
+    runs: Sequence[CalledOff], *, cancellation: Cancellation, at: datetime | None = None
+) -> list[models.Model]:
+    """The rows for the transaction that archives these runs of the cancellation, which called them off when it was
+    acknowledged or, where that is given, `at` another moment."""
+    at = at or cancellation.as_of
     events = [
         Event(
             run_id=run.run_id, at=at, kind=EventKind.CANCELLED, step=run.position, attempt=run.attempt,

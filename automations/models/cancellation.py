@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import connection, models
@@ -16,6 +16,11 @@ from automations.models.cancellation_filter import CancellationFilter
 from automations.models.environment import Environment
 from automations.models.key_holder import KeyHolder
 from automations.models.uid import new_uid
+
+if TYPE_CHECKING:
+    from automations.models.run import Run
+
+HELD = "held_by_cancellation"  # the status_reason of a run that was called off where it was born
 
 
 def uid_parameter(uid: UUID) -> UUID | str:
@@ -41,9 +46,12 @@ class Origin(models.TextChoices):
 
     API = "api"
     COURIER = "courier"
+    KNOCK = "knock"
+    SUPRSEND = "suprsend"
     BROWSER = "browser"
     STEP = "step"
     DISABLE = "disable"
+    PUBLISH = "publish"
     RULE = "rule"
 
 
@@ -69,7 +77,7 @@ class Cancellation(KeyHolder):
     hold_until = models.DateTimeField(null=True)
     undo_until = models.DateTimeField(null=True)
     undone_at = models.DateTimeField(null=True)
-    bar = models.CharField(max_length=600, null=True)  # CancellationFilter.bar, for one that is a bar
+    bar = models.CharField(max_length=600, null=True)  # CancellationFilter.bar, for a bar and for a hold
     swept_to = models.BigIntegerField(default=0)  # primary key of the last run swept
     swept_at = models.DateTimeField(null=True)
     archived_at = models.DateTimeField(null=True)
@@ -99,6 +107,17 @@ class Cancellation(KeyHolder):
                 condition=models.Q(swept_at__isnull=True),
                 name="cancellation_unswept",
             ),
+            *(
+                models.Index(
+                    fields=["environment", *columns],
+                    condition=models.Q(hold_until__isnull=False, undone_at__isnull=True),
+                    name=name,
+                )
+                for name, columns in {
+                    "cancellation_holds": ["hold_until"],
+                    "cancellation_holds_by_bar": ["bar", "hold_until"],
+                }.items()
+            ),
             models.Index(
                 fields=["key_expires_at"],
                 condition=models.Q(key_holder__isnull=False),
@@ -114,12 +133,21 @@ class Cancellation(KeyHolder):
         """Which runs it is for."""
         return CancellationFilter.from_json(self.filter)
 
+    def held(self) -> models.QuerySet[Run]:
+        """The runs accepted while it held, which it called off where they were born."""
+        return self.runs.filter(status_reason=HELD)
+
     @property
     def status_reason(self) -> str:
-        """What its runs' status_reason says."""
+        """What its runs' status_reason says; but for those that it `held`."""
         if self.origin == Origin.RULE:
             return "superseded" if self.actor.startswith("invocation/") else "cancel_rule"
-        return "cancel_step" if self.origin == Origin.STEP else "cancel_request"
+        return _REASONS.get(self.origin, "cancel_request")
+
+
+_REASONS: dict[str, str] = {
+    Origin.STEP: "cancel_step", Origin.DISABLE: "template_disabled", Origin.PUBLISH: "template_unpublished",
+}  # fmt: skip
 
 
 def standing(**given: Any) -> models.QuerySet[Cancellation]:

@@ -11,15 +11,15 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from automations.models.automation import Automation
 from automations.models.called_off import CalledOff, beside
-from automations.models.cancellation import Cancellation, uid_parameter
+from automations.models.cancellation import Cancellation
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
-from automations.models.live_run_bars import Cancelled, cancelling, moved_of
+from automations.models.live_run_bars import Cancelled, cancelling, counting_finished, moved_of, returning
 from automations.models.live_run_moves import (
     DUE_FIRST,
     ENDED,
@@ -34,7 +34,7 @@ from automations.models.live_run_moves import (
     held,
     queues,
 )
-from automations.models.live_run_times import Timetable
+from automations.models.live_run_parking import Parking
 from automations.models.run import TOKEN_LENGTH, Run
 from automations.models.run_status import RunStatus
 from automations.models.statements import fetch, insert
@@ -50,22 +50,11 @@ class LiveState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+REAL_DUE_AT = Coalesce("parked_due_at", "due_at")
 LEASED = (LiveState.RUNNING, LiveState.CANCELLING)
 
 
-FINISHED = """
-SELECT count(*) FROM (
-    SELECT id FROM automations_run WHERE environment_id = %s AND {archived} AND status IS NOT NULL
-    UNION ALL
-    SELECT run_id FROM automations_liverun
-    WHERE environment_id = %s AND {live} AND cancellation_id IS NOT NULL AND cancellation_id <> %s
-    LIMIT %s
-) finished
-"""
-COUNTED_FINISHED = 10_000
-
-
-class LiveRunQuerySet(Timetable):
+class LiveRunQuerySet(Parking):
     """Each method is one transition; the state condition stands on its outermost WHERE, which is the part
     PostgreSQL checks again after it waited for another transaction's lock."""
 
@@ -92,21 +81,25 @@ class LiveRunQuerySet(Timetable):
         worker: int | None = None,
         late: int | None = None,
         barred: bool = False,
+        held: bool = False,
     ) -> list[Claim]:
         """waiting -> running for at most `limit` due runs, oldest first; their effects begin after the commit.
 
         With `late`, runs due for more than LATE_AFTER come last, and no more than so many of them. Rows another
         transaction holds are passed over; on SQLite the transaction is the only writer. Where bars stand
-        (`barred`), the runs they are for are called off instead.
+        (`barred`), the runs they are for are called off instead; where automations are `held`, their runs are
+        put aside.
         """
         claims: list[Claim] = []
+        if held:
+            self.park(environment_id=environment_id, now=now)
         for when, most in queues(limit=limit, late=late, now=now):
             room = min(most, limit - len(claims))
             if room <= 0:
                 continue
             among = self._spared_by_bars(when, environment_id=environment_id, room=room) if barred else None
             given = [at(now + lease), at(now), worker]
-            started = claimed(environment_id, when, among=among, room=room, given=given)
+            started = claimed(environment_id, when, among=among, held=held, room=room, given=given)
             claims += sorted(started, key=DUE_FIRST)
         return claims
 
@@ -187,12 +180,8 @@ class LiveRunQuerySet(Timetable):
         acknowledgement waits for it (docs/decisions/0003-raw-statements.md; the tests hold it
         against the ORM's).
         """
-        environment_id, name = cancellation.environment_id, uid_parameter(cancellation.pk)
-        archived, sought = scope.where_archived()
-        live, values = scope.where()
-        of_each = [environment_id, *sought, environment_id, *values, name]
-        count = (FINISHED.format(archived=archived, live=live), [*of_each, COUNTED_FINISHED + 1])
-        moved, ((finished,),) = fetch([cancelling(cancellation, scope), count])
+        moving = returning(*cancelling(cancellation, scope))
+        moved, ((finished,),) = fetch([moving, counting_finished(cancellation, scope)])
         return sorted(moved_of(moved)), finished
 
     # -- reap and settle --------------------------------------------------------------------------------
@@ -234,7 +223,7 @@ class LiveRunQuerySet(Timetable):
             CalledOff(*row)
             for row in self.filter(cancellation=cancellation.pk, state=LiveState.CANCELLED)
             .select_for_update(skip_locked=True)
-            .values_list("pk", "position", "due_at", "attempt", "fence", "on_cancel")[:limit]
+            .values_list("pk", "position", REAL_DUE_AT, "attempt", "fence", "on_cancel")[:limit]
         ]  # fmt: skip
         if not rows:
             return 0
@@ -286,6 +275,7 @@ class LiveRun(models.Model):
     concurrency_key = models.CharField(max_length=TOKEN_LENGTH, null=True)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField()
+    parked_due_at = models.DateTimeField(null=True)  # of one that is put aside: when it is due in truth
     state = models.CharField(max_length=10, choices=LiveState, default=LiveState.WAITING)
     position = models.CharField(max_length=100)
     attempt = models.PositiveIntegerField(default=0)
@@ -324,7 +314,7 @@ class LiveRun(models.Model):
                     condition=Q(**{f"{column}__isnull": False}),
                     name=f"live_run_{column}",
                 )
-                for column in ("token", "key", "concurrency_key")
+                for column in ("token", "key", "concurrency_key", "tenant")
             ),
             models.Index(
                 fields=["environment", "recipient", "automation"],
@@ -336,6 +326,11 @@ class LiveRun(models.Model):
             models.Index(fields=["invocation"], name="live_run_invocation"),
             models.Index(
                 fields=["environment"], condition=Q(unsettled__isnull=False), name="live_run_unsettled"
+            ),
+            models.Index(
+                fields=["environment", "automation"],
+                condition=Q(parked_due_at__isnull=False),
+                name="live_run_parked",
             ),
         ]
 

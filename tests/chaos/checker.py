@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import quantiles
-from typing import Any
+from typing import Any, NamedTuple
+
+from tests.chaos import holds
 
 Entry = Mapping[str, Any]
 
@@ -21,6 +23,8 @@ TRANSITIONS = frozenset({
     ("cancelling", "cancelled"), ("cancelled", None),
 })  # fmt: skip
 SETTLE_GRACE = 5.0  # seconds beyond a step's hard deadline after which a lost attempt counts as settled
+HELD = "held"  # key of the automation that the driver holds and enables
+LATE_REQUEST = 30.0  # seconds within which the server carries out a request that its sender gave up
 MOST_SENDS = 2  # in one attempt: a connection found closed is replaced once, under the same idempotency key
 
 
@@ -28,10 +32,11 @@ MOST_SENDS = 2  # in one attempt: a connection found closed is replaced once, un
 class Evidence:
     """All that a run left behind.
 
-    `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status,
-    finished (wall, seconds), cancellation, live}; `cancellations` {id, actor, runs, in_flight}; `audit`, in the
-    order of the writes, {run, table, old, new, at (wall), finish}: `run` is the public id, `table` run or live,
-    and `finish` tells that a worker wrote back what it had done.
+    `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status, reason,
+    created and finished (wall, seconds), cancellation, live, automation}; `cancellations` {id, actor, runs,
+    in_flight, filter, as_of, until (of a hold), bar}; `audit`, in the order of the writes, {run, table, old, new, at
+    (wall), finish}: `run` is the public id, `table` run or live, and `finish` tells that a worker wrote back what it
+    had done.
     """
 
     history: Sequence[Entry]
@@ -80,11 +85,18 @@ def check(evidence: Evidence) -> Verdict:
             receipt for ack, receipt in within if _attempt(receipt) not in ack.listed
         ],
         "effects after a settled acknowledgement": [receipt for ack, receipt in within if ack.settled],
+        "effects while their automation was held": [
+            receipt for receipt in _while_held(evidence) if not _is_past_deadline(receipt, frozen)
+        ],
         "runs lost": list(_lost(evidence)),
         "forbidden changes of a state": list(_forbidden(evidence)),
         "cancelled runs not reported by exactly one cancellation": list(_misreported(evidence)),
         "runs that a cancel missed": list(_missed(evidence)),
         "runs cancelled that the filter does not match": list(_strangers(evidence)),
+        "runs that passed a hold": list(holds.escaped(evidence.history, evidence.runs, evidence.receipts)),
+        "runs held wrongly": list(
+            holds.wrongly_held(evidence.runs, evidence.cancellations, evidence.receipts)
+        ),
         "duplicates with another idempotency key": list(_other_keys(evidence.receipts)),
         "steps out of order": list(_out_of_order(evidence)),
         "effects of unknown runs": list(_unknown(evidence)),
@@ -112,12 +124,14 @@ def _told(evidence: Evidence) -> Iterator[Ack]:
 
 def _inferred(evidence: Evidence) -> Iterator[Ack]:
     """Cancel steps: known from the acknowledgement of the invoke that folded them, or from the first effect of
-    a later step of their own run."""
+    a later step of their own run. A bar of a step lists what is in flight after its commit, when that later step may
+    have begun: it is known by an invoke that was answered at the first try alone."""
     invoked = {
-        run["id"]: entry["t"]
+        run["id"]: _Answer(entry["t"], entry["op"])
         for entry in _entries(evidence.history, "invoke", "ack")
         for run in entry["runs"]
     }
+    repeated = {entry["op"] for entry in _entries(evidence.history, "invoke", "unknown")}
     actions = {run["id"]: _actions(run) for run in evidence.runs}
     receipts = _by_run(evidence.receipts)
     for row in evidence.cancellations:
@@ -125,11 +139,19 @@ def _inferred(evidence: Evidence) -> Iterator[Ack]:
         if run not in actions or "cancel" not in actions[run]:
             continue
         place = actions[run].index("cancel")
-        known = [receipt["t"] for receipt in receipts[run] if _place(receipt) > place]
-        known += [invoked[run]] if place == 0 and run in invoked else []
+        known = [receipt["t"] for receipt in receipts[run] if _place(receipt) > place and not row.get("bar")]
+        if place == 0 and run in invoked and not (row.get("bar") and invoked[run].op in repeated):
+            known.append(invoked[run].t)
         if known:
             listed = frozenset((one["run"], one["step"], one["attempt"]) for one in row["in_flight"])
             yield Ack(t=min(known), runs=frozenset(row["runs"]), listed=listed)
+
+
+class _Answer(NamedTuple):
+    """When the invoke of that number was acknowledged."""
+
+    t: float
+    op: int
 
 
 def _after_acks(evidence: Evidence, acks: Iterable[Ack]) -> Iterator[tuple[Ack, Entry]]:
@@ -139,6 +161,25 @@ def _after_acks(evidence: Evidence, acks: Iterable[Ack]) -> Iterator[tuple[Ack, 
             for receipt in receipts[run]:
                 if receipt["t"] > ack.t:
                     yield ack, receipt
+
+
+def _while_held(evidence: Evidence) -> Iterator[Entry]:
+    """From the acknowledgement of a hold to the next request to enable, the effects that it did not name. An enabling
+    whose outcome is not known may still come; what is held shortly after one is not judged."""
+    held = {run["id"] for run in evidence.runs if run.get("automation") == HELD}
+    receipts = [receipt for receipt in evidence.receipts if receipt["run"] in held]
+    ends = [entry["t"] for entry in _entries(evidence.history, "enable", "begin")]
+    unknown = [entry["t"] for entry in _entries(evidence.history, "enable", "unknown")]
+    for ack in _entries(evidence.history, "hold", "ack"):
+        if any(t < ack["t"] < t + LATE_REQUEST for t in unknown):
+            continue
+        named = {tuple(attempt) for attempt in ack["in_flight"]}
+        until = min((t for t in ends if t > ack["t"]), default=float("inf"))
+        yield from (
+            receipt
+            for receipt in receipts
+            if ack["t"] < receipt["t"] < until and _attempt(receipt) not in named
+        )
 
 
 def _freezes(history: Sequence[Entry]) -> list[tuple[float, float]]:
@@ -198,7 +239,8 @@ def _misreported(evidence: Evidence) -> Iterator[Entry]:
         for run in row["runs"]:
             reported[run].append(row["id"])
     for run in evidence.runs:
-        wanted = [run["cancellation"]] if run["status"] == "cancelled" else []
+        is_reported = run["status"] == "cancelled" and run.get("reason") != holds.HELD
+        wanted = [run["cancellation"]] if is_reported else []
         if reported.pop(run["id"], []) != wanted:
             yield run
     yield from ({"run": run, "reported by": rows} for run, rows in reported.items())
@@ -290,6 +332,8 @@ def _figures(evidence: Evidence, *, listed: int, apart: int) -> dict[str, Any]:
         "invokes acknowledged": len(_entries(history, "invoke", "ack")),
         "invokes unknown": len(_entries(history, "invoke", "unknown")),
         "cancels acknowledged": len(acks),
+        "holds acknowledged": len(_entries(history, "hold", "ack")),
+        "runs held": sum(run.get("reason") == holds.HELD for run in evidence.runs),
         "cancels unknown": len(_entries(history, "cancel", "unknown")),
         "runs moved by acknowledged cancels": sum(len(ack["runs"]) for ack in acks),
         "in-flight lists not empty, %": _percent(sum(bool(ack["in_flight"]) for ack in acks), len(acks)),

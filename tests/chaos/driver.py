@@ -9,10 +9,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import httpx
 
+from tests.chaos.checker import HELD
 from tests.chaos.history import History
 
 # What the definitions do, in order; a step's id is an s and its place.
@@ -25,6 +27,10 @@ TIMEOUT = 2.0  # of a send step, in seconds
 CLIENT_TIMEOUT = 8.0
 TRIES = 5
 LONGEST_PAUSE = 2.0  # of a delay step
+HELD_SHAPE = "send,delay,send"
+ENABLED_WITHIN = 30.0  # seconds, whatever happens meanwhile
+GIVEN_UP_FOR = 1.0  # seconds after which the server has carried out, or lost, what nobody waits for
+HOLDING, HELD_FOR = 0.5, 1.5  # the share of cancels by token that hold, and for how many seconds
 CANCELLED_WITHIN = 2.5  # seconds after the invoke, mostly soon: that is when steps are in flight
 
 
@@ -75,12 +81,15 @@ class Driver:
             threading.Thread(target=self._work, args=(random.Random(f"{seed}/{number}"),))
             for number in range(threads)
         ]
+        if cancels:
+            self._threads.append(threading.Thread(target=self._hold, args=(random.Random(f"{seed}/hold"),)))
 
     def publish(self) -> None:
         """Every shape as an automation, with and without JavaScript."""
         with self._client() as http:
-            for shape, javascript in itertools.product(dict.fromkeys(SHAPES), (False, True)):
-                key = _automation(shape, javascript=javascript)
+            shapes = itertools.product(dict.fromkeys(SHAPES), (False, True))
+            wanted = [(_automation(shape, javascript=js), shape, js) for shape, js in shapes]
+            for key, shape, javascript in [*wanted, (HELD, HELD_SHAPE, False)]:
                 content = definition(shape, sink=self._sink, javascript=javascript)
                 given = {"key": key, "name": key, "definition": content}
                 http.post("automations", json=given).raise_for_status()
@@ -113,9 +122,31 @@ class Driver:
                 while plans and plans[0][0] <= time.monotonic():
                     self._cancel(http, draw, heapq.heappop(plans)[2])
 
+    def _hold(self, draw: random.Random) -> None:
+        """Holds one automation every few seconds, and enables it again until that is acknowledged."""
+        with self._client() as http:
+            while not self._stopping.wait(draw.uniform(0.5, 3)):
+                body = {"mode": "hold"}
+                self._ask(http, "hold", f"automations/{HELD}/disable", body, op=next(self._ops), detail={})
+                self._stopping.wait(draw.uniform(0.2, 2))
+                self._enable(http, draw.choice(("fire_now", "shift")))
+            time.sleep(
+                GIVEN_UP_FOR
+            )  # a hold that nobody waits for any more may have come after the last enabling
+            self._enable(http, "fire_now")
+
+    def _enable(self, http: httpx.Client, overdue: str) -> None:
+        op, until = next(self._ops), time.monotonic() + ENABLED_WITHIN
+        body, path = {"overdue": overdue}, f"automations/{HELD}/enable"
+        while self._ask(http, "enable", path, body, op=op, detail={}) is None and time.monotonic() < until:
+            time.sleep(0.3)
+
     def _invoke(self, http: httpx.Client, draw: random.Random) -> list[dict[str, str]]:
         """The filters of the cancels that shall follow."""
         op, shape, javascript = next(self._ops), draw.choice(self._shapes), draw.random() < 0.2
+        is_held = bool(self._cancels) and draw.random() < 0.15
+        if is_held:
+            shape, javascript = HELD_SHAPE, False
         group, other = draw.sample(range(GROUPS), 2)
         body: dict[str, Any] = {
             "source": f"chaos/{shape}",
@@ -123,7 +154,9 @@ class Driver:
             "recipients": [f"someone-{n}" for n in range(draw.choice((1, 1, 1, 2, 5)))],
             "cancellation_key": f"key-{draw.choice((op, op, group))}",
         }
-        if draw.random() < 0.3:
+        if is_held:
+            body["automation"] = HELD
+        elif draw.random() < 0.3:
             body["definition"] = definition(shape, sink=self._sink, javascript=javascript)
         else:
             body["automation"] = _automation(shape, javascript=javascript)
@@ -142,11 +175,13 @@ class Driver:
     def _cancel(self, http: httpx.Client, draw: random.Random, asked: dict[str, str]) -> None:
         op = next(self._ops)
         query = f"?wait={draw.choice((1, 2))}" if draw.random() < 0.15 else ""
-        detail = {"filter": asked}
+        detail: dict[str, Any] = {"filter": asked}
         if "run" in asked:
             self._ask(http, "cancel", f"runs/{asked['run']}/cancel{query}", {}, op=op, detail=detail)
         else:
-            body = {"filter": asked}
+            body: dict[str, Any] = {"filter": asked}
+            if "token" in asked and draw.random() < HOLDING:
+                body["hold_for"], detail["hold"] = f"{HELD_FOR} seconds", HELD_FOR
             self._ask(http, "cancel", f"cancellations{query}", body, op=op, key=f"cancel-{op}", detail=detail)
 
     def _ask(
@@ -171,11 +206,19 @@ class Driver:
             else:
                 if answer.status_code < 300:
                     content: dict[str, Any] = answer.json()
-                    self._history.note(what, "ack", op=op, **detail, **_told(what, content))
+                    told = _told(what, content)
+                    if "hold" in detail:
+                        told["until"] = told["as_of"] + detail["hold"]
+                    self._history.note(what, "ack", op=op, **detail, **told)
                     return content
                 if answer.status_code < 500:
+                    turned_away = body.get("automation") == HELD and ":disabled" in answer.text
                     self._history.note(
-                        what, "refused", op=op, status=answer.status_code, said=answer.text[:500]
+                        what,
+                        "turned away" if turned_away else "refused",
+                        op=op,
+                        status=answer.status_code,
+                        said=answer.text[:500],
                     )
                     return None
                 self._history.note(what, "unknown", op=op, status=answer.status_code)
@@ -187,11 +230,17 @@ class Driver:
 def _told(what: str, content: dict[str, Any]) -> dict[str, Any]:
     if what == "invoke":
         return {"runs": content["runs"]}
+    if what == "enable":
+        return {}
+    in_flight = [[entry["run"], entry["step"], entry["attempt"]] for entry in content["in_flight"]]
+    if what == "hold":
+        return {"in_flight": in_flight}
     return {
         "cancellation": content["id"],
         "runs": content["cancelled_run_ids"],
-        "in_flight": [[entry["run"], entry["step"], entry["attempt"]] for entry in content["in_flight"]],
+        "in_flight": in_flight,
         "settled": content["settled"],
+        "as_of": datetime.fromisoformat(content["as_of"]).timestamp(),
     }
 
 

@@ -108,18 +108,34 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
 
     from automations.models import Cancellation, Run
 
-    fields = ("uid", "token", "key", "source", "status", "finished_at", "cancellation_id", "live__state")
-    runs = [
-        {
-            "id": str(uid), "token": token, "key": key, "source": source, "status": status, "live": live,
-            "finished": _seconds(finished), "cancellation": cancellation and str(cancellation),
+    fields = (
+        "uid", "token", "key", "source", "status", "status_reason", "created_at", "finished_at",
+        "cancellation_id", "live__state", "automation__key",
+    )  # fmt: skip
+    told = (
+        "id", "token", "key", "source", "status", "reason", "created", "finished", "cancellation", "live", "automation",
+    )  # fmt: skip
+    runs = [dict(zip(told, row, strict=True)) for row in Run.objects.values_list(*fields)]
+    for run in runs:
+        run |= {
+            "id": str(run["id"]),
+            "created": _seconds(run["created"]),
+            "finished": _seconds(run["finished"]),
         }
-        for uid, token, key, source, status, finished, cancellation, live in Run.objects.values_list(*fields)
-    ]  # fmt: skip
+        run["cancellation"] = run["cancellation"] and str(run["cancellation"])
     cancellations = [
-        {"id": str(pk), "actor": actor, "runs": moved, "in_flight": in_flight}
-        for pk, actor, moved, in_flight in Cancellation.objects.values_list(
-            "pk", "actor", "cancelled_run_ids", "in_flight"
+        {
+            "id": str(pk),
+            "actor": actor,
+            "runs": moved,
+            "in_flight": in_flight,
+            "filter": scope,
+            "as_of": _seconds(as_of),
+            "until": _seconds(until),
+            "bar": as_of_run is not None,
+        }
+        for pk, actor, moved, in_flight, scope, as_of, until, as_of_run in Cancellation.objects.values_list(
+            "pk", "actor", "cancelled_run_ids", "in_flight", "filter", "as_of", "hold_until", "as_of_run"
         )
     ]
     with connection.cursor() as cursor:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.model import bars, tokens, variants
+from tests.model import bars, holds, parking, tokens, variants
 from tests.model.checker import System
 from tests.model.protocol import AsBuilt
 
@@ -18,6 +18,8 @@ HOLD: dict[str, Make] = {
     "two-runs-retried": lambda: AsBuilt(scopes=((0, 1),), steps=1),
     "bar": lambda: bars.Barred(scopes=((0,),)),
     "two-bars": lambda: bars.Barred(scopes=((0, 1), (1,)), steps=1, tries=1),
+    "held": lambda: parking.Held(scopes=((0,),), tries=1),
+    "hold": holds.Holding,
     "token": tokens.OneTransaction,
     "token-in-batches": tokens.InBatches,
     "cancel-the-previous": tokens.Serialised,
@@ -75,5 +77,13 @@ FALL: dict[str, Fall] = {
     "bar-lists-first": Fall(bars.ListsBeforeItStands, "I1b", 9),
     "bar-half-way": Fall(bars.StartsHalfWay, "I1", 9),
     "bar-archives-unlisted": Fall(bars.ArchivesTheUnlisted, "I5", 12),
+    "held-ignored": Fall(parking.StartsWhileHeld, "H1", 6),
+    "held-half-way": Fall(parking.StartsHalfWay, "H1", 7),
+    "held-lists-first": Fall(parking.ListsBeforeItStands, "H2", 7),
+    "held-never-lifted": Fall(lambda: parking.NeverEnabled(steps=1, tries=1), "I2", 3),
+    "hold-shared": Fall(holds.PlacedBehindTheSharedGate, "C1", 8),
+    "hold-read-first": Fall(holds.ReadBeforeTheGate, "C1", 8),
+    "hold-afterwards": Fall(holds.HeldAfterwards, "C1", 8),
+    "hold-reported": Fall(holds.HoldsAreReported, "I5", 8),
     "unserialised": Fall(tokens.Unserialised, "C6", 4),
 }

@@ -68,6 +68,18 @@ class Receipt(NamedTuple):
     in_flight: tuple[tuple[int, int], ...] = ()
 
 
+class Hold(NamedTuple):
+    """A hold of the automation that all runs follow: `stage` is empty before it, read once it is placed, committed once
+    what is in flight is listed, acknowledged, and over once it is enabled."""
+
+    stage: str = ""
+    in_flight: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def stands(self) -> bool:
+        return self.stage in (READ, COMMITTED, ACKNOWLEDGED)
+
+
 class State(NamedTuple):
     """Workers are alike, and so are cancels, so that hands are sorted and receipts stand in their order of birth.
     `bars` are the numbers of the cancels that stand as bars, oldest first."""
@@ -76,6 +88,7 @@ class State(NamedTuple):
     hands: tuple[Hand, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     bars: tuple[int, ...] = ()
+    hold: Hold = Hold()
 
     def write(self, run: int, row: Row) -> State:
         """The state with that run's row written."""

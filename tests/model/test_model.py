@@ -13,6 +13,7 @@ import pytest
 from tests.model.bars import Barred
 from tests.model.catalogue import FALL, HOLD
 from tests.model.checker import REACHES_AN_END, Action, Rule, check
+from tests.model.parking import Held
 from tests.model.protocol import WORLD, AsBuilt
 from tests.model.records import CANCELLED, CANCELLING, RUNNING, WAITING, State
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # Fewer states than these, and an action of the model never happens any more.
 LEAST_STATES = {"one-run": 12_000, "two-runs": 33_000, "two-runs-retried": 37_000}
 READERS = {"within", "due", "expired", "hold"}
-TIMELESS = {"reschedule"}  # a due time may come at any moment there, whatever it was
+TIMELESS = {"reschedule", "park", "resume"}  # a due time may come at any moment there, whatever it was
 BESIDE = {"event", "delivery"}  # they move no run themselves
 
 
@@ -123,7 +124,11 @@ def _places() -> set[str]:
 
 def _modelled() -> set[str]:
     """The names of all actions that happen in the model."""
-    return _actions(AsBuilt(tries=1)) | _actions(Barred(scopes=((0,),), steps=1, tries=1))
+    return (
+        _actions(AsBuilt(tries=1))
+        | _actions(Barred(scopes=((0,),), steps=1, tries=1))
+        | _actions(Held(scopes=((0,),), steps=1, tries=1))
+    )
 
 
 def _actions(system: AsBuilt) -> set[str]:
@@ -147,6 +152,7 @@ def test_every_action_of_the_model_is_a_transition_of_the_code() -> None:
         "machine.py",
         "invocation/storing.py",
         "cancellation.py",
+        "publication/disabling.py",
     )
     functions = {name for module in modules for name in _functions(_tree(module))}
     assert _modelled() - WORLD - functions == {"effect", "bar"}  # which are places with test points

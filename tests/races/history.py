@@ -14,6 +14,7 @@ from automations import cancellation, execution, machine
 from automations.cancellation import CancelRequest
 from automations.execution import Accepted, Done, Task, housekeeping
 from automations.models import (
+    HELD,
     Cancellation,
     CancellationFilter,
     Event,
@@ -77,6 +78,12 @@ class History:
     def cancel(self, **scope: Any) -> Cancellation:
         """Cancels what the filter names."""
         call, receipt = self._call(lambda: cancel_runs(**scope))
+        call.receipts = [receipt]
+        return receipt
+
+    def hold(self, **scope: Any) -> Cancellation:
+        """The same, and holds for the runs that are accepted within the hour."""
+        call, receipt = self._call(lambda: cancel_runs(hold_for=timedelta(hours=1), **scope))
         call.receipts = [receipt]
         return receipt
 
@@ -188,17 +195,22 @@ def _check_rows(runs: Iterable[Run]) -> None:
 
 
 def _check_reports(runs: dict[str, Run]) -> None:
-    """A cancelled run is reported by the one cancellation that it bears, and by no other."""
+    """A cancelled run is reported by the one cancellation that it bears, and by no other; unless that held it where
+    it was born, when the receipt was out already."""
     reports = Counter[tuple[str, Any]]()
     for receipt in Cancellation.objects.all():
         if receipt.swept_at is not None:
             assert receipt.cancelled == len(receipt.cancelled_run_ids)
         reports.update((uid, receipt.pk) for uid in receipt.cancelled_run_ids)
     borne = Counter[tuple[str, Any]](
-        (uid, run.called_off_by.pk) for uid, run in runs.items() if run.called_off_by is not None
+        (uid, run.called_off_by.pk)
+        for uid, run in runs.items()
+        if run.called_off_by is not None and run.reason != HELD
     )
     assert reports == borne, f"reported {reports}, borne {borne}"
-    assert {uid for uid, _ in borne} == {uid for uid, run in runs.items() if run.public_status == "cancelled"}
+    held = {uid for uid, run in runs.items() if run.reason == HELD}
+    cancelled = {uid for uid, run in runs.items() if run.public_status == "cancelled"}
+    assert {uid for uid, _ in borne} | held == cancelled
 
 
 def _check_promise(history: History, cancel: Call, receipt: Cancellation) -> None:
@@ -212,6 +224,8 @@ def _check_promise(history: History, cancel: Call, receipt: Cancellation) -> Non
             assert may_be_open <= listed, f"open and not listed: {may_be_open - listed}"
             closed = {one for one in mine if _ended_before(history, one, cancel, surely=True)}
             assert not closed & listed, f"listed, and ended before: {closed & listed}"
+    held = {str(uid) for uid in receipt.held().values_list("uid", flat=True)}
+    assert not held & {run for call in history.calls for run, _ in call.started}, "a held run started"
     started = {one for call in history.calls if call.begins < cancel.ends for one in call.started}
     assert listed <= started, f"listed, and never started: {listed - started}"
 

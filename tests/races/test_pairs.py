@@ -29,7 +29,7 @@ CANCEL_PREVIOUS: dict[str, Any] = {"action": "cancel", "cancellation_token": "t"
 HELD_AT = {
     "invoke": "cancel.moved", "start": "start.moved", "finish": "finish.moved", "retry": "finish.moved",
     "fail": "finish.moved", "late": "finish.moved", "cancel": "cancel.moved",
-    "bar": "gate.passed", "sweep": "sweep.moved",
+    "bar": "gate.passed", "hold": "gate.passed", "sweep": "sweep.moved",
     "renew": "gate.passed", "reap": "reap.read", "settle": "settle.read", "archive": "archive.read",
     "reschedule": "reschedule.moved",
 }  # fmt: skip
@@ -46,10 +46,11 @@ MET = {
         "reap",
         "late",
         "settle",
+        "hold",
     ),
-    "waiting": ("invoke", "start", "cancel", "renew", "reap", "late", "settle", "reschedule"),
-    "cancelling": ("finish", "retry", "fail", "cancel", "renew", "reap", "late", "settle"),
-    "cancelled": ("invoke", "start", "cancel", "renew", "late", "archive"),
+    "waiting": ("invoke", "start", "cancel", "renew", "reap", "late", "settle", "reschedule", "hold"),
+    "cancelling": ("finish", "retry", "fail", "cancel", "renew", "reap", "late", "settle", "hold"),
+    "cancelled": ("invoke", "start", "cancel", "renew", "late", "archive", "hold"),
 }
 
 # What a bar meets, and what meets the runs under one that is not swept.
@@ -106,6 +107,7 @@ def transitions(history: History, *, task: Task, lost: Task) -> dict[str, Transi
         "late": lambda: history.finish(late),
         "cancel": lambda: history.cancel(token="t"),
         "bar": lambda: history.bar(token="t"),
+        "hold": lambda: history.hold(token="t"),
         "sweep": lambda: housekeeping.sweep(production()),
         "renew": lambda: execution.renew(environment=production(), tasks=[task]),
         "reap": lambda: housekeeping.reap(production()),

@@ -251,7 +251,7 @@ def switch_off(word: str) -> None:
     if word == "archive":
         publication.archive(**place)
     else:
-        publication.set_disabled(**place, disabled=True)
+        publication.disable(**place)
 
 
 @pytest.mark.parametrize(

@@ -142,9 +142,7 @@ class PublishJourney(CourierEndpoint):
         automation = find(self.environment, template_id)
         number = None if version is None else _version(automation, version).number
         try:
-            publication.publish(
-                environment=self.environment, key=automation.key, by=self.actor, number=number
-            )
+            publication.publish(environment=self.environment, key=automation.key, by=self.actor, again=number)
         except Refusal as refusal:
             raise in_nodes(refusal) from refusal
         automation = find(self.environment, automation.key)
@@ -201,7 +199,7 @@ def _settled(endpoint: CourierEndpoint, automation: Automation, wanted: Wanted) 
     """Enables and publishes as wanted; the journey as it is then."""
     place: dict[str, Any] = {"environment": endpoint.environment, "key": automation.key, "by": endpoint.actor}
     if wanted.enabled is not None and wanted.enabled is not (automation.disabled_at is None):
-        publication.set_disabled(**place, disabled=not wanted.enabled)
+        (publication.enable if wanted.enabled else publication.disable)(**place)
     if wanted.published:
         publication.publish(**place)
     automation = publication.find(environment=endpoint.environment, key=automation.key)

@@ -15,12 +15,13 @@ from automations.api.errors import request_id
 from automations.api.native.receipts import asked_of, followed_receipt, receipt, receipts, rehearsed, wait_of
 from automations.api.reading import UUID_PATTERN, Body, Query
 from automations.cancellation import CancelRequest
+from automations.definition import LONGEST_HOLD
 from automations.models import Cancellation, CancellationFilter, Environment, No, Origin, Refusal
 from automations.rehearsal import planned, rehearse
 
 MOST_RUN_IDS = 10_000
 MOST_RECIPIENTS, MOST_TAGS = 1_000, 20
-LATER_SETTINGS = frozenset({"hold_for", "undo_for", "at"})
+LATER_SETTINGS = frozenset({"undo_for", "at"})
 LONGEST_PLAN = 1_000_000
 LISTS = ("run_ids", "recipients", "tags")
 # Each of them may mean more runs than the caller had in mind, so the request as a whole is no request.
@@ -53,6 +54,7 @@ class Cancellations(Endpoint):
         plan = body.text("plan", longest=LONGEST_PLAN)
         scope, at_most = self._planned(body, plan) if plan else (_filter(body, self.environment), None)
         reason = body.text("reason", longest=cancellation.LONGEST_REASON)
+        hold_for = body.seconds("hold_for", None, most=LONGEST_HOLD.total_seconds())
         is_rehearsal = body.flag("dry_run")
         body.finish(later=LATER_SETTINGS, malformed=MALFORMED)
         asked = CancelRequest(
@@ -65,6 +67,7 @@ class Cancellations(Endpoint):
             idempotency_key=None if is_rehearsal else key,
             fingerprint=idempotency.fingerprint(address="cancellations", body=raw) if key else None,
             at_most=at_most,
+            hold_for=hold_for,
         )
         if is_rehearsal:
             return Response(rehearsed(rehearse(asked), request=asked))

@@ -38,7 +38,7 @@ def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
         "cancelled": cancellation.cancelled,
         "cancelled_run_ids": cancellation.cancelled_run_ids,
         "already_finished": cancellation.already_finished,
-        "in_flight": [_entry(entry) for entry in cancellation.in_flight or ()],
+        "in_flight": in_flight(cancellation.in_flight or ()),
         "settled": settled,
         "counted": cancellation.counted,
         "dry_run": False,
@@ -46,8 +46,8 @@ def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
 
 
 ASKED = (
-    "token", "key", "run_ids", "recipients", "automation", "invocation", "idempotency_key", "source", "tags",
-    "created_before", "created_after", "due_before", "due_after",
+    "token", "key", "run_ids", "recipients", "automation", "invocation", "idempotency_key", "source", "tenant",
+    "tags", "created_before", "created_after", "due_before", "due_after",
 )  # fmt: skip
 
 
@@ -98,15 +98,23 @@ def receipts(cancellations: Sequence[Cancellation]) -> list[dict[str, Any]]:
 
 
 def followed_receipt(cancellation: Cancellation) -> dict[str, Any]:
-    """The receipt with, for every step that was in flight, its `outcome`: null while that is not known."""
+    """The receipt with, for every step that was in flight, its `outcome`: null while that is not known; and for one
+    that holds, until when, and how many runs accepted later it has had so far."""
     left = {(entry["run"], entry["fence"]) for entry in outstanding(cancellation)}
     known = _outcomes(cancellation)
     answer = receipt(cancellation, settled=not left)
+    if cancellation.hold_until is not None:
+        answer["hold"] = {"until": stamp(cancellation.hold_until), "held": cancellation.held().count()}
     for shown, entry in zip(answer["in_flight"], cancellation.in_flight or (), strict=True):
         attempt = (entry["run"], entry["fence"])
         # What ended without leaving an event never had an effect: the run was called off before it.
         shown["outcome"] = None if attempt in left else known.get(attempt, "aborted")
     return answer
+
+
+def in_flight(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Steps that had started and are not known to have ended, as they are answered."""
+    return [_entry(entry) for entry in entries]
 
 
 def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:

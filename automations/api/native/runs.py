@@ -29,6 +29,7 @@ from automations.models import (
     Refusal,
     Run,
     RunQuerySet,
+    due_before,
     steps_of_run,
 )
 from automations.timeline import StepState
@@ -147,9 +148,9 @@ def _filtered(runs: RunQuerySet, query: Query, environment: Environment) -> RunQ
         "key": query.text("key", longest=255),
         "recipient": query.text("recipient", longest=255),
         "invocation__uid": query.uuid("invocation"),
-        "live__due_at__lt": (due_before := query.moment("due_before")),
-        "live__state": "waiting" if due_before else None,
     }
+    if due := query.moment("due_before"):
+        runs = runs.filter(due_before(due, of="live__"), live__state="waiting")
     return runs.filter(**{name: value for name, value in conditions.items() if value is not None})
 
 
@@ -174,6 +175,7 @@ def _summary(run: Run) -> dict[str, Any]:
         "cancellation_key": run.key,
         "status": run.public_status,
         "settling": run.is_settling,
+        "held": run.is_held,
         "status_reason": run.reason or None,
         "replay_of": str(run.replay_of) if run.replay_of else None,
         "created_at": stamp(run.created_at),

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('automations', '0006_notices'),
+        ('automations', '0010_holds'),
     ]
 
     operations = [

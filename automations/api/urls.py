@@ -91,8 +91,9 @@ NATIVE = {
     f"webhooks/{UID}/deliveries": webhooks.WebhookDeliveries,
     rf"webhooks/{UID}/deliveries/(?P<delivery>{UUID_PATTERN})/retry": webhooks.RetryDelivery,
 }
+Routes = dict[str, type[Endpoint]]
 TEMPLATE, RUN = "(?P<template_id>.+)", "(?P<run_id>[^/]+)"
-COURIER: dict[str, type[Endpoint]] = {
+COURIER: Routes = {
     "automations": Templates,
     "automations/invoke": InvokeAdHoc,
     f"automations/{TEMPLATE}/invoke": InvokeTemplate,
@@ -110,7 +111,7 @@ COURIER: dict[str, type[Endpoint]] = {
     "journeys/(?P<template_id>[^/]+)": OneJourney,
 }
 WORKFLOW = "(?P<workflow>.+)"
-KNOCK = {
+KNOCK: Routes = {
     f"v1/workflows/{WORKFLOW}/trigger": knock_triggers.Trigger,
     f"v1/workflows/{WORKFLOW}/cancel": knock_cancels.Cancel,
     "v1/workflow_recipient_runs": knock_runs.Runs,
@@ -118,7 +119,7 @@ KNOCK = {
     "v1/notify": knock_triggers.Notify,
     "v1/notify/cancel": knock_cancels.CancelNotify,
 }
-SUPRSEND = {
+SUPRSEND: Routes = {
     "trigger": suprsend_triggers.Trigger,
     "v1/workflow_run/cancel": suprsend_cancels.Cancel,
 }

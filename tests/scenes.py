@@ -48,6 +48,11 @@ def run_of(accepted: Accepted, index: int = 0) -> Run:
     return Run.objects.with_state().get(uid=accepted.runs[index]["id"])
 
 
+def run_of_uid(uid: str) -> Run:
+    """The run of that public id, as a page reads it."""
+    return Run.objects.with_state().get(uid=uid)
+
+
 def read(run: Run) -> Run:
     """The run as a page reads it now."""
     return Run.objects.with_state().get(pk=run.pk)

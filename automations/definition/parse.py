@@ -40,6 +40,8 @@ def parse(raw: object, *, strict: bool = True) -> Definition:
     on_cancel = _on_cancel(fields)
     fields.text("name", longest=200)
     fields.text("description", longest=2000)
+    # What the trigger node of a Courier journey says: kept for those who read it, and nothing here follows it.
+    fields.object("trigger")
     steps = _steps(fields)
     cancel_on, concurrency = read_cancel_on(fields), read_concurrency(fields)
     fields.close(later=LATER_SETTINGS)

@@ -17,7 +17,7 @@ from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import clock, database_now, gate, retried, serialise
 from automations.models.holds import Holds, Newborn, called_off_at_birth, what_cannot_hold
-from automations.models.invocation import Invocation
+from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import LiveRun, LiveState
 from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting
@@ -63,6 +63,7 @@ __all__ = [
     "DEFAULT_ENVIRONMENT",
     "FINAL",
     "HELD",
+    "JOURNEYS",
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",

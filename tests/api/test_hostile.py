@@ -164,6 +164,29 @@ BODIES: dict[str, Any] = {
     "/api/v1/message-templates/k/preview": {"data": {"a": 1}, "profile": {"p": 1}, "channel": "email"},
     "/api/v1/providers": {"key": "p", "kind": "apprise", "url": "discord://1/2"},
     "/automations/k/invoke": {"recipient": "u", "data": {"a": 1}, "profile": {"p": 1}},
+    "/journeys/k/invoke": {"user_id": "u", "data": {"t": "tok"}, "profile": {"userId": "v"}},
+    "/journeys/k/publish": {"version": "v1"},
+    "/journeys": {
+        "name": "n",
+        "cancelation_token": "order-{{data.t}}",
+        "enabled": True,
+        "state": "PUBLISHED",
+        "nodes": [
+            {"type": "trigger", "trigger_type": "api-invoke", "id": "t", "schema": {"type": "object"}},
+            {"type": "delay", "mode": "duration", "duration": "PT1H", "id": "nap", "if": "true"},
+            {
+                "type": "send",
+                "channel": "email",
+                "conditions": {"OR": [{"AND": [["data.x", "is equal", "y"], ["data.z", "exists"]]}]},
+                "message": {
+                    "content": {"title": "t", "body": "b"},
+                    "to": {"email_override": "{{profile.email}}"},
+                },
+            },
+            {"type": "cancel", "cancelation_token": "x"},
+        ],
+    },
+    "/journeys/k": {"name": "n", "nodes": [{"type": "delay", "duration": "PT1H"}]},
     "/journeys/cancel": {"cancelation_token": "t"},
     "/v1/workflows/k/trigger": {
         "recipients": ["u", {"id": "v", "collection": "c", "email": "e"}],
@@ -206,7 +229,7 @@ BODIES: dict[str, Any] = {
 }
 METHODS = {
     "/api/v1/automations/k/draft": "PUT", WEBHOOK: "PATCH", "/api/v1/recipients/u": "PUT",
-    "/api/v1/lists/l": "PUT", "/api/v1/lists/k": "PATCH", "/api/v1/message-templates/t": "PUT",
+    "/journeys/k": "PUT", "/api/v1/lists/l": "PUT", "/api/v1/lists/k": "PATCH", "/api/v1/message-templates/t": "PUT",
 }  # fmt: skip
 PAGING = ["limit", "cursor"]
 RUNS = [*PAGING, "status", "automation", "source", "token", "key", "recipient", "invocation", "id"]
@@ -225,7 +248,12 @@ PARAMETERS = {
     f"{WEBHOOK}/deliveries": PAGING,
     "/api/v1/runs/{waiting}/explain-cancel": ["cancellation"],
     "/api/v1/cancellations/{missed}/near-misses": ["cancellation"],
+    "/automations": ["cursor", "version"],
     "/automations/runs": [*PAGING, "status", "template_id", "start_date", "end_date"],
+    "/journeys": ["cursor", "version"],
+    "/journeys/k": ["version"],
+    "/journeys/k/versions": ["cursor"],
+    "/journeys/runs": [*PAGING, "status", "template_id", "start_date", "end_date"],
     "/v1/workflow_recipient_runs": [
         *("after", "before", "page_size", "workflow", "tenant", "has_errors", "starting_at", "ending_at"),
         *("status[]", "status", "recipient", "recipient[id]", "recipient[collection]"),
@@ -238,6 +266,8 @@ HEADED = [
     "/api/v1/events",
     "/api/v1/runs/{finished}/replay",
     "/automations/invoke",
+    "/journeys/k/invoke",
+    "/journeys",
     "/journeys/cancel",
     "/v1/workflows/k/trigger",
     "/trigger/",

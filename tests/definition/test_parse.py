@@ -160,6 +160,29 @@ def test_every_problem_has_its_pointer(raw: object, found: list[tuple[str, str]]
         parse(raw)
 
 
+def test_an_accessor_is_the_path_that_it_names() -> None:
+    steps = [
+        {"action": "delay", "duration": {"$ref": "data.wait"}},
+        {"action": "cancel", "cancellation_token": {"$ref": "refs.data.old"}, "if": {"$ref": "data.go"}},
+    ]
+    read = parse({"cancellation_token": {"$ref": "data.token"}, "steps": steps})
+    delay, cancel = read.steps
+    assert isinstance(delay, Delay)
+    assert isinstance(cancel, Cancel)
+    assert (read.cancellation_token, delay.duration) == ("refs.data.token", "refs.data.wait")
+    assert (cancel.token, cancel.condition) == ("refs.data.old", "refs.data.go")
+    assert parse(read.source) == read
+
+
+def test_what_a_journeys_trigger_says_is_kept_and_changes_nothing() -> None:
+    plain: dict[str, Any] = {"steps": [{"action": "delay", "duration": "1 hour"}]}
+    kept = parse({**plain, "trigger": {"id": "t", "schema": {"type": "object"}}})
+    assert (kept, kept.source["trigger"]["id"]) == (parse(plain), "t")
+    with pytest.raises(DefinitionError) as refused:
+        parse({**plain, "trigger": []})
+    assert [problem.pointer for problem in refused.value.problems] == ["/trigger"]
+
+
 def test_all_problems_are_reported_at_once() -> None:
     raw = {"steps": [{"action": "delay"}, {"action": "x"}, {**SEND, "id": "7"}], "foo": 1}
     assert problems(raw) == [

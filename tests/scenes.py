@@ -113,13 +113,18 @@ def expire_leases() -> None:
 
 
 def cancel_runs(
-    *, reason: str = "", origin: Origin = Origin.API, hold_for: timedelta | None = None, **fields: Any
+    *,
+    reason: str = "",
+    origin: Origin = Origin.API,
+    hold_for: timedelta | None = None,
+    undo_for: timedelta | None = None,
+    **fields: Any,
 ) -> Cancellation:
     """The cancellation of a filter."""
     scope = CancellationFilter(**fields)
     request = CancelRequest(
         environment=production(), filter=scope, actor="user/ana", origin=origin, reason=reason,
-        hold_for=hold_for,
+        hold_for=hold_for, undo_for=undo_for,
     )  # fmt: skip
     return cancel(request)[0]
 

@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from automations.models import (
     COUNTED_FINISHED,
+    UNFINISHED,
     Automation,
     Cancellation,
     CancellationFilter,
@@ -26,12 +27,14 @@ from automations.models import (
     Origin,
     Refusal,
     Run,
+    beneath,
     counting,
-    covered,
     database_now,
     definition_of,
     gate,
+    has_children,
     insert,
+    reached,
     retried,
     standing,
 )
@@ -122,7 +125,7 @@ def _place_bar(request: CancelRequest) -> Cancellation:
     """A cancellation of any size: its row is in force at its commit, behind the exclusive gate. What is in flight
     is read after that, when nothing can start any more."""
     most = request.at_most
-    if most is not None and matching(request.environment, request.filter)[: most + 1].count() > most:
+    if most is not None and trees_to_hit(request.environment, request.filter)[: most + 1].count() > most:
         raise _outgrown(most)
     cancellation = _insert_bar(request)
     testpoint("bar.placed")
@@ -175,15 +178,29 @@ def still_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
     """Those of them that a cancel would call off: no bar has done so."""
     bars = list(standing(environment=environment))
     runs = matching(environment, scope)
-    return runs.exclude(covered(bars)) if bars else runs
+    return runs.exclude(reached(bars, environment=environment)) if bars else runs
+
+
+def trees_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
+    """The same with all beneath them."""
+    runs = still_to_hit(environment, scope)
+    if not has_children(environment):
+        return runs
+    live = LiveRun.objects.within(environment.pk).filter(state__in=UNFINISHED)
+    bars = list(standing(environment=environment))
+    with_children = live.filter(Q(pk__in=runs.values("pk")) | beneath(runs))
+    return with_children.exclude(reached(bars, environment=environment)) if bars else with_children
 
 
 def list_in_flight(bar: Cancellation) -> None:
     """Completes the receipt of a bar that stands: the steps in flight under it, and the first of its runs."""
     # The older bars are read before the rows: what one of them has swept in between says so itself.
     older = list(standing(environment=bar.environment_id, as_of__lt=bar.as_of))
-    live = LiveRun.objects.within(bar.environment_id).filter(bar.scope.condition())
-    mine = live.filter(Q(cancellation=bar.pk) | Q(cancellation=None) & ~covered(older))
+    live = LiveRun.objects.within(bar.environment_id)
+    of_bar = Q(cancellation=bar.pk) | Q(cancellation=None) & ~reached(older, environment=bar.environment_id)
+    mine = live.filter(bar.scope.condition()).filter(of_bar)
+    if has_children(bar.environment_id):
+        mine = live.filter(bar.scope.condition() | beneath(mine)).filter(of_bar)
     started = mine.filter(due_at__lte=database_now(), state__in=(LiveState.RUNNING, LiveState.CANCELLING))
     lost = mine.filter(unsettled__isnull=False)
     pks = {*started.values_list("pk", flat=True), *lost.values_list("pk", flat=True)}

@@ -80,7 +80,7 @@ def _place(steps: list[StepState], resting: StepState, now: Now) -> None:
     if now.attempt:
         resting.status, resting.attempts, resting.started_at = "running", now.attempt, now.started_at
         resting.due_at = resting.error = None
-    elif now.status == "waiting" and (resting.attempts or not _behind_delay(steps, resting.index)):
+    elif now.status == "waiting" and (resting.attempts or not _behind_wait(steps, resting.index)):
         resting.status, resting.due_at = "waiting", now.due_at
 
 
@@ -108,6 +108,9 @@ def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | Non
             state.status, state.finished_at = "failed" if unknown else data["outcome"], event.at
             state.output, state.error = data.get("output"), data.get("error") or state.error
             state.outcome_after_cancel = "unknown" if unknown else f"{data['outcome']}_after_cancel"
+        case "child_ended":
+            state.status, state.finished_at = "completed", event.at
+            state.output = {name: data[name] for name in ("run", "status")}
         case "carried":
             state.output, state.error, state.skip_reason = (
                 data.get("output"),
@@ -132,6 +135,10 @@ def _apply_folded(steps: Mapping[str, StepState], folded: Mapping[str, Any], at:
     state.started_at = at
     if "due_at" in folded:
         state.due_at = datetime.fromisoformat(folded["due_at"])
+        return
+    if "run" in folded:
+        state.output = {"run": folded["run"]}
+    if state.status == "waiting":
         return
     state.finished_at = at
     state.error = folded.get("error")
@@ -173,5 +180,8 @@ def _close_delays(steps: list[StepState], now: Now) -> None:
             state.status, state.finished_at = "completed", state.due_at
 
 
-def _behind_delay(steps: list[StepState], index: int) -> bool:
-    return index > 0 and steps[index - 1].action == "delay" and steps[index - 1].status == "waiting"
+def _behind_wait(steps: list[StepState], index: int) -> bool:
+    """Whether the step before it is a delay, or a child, that has not ended."""
+    return (
+        index > 0 and steps[index - 1].action in ("delay", "invoke") and steps[index - 1].status == "waiting"
+    )

@@ -86,6 +86,10 @@ def badge(run: Run, *, definition: Definition, now: datetime, failure: Failure |
 def _waiting(live: LiveRun, definition: Definition, now: datetime) -> Badge:
     """A delay that has not ended rests in front of the step that the run stands at."""
     position, note = live.position, "next try" if live.attempt else "wakes"
+    if live.awaits is not None:
+        before = definition.before(position)
+        where = step_at(definition, before.position if before else position)
+        return Badge(look="waiting", words=f"Waiting · {where}", note="for its child to end")
     if live.due_at <= now:
         note = "due"
     elif not live.attempt and position != "0":

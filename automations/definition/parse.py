@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from automations.definition.fields import DefinitionError, Fields, Notes, is_expression
+from automations.definition.invoke_step import read_invoke
 from automations.definition.rules import read_cancel_on, read_concurrency
 from automations.definition.shape import DEFAULT_TIMEOUT, Cancel, Definition, Delay, Retry, Send, Step
 from automations.definition.times import parse_duration, parse_moment
@@ -15,7 +16,7 @@ MOST_STEPS = 100
 LONGEST_TIMEOUT = 3600.0
 CHANNEL_NAMES = {"console", "email", "webhook"}
 LATER_ACTIONS = frozenset({
-    "send-list", "fetch-data", "update-profile", "invoke", "add-to-batch", "add-to-digest", "throttle",
+    "send-list", "fetch-data", "update-profile", "add-to-batch", "add-to-digest", "throttle",
     "branch", "wait-for", "exit", "webhook", "for-each", "uncancel",
 })  # fmt: skip
 LATER_SETTINGS = frozenset({"max_duration", "data_schema", "on_disable", "tags"})
@@ -257,6 +258,7 @@ _ACTIONS: dict[str, Callable[[Fields, Mapping[str, Any]], Step]] = {
     "send": _send,
     "delay": _delay,
     "cancel": _cancel,
+    "invoke": read_invoke,
 }
 ACTIONS = frozenset(_ACTIONS)
 

@@ -14,7 +14,10 @@ from automations import machine
 from automations.definition import DEFAULT_TIMEOUT
 from automations.execution import roster
 from automations.models import (
+    BORN,
+    PARENT_CANCELLED,
     Cancellation,
+    Ended,
     Ending,
     Environment,
     Event,
@@ -86,9 +89,16 @@ def sweep(environment: Environment) -> int:
         mine = LiveRun.objects.within(environment.pk).filter(bar.scope.condition())
         if given < SWEPT_AT_ONCE and not mine.filter(state__in=bar.scope.states).exists():
             bar.swept_at = now
-            bar.cancelled = mine.filter(cancellation=bar.pk).count()
+            bar.cancelled = _count(bar)
         bar.save(update_fields=["swept_to", "swept_at", "cancelled"])
         return given
+
+
+def _count(bar: Cancellation) -> int:
+    """How many runs it called off, those beneath its own included."""
+    live = LiveRun.objects.within(bar.environment_id).filter(cancellation=bar.pk)
+    condition = bar.scope.condition()
+    return live.filter(condition).count() + live.filter(BORN).exclude(condition).count()
 
 
 @retried
@@ -102,9 +112,18 @@ def reap(environment: Environment) -> int:
             rows = list(expired.filter(pk__in=[row.pk for row in rows]).order_by("pk"))
         testpoint("reap.read")
         versions = dict(Run.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", "version_id"))
+        born = {row.pk: row.parent_id for row in rows if row.parent_id is not None}
+        waiting = LiveRun.objects.awaiting(list(born.items()))
         events = [_reap(row, version_id=versions[row.pk], now=now) for row in rows]
         failed = [Ending(event.run_id, "failed") for event in events if event.data["next"] == "failed"]
         insert([*events, *owed(failed, environment_id=environment.pk, at=now)])
+        uids = {row.pk: str(row.uid) for row in rows}
+        ended = [
+            Ended(end.run_id, uids[end.run_id], born[end.run_id], end.status)
+            for end in failed
+            if end.run_id in born
+        ]
+        LiveRun.objects.wake(waiting, ended, now=now)
         return len(rows)
 
 
@@ -179,24 +198,31 @@ def _settle(
 def archive(environment: Environment, cancellation: Cancellation) -> int:
     """Takes up to a thousand of the cancellation's cancelled runs into history; the number taken.
 
-    It finds them by the cancellation's own filter, which an index serves; LiveRun has none on cancellation.
+    It finds them by the cancellation's own filter, which an index serves; LiveRun has none on cancellation. When
+    none is left, those that were called off because they are beneath one of them.
     """
-    condition = cancellation.scope.condition()
-    archived = _archive_chunk(environment, cancellation, condition)
-    mine = LiveRun.objects.within(environment.pk).filter(condition, cancellation=cancellation.pk)
-    if not mine.exists():
-        if not cancellation.counted:
-            cancelling.count(cancellation)
-        cancellation.archived_at = database_now()
-        cancellation.save(update_fields=["archived_at", "counted", "matched", "already_finished"])
+    mine = LiveRun.objects.within(environment.pk).filter(cancellation=cancellation.pk)
+    archived = 0
+    for condition, reason in (
+        (cancellation.scope.condition(), cancellation.status_reason),
+        (BORN, PARENT_CANCELLED),
+    ):
+        if condition != BORN or mine.filter(BORN).exists():
+            archived += _archive_chunk(environment, cancellation, condition, reason=reason)
+        if mine.filter(condition).exists():
+            return archived
+    if not cancellation.counted:
+        cancelling.count(cancellation)
+    cancellation.archived_at = database_now()
+    cancellation.save(update_fields=["archived_at", "counted", "matched", "already_finished"])
     return archived
 
 
 @retried
-def _archive_chunk(environment: Environment, cancellation: Cancellation, condition: Q) -> int:
+def _archive_chunk(environment: Environment, cancellation: Cancellation, condition: Q, *, reason: str) -> int:
     with gate(environment_id=environment.pk):
         live = LiveRun.objects.within(environment.pk).filter(condition)
-        return live.archive(cancellation=cancellation, limit=CHUNK)
+        return live.archive(cancellation=cancellation, limit=CHUNK, reason=reason)
 
 
 def tidy() -> None:

@@ -12,6 +12,8 @@ from django.conf import settings
 
 from automations import machine, steps
 from automations.definition import DEFAULT_TIMEOUT, Definition, Kind, Step
+from automations.execution import children
+from automations.execution.children import Birth, Family
 from automations.expressions import Scope
 from automations.machine import Plan
 from automations.models import (
@@ -82,11 +84,18 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A performed task: what came of its effect (None where there was none), and where the run goes."""
+    """A performed task: what came of its effect (None where there was none), where the run goes, and the children
+    that it bears on the way."""
 
     task: Task
     outcome: Outcome | None
     plan: Plan
+    births: Sequence[Birth] = ()
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether its transition is a transaction of its own: it calls other runs off, or bears some."""
+        return any(carried.token is not None or carried.order is not None for carried in self.plan.carried)
 
 
 def lease() -> timedelta:
@@ -98,8 +107,9 @@ def perform(task: Task) -> Done:
     step = task.step
     if step is None or step.kind is not Kind.EFFECT:
         plan = machine.advance(
-            definition=task.definition, position=task.claim.position, scope=task.scope(), now=task.now()
-        )
+            definition=task.definition, position=task.claim.position, scope=task.scope(), now=task.now(),
+            bears=True,
+        )  # fmt: skip
         return Done(task=task, outcome=None, plan=plan)
     attempt = Attempt(
         run=task.run,
@@ -120,7 +130,9 @@ def perform(task: Task) -> Done:
     if step.ref:
         status = "SENT" if outcome.status == "completed" else "SKIPPED"
         scope = scope._replace(refs={**task.refs, step.ref: {"status": status}})
-    plan = machine.advance(definition=task.definition, position=following, scope=scope, now=task.now())
+    plan = machine.advance(
+        definition=task.definition, position=following, scope=scope, now=task.now(), bears=True
+    )
     return Done(task=task, outcome=outcome, plan=plan)
 
 
@@ -135,15 +147,26 @@ def turn(
     """Writes back finished tasks and starts at most `room` due ones for the worker (primary key), in one
     transaction with one clock; of those long overdue at most `late` (None: as they come).
 
-    A task whose plan holds a cancel step is a transaction of its own.
+    A task whose plan holds a cancel step, or bears children, is a transaction of its own.
     """
-    cancelling = [item for item in done if any(item.plan.cancels())]
-    for item in cancelling:
-        _turn(environment=environment, done=[item], room=0)
-    together = [item for item in done if item not in cancelling] if cancelling else done
+    alone = [item for item in done if item.stands_alone]
+    for item in alone:
+        _turn_alone(environment, item)
+    together = [item for item in done if not item.stands_alone] if alone else done
     if not together and not room:
         return []
     return _turn(environment=environment, done=together, room=room, worker=worker, late=late)
+
+
+def _turn_alone(environment: Environment, item: Done) -> None:
+    """Writes back one task with the children that its plan orders."""
+    task = item.task
+
+    def write(plan: Plan, births: Sequence[Birth]) -> None:
+        _turn(environment=environment, done=[replace(item, plan=plan, births=births)], room=0)
+
+    family = Family(environment=environment, claim=task.claim, data=task.data, profile=task.profile)
+    children.carry_out(item.plan, family=family, write=write)
 
 
 def _turn(*, environment: Environment, done: Sequence[Done], **start: Any) -> list[Task]:
@@ -170,9 +193,16 @@ def _transact(
     )  # before the database's clock is read, so that no deadline here is the later one
     with gate(environment_id=environment.pk) as (now, barred, _):
         if done:
+            children.take_turns(environment, [birth for item in done for birth in item.births])
             if barred and LiveRun.objects.give_to_bars([item.task.claim.run_id for item in done]):
                 look = True
-            _finish(environment, [replace(item, plan=item.plan.at(now)) for item in done], now=now, look=look)
+            _finish(
+                environment,
+                [replace(item, plan=item.plan.at(now)) for item in done],
+                now=now,
+                look=look,
+                barred=barred,
+            )
             testpoint("finish.moved")
         if room:
             claims = LiveRun.objects.start(
@@ -214,9 +244,13 @@ def _refs(definition: Definition, claim: Claim) -> dict[str, Any]:
     refs: dict[str, Any] = {"recipient": claim.recipient}
     by_name = {step.name: step.ref for step in definition.steps if step.ref}
     if by_name:
-        kinds = (*STEP_STATUS, EventKind.CARRIED)
+        kinds = (*STEP_STATUS, EventKind.CARRIED, EventKind.CHILD_ENDED)
         ended = Event.objects.filter(run_id=claim.run_id, step__in=by_name, kind__in=kinds).order_by("pk")
-        for step, kind, outcome in ended.values_list("step", "kind", "data__outcome"):
+        said = ended.values_list("step", "kind", "data__outcome", "data__run", "data__status")
+        for step, kind, outcome, run, status in said:
+            if kind == EventKind.CHILD_ENDED:
+                refs[by_name[step]] = {"run": run, "status": status}
+                continue
             known = f"step_{outcome}" if kind == EventKind.CARRIED else kind
             refs[by_name[step]] = {"status": STEP_STATUS[known]}
     return refs
@@ -227,21 +261,28 @@ STEP_STATUS: dict[str, str] = {
 }  # fmt: skip
 
 
-def _finish(environment: Environment, done: Sequence[Done], *, now: datetime, look: bool) -> None:
+def _finish(
+    environment: Environment, done: Sequence[Done], *, now: datetime, look: bool, barred: bool
+) -> None:
     """running -> where the plan says; from cancelling nothing follows; a stale worker changes only the log.
 
     NotAllHeld when some run was not running under its fence any more and nobody was to `look` which.
     """
+    born = children.of_parents((item.task.claim, item.plan) for item in done)
+    waiting = LiveRun.objects.awaiting([(child.run_id, child.parent_id) for child in born])
     moving, stopping, late = _sorted(done) if look else (done, (), ())
     if LiveRun.objects.finish([_move(item) for item in moving], now=now) != len(moving):
         raise NotAllHeld
     if stopping:
         LiveRun.objects.let_go(item.task.claim for item in stopping)
-    events = [_ended(item, _fold(environment, item, now), now) for item in moving]
+    events = [_ended(item, _fold(environment, item, now, barred=barred), now) for item in moving]
     events += [_ended(item, [], now, stopped=True) for item in stopping]
     ended = [Ending(item.task.claim.run_id, item.plan.status) for item in moving if item.plan.status]
     told = owed(ended, environment_id=environment.pk, at=now)
     insert([*(event for event in events if event is not None), *told])
+    if waiting:
+        gone = {ending.run_id for ending in ended}
+        LiveRun.objects.wake(waiting, [child for child in born if child.run_id in gone], now=now)
     for item in late:
         _settle_late(item, now=now)
 
@@ -271,15 +312,18 @@ def _move(item: Done) -> Move:
     )
 
 
-def _fold(environment: Environment, item: Done, now: datetime) -> list[dict[str, Any]]:
-    """Carries out the plan's cancel steps, after its own run was moved; what the log says of the steps."""
-    return steps.cancel.fold(
+def _fold(environment: Environment, item: Done, now: datetime, *, barred: bool) -> list[dict[str, Any]]:
+    """Carries out the plan's cancel steps, and bears its children, after its own run was moved; what the log says
+    of the steps."""
+    folded = steps.cancel.fold(
         item.plan,
         environment=environment,
         invocation_id=item.task.claim.invocation_id,
         run=item.task.run,
         now=now,
     )
+    born = children.bear(item.births, now=now, barred=barred)
+    return [{**told, "run": born[told["step"]]} if told["step"] in born else told for told in folded]
 
 
 def _ended(item: Done, folded: list[dict[str, Any]], now: datetime, *, stopped: bool = False) -> Event | None:

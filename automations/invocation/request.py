@@ -90,7 +90,8 @@ class Replay:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A request checked and ready to be stored. `now` is the clock (UTC) it was prepared by."""
+    """A request checked and ready to be stored. `now` is the clock (UTC) it was prepared by; `parent_id` the run
+    whose step asks for it."""
 
     request: InvokeRequest
     automation: Automation | None
@@ -98,6 +99,7 @@ class Draft:
     runs: tuple[RunDraft, ...]
     now: datetime
     replay: Replay | None = None
+    parent_id: int | None = None
 
     @property
     def version_id(self) -> int | None:

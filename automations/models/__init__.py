@@ -5,6 +5,16 @@ from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation
 from automations.models.cancellation import Cancellation, Origin, covered, standing, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
+from automations.models.descent import (
+    BORN,
+    PARENT_CANCELLED,
+    Descent,
+    ancestors_of,
+    beneath,
+    generation_of,
+    has_children,
+    reached,
+)
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
@@ -15,6 +25,7 @@ from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
 from automations.models.live_run_bars import Cancelled, counting
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
+from automations.models.live_run_trees import Ended
 from automations.models.occurrence import Occurrence
 from automations.models.on_cancel import OnCancelStart
 from automations.models.refusal import No, Refusal
@@ -38,12 +49,14 @@ from automations.models.webhook import (
 from automations.models.worker import Worker
 
 __all__ = [
+    "BORN",
     "COUNTED_FINISHED",
     "DEFAULT_ENVIRONMENT",
     "FINAL",
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
+    "PARENT_CANCELLED",
     "RESERVED_KEYS",
     "RUN_EVENTS",
     "SCOPES",
@@ -55,7 +68,9 @@ __all__ = [
     "CancellationFilter",
     "Cancelled",
     "Claim",
+    "Descent",
     "Due",
+    "Ended",
     "Ending",
     "Environment",
     "Event",
@@ -80,6 +95,8 @@ __all__ = [
     "WebhookDelivery",
     "WebhookEndpoint",
     "Worker",
+    "ancestors_of",
+    "beneath",
     "clock",
     "counting",
     "covered",
@@ -90,11 +107,14 @@ __all__ = [
     "first_uid",
     "forget_endpoints",
     "gate",
+    "generation_of",
+    "has_children",
     "inputs_of",
     "insert",
     "listeners_of",
     "new_uid",
     "owed",
+    "reached",
     "retried",
     "runs_with",
     "seal",

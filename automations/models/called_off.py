@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db import models
 
@@ -24,6 +25,8 @@ class CalledOff(NamedTuple):
     attempt: int
     fence: int
     on_cancel: str | None
+    uid: UUID
+    parent_id: int | None
 
 
 def beside(runs: Sequence[CalledOff], *, cancellation: Cancellation) -> list[models.Model]:

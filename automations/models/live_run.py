@@ -17,6 +17,7 @@ from automations.models.automation import Automation
 from automations.models.called_off import CalledOff, beside
 from automations.models.cancellation import Cancellation, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter
+from automations.models.descent import children_exist
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
 from automations.models.live_run_bars import Cancelled, cancelling, moved_of
@@ -35,6 +36,7 @@ from automations.models.live_run_moves import (
     queues,
 )
 from automations.models.live_run_times import Timetable
+from automations.models.live_run_trees import Ended
 from automations.models.run import TOKEN_LENGTH, Run
 from automations.models.run_status import RunStatus
 from automations.models.statements import fetch, insert
@@ -180,7 +182,8 @@ class LiveRunQuerySet(Timetable):
 
     def cancel(self, *, cancellation: Cancellation, scope: CancellationFilter) -> tuple[list[Cancelled], int]:
         """waiting -> cancelled, at once and for good; running -> cancelling, which starts nothing more. Also
-        counts the runs that match but had ended or been called off before, up to COUNTED_FINISHED + 1.
+        counts the runs that match but had ended or been called off before, up to COUNTED_FINISHED + 1. All beneath
+        the runs moved are moved with them.
 
         One UPDATE: between two, a run could pass from the second one's state to the first one's and escape.
         A waiting run with unsettled attempts becomes cancelling until they settle. Written out, since the
@@ -192,8 +195,13 @@ class LiveRunQuerySet(Timetable):
         live, values = scope.where()
         of_each = [environment_id, *sought, environment_id, *values, name]
         count = (FINISHED.format(archived=archived, live=live), [*of_each, COUNTED_FINISHED + 1])
-        moved, ((finished,),) = fetch([cancelling(cancellation, scope), count])
-        return sorted(moved_of(moved)), finished
+        rows, ((finished,),), ((has_children,),) = fetch([
+            cancelling(cancellation, scope), count, children_exist(environment_id),
+        ])  # fmt: skip
+        moved = moved_of(rows)
+        if has_children:
+            moved += self.descend(moved, cancellation=cancellation)
+        return sorted(moved), finished
 
     # -- reap and settle --------------------------------------------------------------------------------
 
@@ -228,28 +236,36 @@ class LiveRunQuerySet(Timetable):
 
     # -- archive ----------------------------------------------------------------------------------------
 
-    def archive(self, *, cancellation: Cancellation, limit: int) -> int:
-        """Takes at most `limit` cancelled runs of that cancellation, among those filtered, into history."""
+    def archive(self, *, cancellation: Cancellation, limit: int, reason: str) -> int:
+        """Takes at most `limit` cancelled runs of that cancellation, among those filtered, into history; `reason`
+        is what their status_reason will say. Runs that wait for one of them go on."""
         rows = [
             CalledOff(*row)
             for row in self.filter(cancellation=cancellation.pk, state=LiveState.CANCELLED)
             .select_for_update(skip_locked=True)
-            .values_list("pk", "position", "due_at", "attempt", "fence", "on_cancel")[:limit]
+            .values_list("pk", "position", "due_at", "attempt", "fence", "on_cancel", "uid", "parent_id")[:limit]
         ]  # fmt: skip
         if not rows:
             return 0
         testpoint("archive.read")
         pks = [row.run_id for row in rows]
+        ended = [
+            Ended(row.run_id, str(row.uid), row.parent_id, RunStatus.CANCELLED)
+            for row in rows
+            if row.parent_id
+        ]
+        waiting = self.model.objects.awaiting([(child.run_id, child.parent_id) for child in ended])
         gone, _ = self.model.objects.filter(pk__in=pks, state=LiveState.CANCELLED).delete()
         if gone != len(pks):
             raise AssertionError(f"{gone} of {len(pks)} locked runs were cancelled")
         Run.objects.filter(pk__in=pks, status__isnull=True).update(
             status=RunStatus.CANCELLED,
-            status_reason=cancellation.status_reason,
+            status_reason=reason,
             finished_at=cancellation.as_of,
             cancellation=cancellation.pk,
         )
         insert(beside(rows, cancellation=cancellation))
+        self.model.objects.wake(waiting, ended, now=cancellation.as_of)
         return len(pks)
 
 
@@ -295,6 +311,7 @@ class LiveRun(models.Model):
     worker = models.BigIntegerField(null=True)  # primary key of the Worker that has it in hand, while leased
     unsettled = models.JSONField(null=True)
     on_cancel = models.CharField(max_length=100, null=True)  # the automation to invoke once it is cancelled
+    awaits = models.BigIntegerField(null=True)  # primary key of the child whose end makes it due
     cancellation = models.ForeignKey(
         Cancellation,
         null=True,
@@ -334,6 +351,7 @@ class LiveRun(models.Model):
             models.Index(fields=["environment", "automation"], name="live_run_automation"),
             models.Index(fields=["environment", "source"], name="live_run_source"),
             models.Index(fields=["invocation"], name="live_run_invocation"),
+            models.Index(fields=["environment"], condition=Q(parent__isnull=False), name="live_run_child"),
             models.Index(
                 fields=["environment"], condition=Q(unsettled__isnull=False), name="live_run_unsettled"
             ),

@@ -12,7 +12,8 @@ from uuid import UUID
 from django.db import models
 from django.db.models.functions import Coalesce, Now
 
-from automations.models.cancellation import Cancellation, covered
+from automations.models.cancellation import Cancellation
+from automations.models.descent import BORN, reached
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
 from automations.models.run_status import RunStatus
@@ -113,10 +114,11 @@ class RunSearch(models.QuerySet["Run"]):
         Running rows are due by construction, so the index on due_at finds them. Cancelled runs that are not
         archived yet are found as housekeeping finds them, by their cancellation's own filter.
         """
+        barred = reached(bars, environment=environment)
         live_run: Any = self.model._meta.get_field("live").related_model
         live = live_run.objects.filter(environment=environment)
         if status in (RunStatus.RUNNING, RunStatus.WAITING):
-            spared = self.exclude(pk__in=live.filter(covered(bars)).values("pk")) if bars else self
+            spared = self.exclude(pk__in=live.filter(barred).values("pk")) if bars else self
             if status == RunStatus.WAITING:
                 return spared.filter(status__isnull=True, live__state=status)
             return spared.filter(pk__in=live.filter(state=status, due_at__lte=Now()).values("pk"))
@@ -131,10 +133,12 @@ class RunSearch(models.QuerySet["Run"]):
         if len(pending) <= MANY:
             called_off &= reduce(or_, (row.scope.condition() for row in pending))
         if bars:
-            called_off |= covered(bars)
+            called_off |= barred
+        with_parents = live.filter(BORN, cancellation__isnull=False)
         kinds = [archived.order_by("-pk").values("pk")[:most], live.filter(called_off).values("pk")]
-        first, second = (self.model.objects.filter(pk__in=kind).values("pk") for kind in kinds)
-        return self.filter(pk__in=first.union(second, all=True))
+        kinds.append(with_parents.values("pk"))
+        first, *others = (self.model.objects.filter(pk__in=kind).values("pk") for kind in kinds)
+        return self.filter(pk__in=first.union(*others, all=True))
 
 
 def _uid_bounds(text: str) -> tuple[UUID, UUID] | None:

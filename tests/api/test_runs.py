@@ -48,12 +48,13 @@ def test_a_waiting_run_is_told_with_its_steps(api: Caller) -> None:
     run = Run.objects.get(recipient="u1")
     told = api.get(f"{PATH}/{run.uid}")
     steps, link = told.pop("steps"), told.pop("explain_cancel")
-    assert link == f"{PATH}/{run.uid}/explain-cancel"
+    assert (link, told.pop("children")) == (f"{PATH}/{run.uid}/explain-cancel", [])
     assert told == {
         "id": answer["runs"][0]["id"], "invocation": answer["id"], "automation": "trial", "version": 1,
         "source": "api/backend", "recipient": "u1", "cancellation_token": "t", "cancellation_key": "k",
         "status": "waiting", "settling": False, "status_reason": None, "created_at": stamp(run.created_at),
-        "due_at": stamp(run.live.due_at), "finished_at": None, "cancellation": None, "replay_of": None,
+        "due_at": stamp(run.live.due_at), "finished_at": None, "cancellation": None, "parent": None,
+        "replay_of": None,
     }  # fmt: skip
     assert api.get(f"{PATH}?recipient=u1")["items"] == [told]
     assert [(step["index"], step["id"], step["action"], step["status"], step["attempts"]) for step in steps] == [

@@ -211,7 +211,7 @@ def cancel_step_of_a_cancelled_run_is_carried_out() -> None:
         moving, stopping, late = real(done)
         now = database_now()
         for item in stopping:
-            work._fold(environment_of(item), item, now)
+            work._fold(environment_of(item), item, now, barred=False)
         return moving, stopping, late
 
     swap(work, "_sorted", carried_out)

@@ -1,0 +1,77 @@
+"""The part of the one door that lets a run wait until another one, its child, has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from automations.models.definitions import definition_of
+from automations.models.event import Event, EventKind
+from automations.models.live_run_bars import BarredRuns
+from automations.models.run import Run
+from automations.models.run_status import RunStatus
+from automations.models.statements import insert
+from automations.testpoints import testpoint
+
+
+class Ended(NamedTuple):
+    """A child that ends in this transaction, and how."""
+
+    run_id: int
+    uid: str
+    parent_id: int
+    status: str
+
+
+class Awaiting(NamedTuple):
+    """A run, locked, that waits at `position` for its child to end."""
+
+    run_id: int
+    child_id: int | None
+    position: str
+    invocation_id: int
+
+
+class Trees(BarredRuns):
+    """A run that waits for a child has a place to go on from, and is due when the child's end makes it so."""
+
+    def await_child(self, *, run_id: int, child_id: int) -> int:
+        """A run that its transition has put to rest until this child ends; 0 when it was called off since."""
+        return self.filter(pk=run_id, state=RunStatus.WAITING).update(awaits=child_id)
+
+    def awaiting(self, children: Sequence[tuple[int, int]]) -> list[Awaiting]:
+        """The runs that wait for one of these children (child, parent), locked until the transaction ends.
+
+        Asked for before the children are written: a cancel goes from the parent to the child as well.
+        """
+        if not children:
+            return []
+        parents, pks = {parent for _, parent in children}, [child for child, _ in children]
+        rows = self.filter(pk__in=parents, awaits__in=pks, state=RunStatus.WAITING)
+        locked = rows.select_for_update().order_by("pk")
+        return [Awaiting(*row) for row in locked.values_list("pk", "awaits", "position", "invocation_id")]
+
+    def wake(self, waiting: Sequence[Awaiting], ended: Sequence[Ended], *, now: datetime) -> int:
+        """waiting -> waiting, due now: those of the runs whose child has ended. Their logs say how."""
+        children = {child.run_id: child for child in ended}
+        woken = [(row, children[row.child_id]) for row in waiting if row.child_id in children]
+        if not woken:
+            return 0
+        pks = [row.run_id for row, _ in woken]
+        rows = self.filter(pk__in=pks, awaits__in=children, state=RunStatus.WAITING)
+        if rows.update(due_at=now, awaits=None) != len(woken):
+            raise AssertionError(f"{woken} were locked and waiting, yet not woken")
+        versions = dict(Run.objects.filter(pk__in=pks).values_list("pk", "version_id"))
+        insert(_child_ended(row, child, version_id=versions[row.run_id], now=now) for row, child in woken)
+        testpoint("wake.moved")
+        return len(woken)
+
+
+def _child_ended(row: Awaiting, child: Ended, *, version_id: int | None, now: datetime) -> Event:
+    definition = definition_of(version_id=version_id, invocation_id=row.invocation_id)
+    step = definition.before(row.position)
+    return Event(
+        run_id=row.run_id, at=now, kind=EventKind.CHILD_ENDED, step=step.name if step else "",
+        data={"run": child.uid, "status": child.status},
+    )  # fmt: skip

@@ -193,7 +193,8 @@ def trees_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
 
 
 def list_in_flight(bar: Cancellation) -> None:
-    """Completes the receipt of a bar that stands: the steps in flight under it, and the first of its runs."""
+    """Completes the receipt of a bar that stands: the steps in flight under it, and the first of its runs. Who comes
+    second takes over what the first has told: some of the runs may be archived since."""
     # The older bars are read before the rows: what one of them has swept in between says so itself.
     older = list(standing(environment=bar.environment_id, as_of__lt=bar.as_of))
     live = LiveRun.objects.within(bar.environment_id)
@@ -209,7 +210,8 @@ def list_in_flight(bar: Cancellation) -> None:
     first = mine.exclude(cancellation=None, state=LiveState.CANCELLED).values_list("uid", flat=True)[:LISTED]
     bar.cancelled_run_ids = sorted(str(uid) for uid in first)
     told = {"in_flight": bar.in_flight, "cancelled_run_ids": bar.cancelled_run_ids}
-    Cancellation.objects.filter(pk=bar.pk).update(**told)
+    if not Cancellation.objects.filter(pk=bar.pk, in_flight__isnull=True).update(**told):
+        bar.refresh_from_db(fields=list(told))
 
 
 def outstanding(cancellation: Cancellation) -> list[dict[str, Any]]:

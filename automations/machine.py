@@ -24,6 +24,7 @@ from automations.expressions import ExpressionError, Scope
 
 START = "0"
 STARVED_PAUSE = timedelta(seconds=1)
+LONGEST_NAME = 255  # of an automation, or a recipient
 AWAITING = datetime(9999, 1, 1, tzinfo=UTC)  # when a run is due that waits for its child to end
 
 
@@ -244,14 +245,16 @@ def _order(step: Invoke, scope: Scope, owner: str) -> Order:
         "profile": step.profile,
     }
     fields = expressions.resolve_tree(given, scope, owner=owner)
-    for name, longest in (("template", 255), ("recipient", 255)):
+    for name in (name for name, member in given.items() if member is not None):
         value = fields[name]
-        if given[name] is None:
-            continue
-        text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-        if not text.strip() or len(text) > longest:
+        if name in ("data", "profile"):
+            is_fit = isinstance(value, dict)
+        else:
+            is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
+            fields[name] = str(value)
+            is_fit = is_text and len(fields[name].strip()) > 0 and len(fields[name]) <= LONGEST_NAME
+        if not is_fit:
             raise _StepFailed(f"invalid_{name}", f"“{name}” resolved to {_shown(value)}")
-        fields[name] = text
     return Order(**fields)
 
 

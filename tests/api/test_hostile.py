@@ -77,6 +77,15 @@ BODIES: dict[str, Any] = {
                 {"action": "delay", "until": "2026-11-20T00:00:00Z"},
                 {"action": "cancel", "cancellation_token": "x", "include_self": False, "reason": "r"},
                 {
+                    "action": "invoke",
+                    "template": "k",
+                    "data": {"a": "{{data.t}}"},
+                    "recipient": "u",
+                    "wait": True,
+                    "on_parent_cancel": "leave",
+                    "context": {"profile": {"p": 1}},
+                },
+                {
                     **SEND,
                     "channel": "console",
                     "timeout": "1 second",
@@ -117,7 +126,7 @@ BODIES: dict[str, Any] = {
 }
 PAGING = ["limit", "cursor"]
 RUNS = [*PAGING, "status", "automation", "source", "token", "key", "recipient", "invocation", "id"]
-RUNS += ["created_after", "created_before", "due_before"]
+RUNS += ["parent", "created_after", "created_before", "due_before"]
 PARAMETERS = {
     "/api/v1/automations": PAGING,
     "/api/v1/automations/k/versions": PAGING,

@@ -10,6 +10,8 @@ from itertools import pairwise
 from statistics import quantiles
 from typing import Any
 
+from tests.chaos.families import actions_of, beneath, escaped, misborn
+
 Entry = Mapping[str, Any]
 
 FINAL = frozenset({"completed", "failed", "cancelled", "skipped"})
@@ -29,7 +31,7 @@ class Evidence:
     """All that a run left behind.
 
     `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status,
-    finished (wall, seconds), cancellation, live}; `cancellations` {id, actor, runs, in_flight}; `audit`, in the
+    finished (wall, seconds), cancellation, live, parent}; `cancellations` {id, actor, runs, in_flight}; `audit`, in the
     order of the writes, {run, table, old, new, at (wall), finish}: `run` is the public id, `table` run or live,
     and `finish` tells that a worker wrote back what it had done.
     """
@@ -87,6 +89,7 @@ def check(evidence: Evidence) -> Verdict:
         "runs cancelled that the filter does not match": list(_strangers(evidence)),
         "duplicates with another idempotency key": list(_other_keys(evidence.receipts)),
         "steps out of order": list(_out_of_order(evidence)),
+        "children not born once": list(misborn(evidence.runs)),
         "effects of unknown runs": list(_unknown(evidence)),
         "attempts that sent more than twice": list(_too_often(evidence.receipts)),
         "requests refused": [entry for entry in evidence.history if entry["phase"] == "refused"],
@@ -118,7 +121,7 @@ def _inferred(evidence: Evidence) -> Iterator[Ack]:
         for entry in _entries(evidence.history, "invoke", "ack")
         for run in entry["runs"]
     }
-    actions = {run["id"]: _actions(run) for run in evidence.runs}
+    actions = {run["id"]: actions_of(run) for run in evidence.runs}
     receipts = _by_run(evidence.receipts)
     for row in evidence.cancellations:
         run = row["actor"].removeprefix("run/")
@@ -135,7 +138,7 @@ def _inferred(evidence: Evidence) -> Iterator[Ack]:
 def _after_acks(evidence: Evidence, acks: Iterable[Ack]) -> Iterator[tuple[Ack, Entry]]:
     receipts = _by_run(evidence.receipts)
     for ack in acks:
-        for run in ack.runs:
+        for run in ack.runs | escaped(ack.runs, evidence.runs):
             for receipt in receipts[run]:
                 if receipt["t"] > ack.t:
                     yield ack, receipt
@@ -238,9 +241,9 @@ def _missed(evidence: Evidence) -> Iterator[Entry]:
 def _strangers(evidence: Evidence) -> Iterator[Entry]:
     runs = {run["id"]: run for run in evidence.runs}
     for ack in _entries(evidence.history, "cancel", "ack"):
-        for run in ack["runs"]:
-            if run in runs and not _matches(runs[run], ack["filter"]):
-                yield {"run": runs[run], "cancel": ack}
+        named = {run for run in ack["runs"] if run in runs and _matches(runs[run], ack["filter"])}
+        for run in set(ack["runs"]) & runs.keys() - beneath(named, evidence.runs):
+            yield {"run": runs[run], "cancel": ack}
 
 
 def _matches(run: Entry, asked: Entry) -> bool:
@@ -256,7 +259,7 @@ def _other_keys(receipts: Sequence[Entry]) -> Iterator[Entry]:
 
 def _out_of_order(evidence: Evidence) -> Iterator[Entry]:
     """The first effect of a step before that of an earlier step."""
-    actions = {run["id"]: _actions(run) for run in evidence.runs}
+    actions = {run["id"]: actions_of(run) for run in evidence.runs}
     for run, receipts in _by_run(evidence.receipts).items():
         sends = [place for place, action in enumerate(actions.get(run, [])) if action == "send"]
         firsts = list(dict.fromkeys(_place(receipt) for receipt in receipts))
@@ -352,11 +355,6 @@ def _by_run(receipts: Sequence[Entry]) -> defaultdict[str, list[Entry]]:
     for receipt in sorted(receipts, key=lambda receipt: float(receipt["t"])):
         found[receipt["run"]].append(receipt)
     return found
-
-
-def _actions(run: Entry) -> list[str]:
-    """The driver puts a definition's actions into the run's source: "chaos/send,delay,send"."""
-    return str(run["source"]).partition("/")[2].split(",")
 
 
 def _place(receipt: Entry) -> int:

@@ -108,13 +108,15 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
 
     from automations.models import Cancellation, Run
 
-    fields = ("uid", "token", "key", "source", "status", "finished_at", "cancellation_id", "live__state")
+    fields = ("uid", "token", "key", "source", "status", "finished_at", "cancellation_id", "live__state",
+              "parent__uid")  # fmt: skip
     runs = [
         {
             "id": str(uid), "token": token, "key": key, "source": source, "status": status, "live": live,
             "finished": _seconds(finished), "cancellation": cancellation and str(cancellation),
+            "parent": parent and str(parent),
         }
-        for uid, token, key, source, status, finished, cancellation, live in Run.objects.values_list(*fields)
+        for uid, token, key, source, status, finished, cancellation, live, parent in Run.objects.values_list(*fields)
     ]  # fmt: skip
     cancellations = [
         {"id": str(pk), "actor": actor, "runs": moved, "in_flight": in_flight}

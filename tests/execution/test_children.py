@@ -9,7 +9,7 @@ import pytest
 from automations import execution, publication, testpoints
 from automations.execution import housekeeping
 from automations.execution.children import LARGEST_DOCUMENT, MOST_GENERATIONS
-from automations.models import Automation, Descent, Event, Invocation, LiveRun, Refusal, Run, steps_of_run
+from automations.models import Automation, Event, Invocation, Refusal, Run, steps_of_run
 from tests.scenes import (
     DELAY,
     SEND,
@@ -163,6 +163,16 @@ def test_a_child_that_is_refused_fails_the_step_with_its_code(template: str, kin
 
 
 @pytest.mark.parametrize(
+    ("field", "kind"),
+    [({"data": {"$ref": "data.user_id"}}, "invalid_data"), ({"profile": {"$ref": "data.none"}}, "invalid_profile"),
+     ({"recipient": "refs.data.none"}, "invalid_recipient"), ({"recipient": "${'x'.repeat(256)}"}, "invalid_recipient"),
+     ({"recipient": "${true}"}, "invalid_recipient")],
+)  # fmt: skip
+def test_what_resolves_to_something_unfit_fails_the_step(field: dict[str, Any], kind: str) -> None:
+    assert error_of(parent_of({**INVOKE, **field})) == ("failed", "step_failed", kind)
+
+
+@pytest.mark.parametrize(
     ("text", "kind"),
     [("${'\\0'}", "invalid_text"), ("${'\\ud800'}", "invalid_text"), ("{{data.big}}", "data_too_large")],
 )  # fmt: skip
@@ -306,8 +316,3 @@ def test_a_run_that_waits_for_its_child_takes_no_other_time() -> None:
         execution.reschedule(environment=production(), run=parent, when=execution.NOW, actor="key/test")
     assert refused.value.code == "awaits_child"
     assert read(parent).live.awaits == child_of(parent).pk
-
-
-def test_ordinary_runs_take_no_statement_more() -> None:
-    run_of(invoke(SEND, SEND))
-    assert LiveRun.objects.filter(parent__isnull=False).count() == Descent.objects.count() == 0

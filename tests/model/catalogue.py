@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.model import bars, tokens, variants
+from tests.model import bars, tokens, trees, variants
 from tests.model.checker import System
 from tests.model.protocol import AsBuilt
 
@@ -21,6 +21,8 @@ HOLD: dict[str, Make] = {
     "token": tokens.OneTransaction,
     "token-in-batches": tokens.InBatches,
     "cancel-the-previous": tokens.Serialised,
+    "tree": trees.OneByOne,
+    "waits-for-a-child": trees.WakesAtTheEnd,
 }
 # Half a minute: only by `python -m tests.model --wide`.
 WIDE: dict[str, Make] = {
@@ -76,4 +78,9 @@ FALL: dict[str, Fall] = {
     "bar-half-way": Fall(bars.StartsHalfWay, "I1", 9),
     "bar-archives-unlisted": Fall(bars.ArchivesTheUnlisted, "I5", 12),
     "unserialised": Fall(tokens.Unserialised, "C6", 4),
+    "tree-bears-whatever": Fall(trees.BearsWhateverBecame, "C7", 7),
+    "tree-one-snapshot": Fall(trees.OneSnapshot, "C7", 7),
+    "tree-looks-once": Fall(trees.LooksOnce, "C7", 11),
+    "tree-cut-by-the-finished": Fall(trees.CutByTheFinished, "C7", 10),
+    "tree-rests-afterwards": Fall(trees.RestsAfterwards, "I2", 4),
 }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.mutants import cancels, ends, moves, rules, starts
+from tests.mutants import cancels, ends, moves, rules, starts, trees
 from tests.mutants.mutant import MUTANTS, Mutant
 
-__all__ = ["MUTANTS", "Mutant", "cancels", "ends", "moves", "rules", "starts", "those_of"]
+__all__ = ["MUTANTS", "Mutant", "cancels", "ends", "moves", "rules", "starts", "those_of", "trees"]
 
 
 def those_of(database: str) -> list[Mutant]:

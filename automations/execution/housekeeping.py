@@ -107,13 +107,14 @@ def reap(environment: Environment) -> int:
     attempt counts as in flight until it is settled. The number taken back."""
     with gate(environment_id=environment.pk) as (now, barred, _):
         expired = LiveRun.objects.within(environment.pk).expired(now=now)
+        # Who waits for one of them is locked first: a cancel goes from the parent to the child as well.
+        born = dict(expired.filter(BORN).values_list("pk", "parent_id"))
+        waiting = LiveRun.objects.awaiting(list(born.items()))
         rows = list(expired.select_for_update(skip_locked=True).order_by("pk")[:REAPED_AT_ONCE])
         if barred and LiveRun.objects.give_to_bars([row.pk for row in rows]):
             rows = list(expired.filter(pk__in=[row.pk for row in rows]).order_by("pk"))
         testpoint("reap.read")
         versions = dict(Run.objects.filter(pk__in=[row.pk for row in rows]).values_list("pk", "version_id"))
-        born = {row.pk: row.parent_id for row in rows if row.parent_id is not None}
-        waiting = LiveRun.objects.awaiting(list(born.items()))
         events = [_reap(row, version_id=versions[row.pk], now=now) for row in rows]
         failed = [Ending(event.run_id, "failed") for event in events if event.data["next"] == "failed"]
         insert([*events, *owed(failed, environment_id=environment.pk, at=now)])

@@ -12,8 +12,6 @@ from django.conf import settings
 
 from automations import machine, steps
 from automations.definition import DEFAULT_TIMEOUT, Definition, Kind, Step
-from automations.execution import children
-from automations.execution.children import Birth, Family
 from automations.expressions import Scope
 from automations.machine import Plan
 from automations.models import (
@@ -35,6 +33,7 @@ from automations.models import (
     retried,
 )
 from automations.steps import Attempt, Outcome
+from automations.steps.invoke import Birth, Family
 from automations.testpoints import testpoint
 
 OVERDUE_SECONDS = 5.0
@@ -166,7 +165,7 @@ def _turn_alone(environment: Environment, item: Done) -> None:
         _turn(environment=environment, done=[replace(item, plan=plan, births=births)], room=0)
 
     family = Family(environment=environment, claim=task.claim, data=task.data, profile=task.profile)
-    children.carry_out(item.plan, family=family, write=write)
+    steps.invoke.carry_out(item.plan, family=family, write=write)
 
 
 def _turn(*, environment: Environment, done: Sequence[Done], **start: Any) -> list[Task]:
@@ -193,7 +192,7 @@ def _transact(
     )  # before the database's clock is read, so that no deadline here is the later one
     with gate(environment_id=environment.pk) as (now, barred, _):
         if done:
-            children.take_turns(environment, [birth for item in done for birth in item.births])
+            steps.invoke.take_turns(environment, [birth for item in done for birth in item.births])
             if barred and LiveRun.objects.give_to_bars([item.task.claim.run_id for item in done]):
                 look = True
             _finish(
@@ -268,7 +267,7 @@ def _finish(
 
     NotAllHeld when some run was not running under its fence any more and nobody was to `look` which.
     """
-    born = children.of_parents((item.task.claim, item.plan) for item in done)
+    born = steps.invoke.of_parents((item.task.claim, item.plan) for item in done)
     waiting = LiveRun.objects.awaiting([(child.run_id, child.parent_id) for child in born])
     moving, stopping, late = _sorted(done) if look else (done, (), ())
     if LiveRun.objects.finish([_move(item) for item in moving], now=now) != len(moving):
@@ -322,7 +321,7 @@ def _fold(environment: Environment, item: Done, now: datetime, *, barred: bool) 
         run=item.task.run,
         now=now,
     )
-    born = children.bear(item.births, now=now, barred=barred)
+    born = steps.invoke.bear(item.births, now=now, barred=barred)
     return [{**told, "run": born[told["step"]]} if told["step"] in born else told for told in folded]
 
 

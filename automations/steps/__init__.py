@@ -9,13 +9,13 @@ from typing import Any
 from automations import expressions
 from automations.definition import Send, Step
 from automations.expressions import ExpressionError
-from automations.steps import cancel, send
+from automations.steps import cancel, invoke, send
 from automations.steps.base import Attempt, Outcome
 
-__all__ = ["EFFECTS", "RECORDS", "Attempt", "Outcome", "cancel", "perform_effect"]
+__all__ = ["EFFECTS", "RECORDS", "Attempt", "Outcome", "cancel", "invoke", "perform_effect"]
 
 EFFECTS: dict[str, Callable[[Any, Attempt], Outcome]] = {Send.action: send.perform}
-RECORDS = {"cancel": cancel.perform}
+RECORDS = {"cancel": cancel.perform, "invoke": invoke.bear}
 
 log = logging.getLogger(__name__)
 

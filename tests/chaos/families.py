@@ -26,8 +26,9 @@ def beneath(runs: Iterable[str], known: Sequence[Entry]) -> set[str]:
         children[run.get("parent")].append(run["id"])
     found, left = set[str](), list(runs)
     while left:
-        found.add(run := left.pop())
-        left += children[run]
+        one = left.pop()
+        found.add(one)
+        left += children[one]
     return found
 
 

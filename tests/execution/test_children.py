@@ -8,8 +8,8 @@ import pytest
 
 from automations import execution, publication, testpoints
 from automations.execution import housekeeping
-from automations.execution.children import LARGEST_DOCUMENT, MOST_GENERATIONS
 from automations.models import Automation, Event, Invocation, Refusal, Run, steps_of_run
+from automations.steps.invoke import LARGEST_DOCUMENT, MOST_GENERATIONS
 from tests.scenes import (
     DELAY,
     SEND,

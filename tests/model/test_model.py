@@ -125,8 +125,8 @@ def _places() -> set[str]:
 
 def _modelled() -> set[str]:
     """The names of all actions that happen in the model."""
-    systems = AsBuilt(tries=1), Barred(scopes=((0,),), steps=1, tries=1), OneByOne(), WakesAtTheEnd()
-    return set[str]().union(*map(_actions, systems))
+    bars = Barred(scopes=((0,),), steps=1, tries=1)
+    return _actions(AsBuilt(tries=1)) | _actions(bars) | _actions(OneByOne()) | _actions(WakesAtTheEnd())
 
 
 def _actions(system: System[Any]) -> set[str]:

@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from automations.execution import Done, children, work
-from automations.models import Cancellation, CancellationFilter, Cancelled, Descent, LiveRun, live_run_bars
+from automations.execution import Done, work
+from automations.models import (
+    Cancellation,
+    CancellationFilter,
+    Cancelled,
+    Descent,
+    LiveRun,
+    live_run_bars,
+    statements,
+)
 from automations.models.live_run import LiveRunQuerySet
+from automations.steps import invoke
 from tests.mutants.mutant import mutant, swap
 
 
@@ -20,7 +29,7 @@ def child_is_born_whatever_became_of_its_parent() -> None:
     def carried_out(done: Sequence[Done]) -> tuple[list[Done], list[Done], list[Done]]:
         moving, stopping, late = real(done)
         for item in (*stopping, *late):
-            children.bear(item.births, now=item.task.now(), barred=False)
+            invoke.bear(item.births, now=item.task.now(), barred=False)
         return moving, stopping, late
 
     swap(work, "_sorted", carried_out)
@@ -54,17 +63,17 @@ def tree_is_read_with_its_top() -> None:
 @mutant(only="postgresql")
 def tree_is_walked_once() -> None:
     """Until nothing is found: a child whose row the walk waits for may bear another meanwhile."""
-    real = live_run_bars.fetch
+    real = statements.fetch
     walked: set[Any] = set()
 
-    def once(statements: Sequence[Any]) -> Any:
-        text, given = statements[0]
-        if len(statements) > 1 or "automations_descent" not in text or not text.strip().startswith("UPDATE"):
-            return real(statements)
+    def once(asked: Sequence[Any]) -> Any:
+        text, given = asked[0]
+        if len(asked) > 1 or "automations_descent" not in text or not text.strip().startswith("UPDATE"):
+            return real(asked)
         if given[0] in walked:
             return [[]]
         walked.add(given[0])
-        return real(statements)
+        return real(asked)
 
     swap(live_run_bars, "fetch", once)
 

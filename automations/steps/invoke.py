@@ -1,4 +1,4 @@
-"""Starts what the `invoke` steps of a plan order: prepared before the transaction of their run, stored in it."""
+"""Carries out `invoke`: children are prepared before the transaction of their run, and stored in it."""
 
 from __future__ import annotations
 

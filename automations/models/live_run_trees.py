@@ -55,13 +55,15 @@ class Trees(BarredRuns):
     def wake(self, waiting: Sequence[Awaiting], ended: Sequence[Ended], *, now: datetime) -> int:
         """waiting -> waiting, due now: those of the runs whose child has ended. Their logs say how."""
         children = {child.run_id: child for child in ended}
-        woken = [(row, children[row.child_id]) for row in waiting if row.child_id in children]
-        if not woken:
+        ready = [row.run_id for row in waiting if row.child_id in children]
+        if not ready:
             return 0
-        pks = [row.run_id for row, _ in woken]
-        rows = self.filter(pk__in=pks, awaits__in=children, state=RunStatus.WAITING)
-        if rows.update(due_at=now, awaits=None) != len(woken):
-            raise AssertionError(f"{woken} were locked and waiting, yet not woken")
+        # Locked, and yet perhaps called off since, by this very transaction: a child may cancel its parent.
+        rows = self.filter(pk__in=ready, awaits__in=children, state=RunStatus.WAITING)
+        pks = set(rows.values_list("pk", flat=True))
+        if rows.update(due_at=now, awaits=None) != len(pks):
+            raise AssertionError(f"{pks} were locked and waiting, yet not woken")
+        woken = [(row, children[row.child_id]) for row in waiting if row.run_id in pks and row.child_id]
         versions = dict(Run.objects.filter(pk__in=pks).values_list("pk", "version_id"))
         insert(_child_ended(row, child, version_id=versions[row.run_id], now=now) for row, child in woken)
         testpoint("wake.moved")

@@ -310,6 +310,13 @@ def test_a_run_called_off_while_it_waits_is_not_woken() -> None:
     assert Event.objects.filter(kind="child_ended").count() == 0
 
 
+def test_a_child_that_cancels_the_parent_which_waits_for_it_ends() -> None:
+    publish("ungrateful", {"steps": [SEND, {"action": "cancel", "cancellation_token": "t"}]})
+    parent = parent_of({**WAIT, "template": "ungrateful"}, SEND, token="t")
+    assert (status(parent), status(child_of(parent))) == ("cancelled", "completed")
+    assert Event.objects.filter(kind="child_ended").count() == 0
+
+
 def test_a_run_that_waits_for_its_child_takes_no_other_time() -> None:
     parent = parent_of(WAIT, SEND)
     with pytest.raises(Refusal) as refused:

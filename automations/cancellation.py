@@ -186,10 +186,10 @@ def trees_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
     runs = still_to_hit(environment, scope)
     if not has_children(environment):
         return runs
-    live = LiveRun.objects.within(environment.pk).filter(state__in=UNFINISHED)
+    named = scope.condition() & Q(state__in=scope.states)
+    live = LiveRun.objects.within(environment.pk).filter(named | beneath(runs), state__in=UNFINISHED)
     bars = list(standing(environment=environment))
-    with_children = live.filter(Q(pk__in=runs.values("pk")) | beneath(runs))
-    return with_children.exclude(reached(bars, environment=environment)) if bars else with_children
+    return live.exclude(reached(bars, environment=environment)) if bars else live
 
 
 def list_in_flight(bar: Cancellation) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 
 from automations.models.cancellation import Cancellation, covered
 from automations.models.environment import Environment
@@ -78,9 +78,13 @@ def has_children(environment: Environment | int) -> bool:
 
 
 def beneath(above: models.QuerySet[LiveRun]) -> Q:
-    """Over LiveRun: the children, at any depth, of these unfinished runs."""
-    descents = Descent.objects.filter(run=OuterRef("pk"), ancestor__in=above.values("pk"))
-    return BORN & Q(Exists(descents))
+    """Over LiveRun: the unfinished children, at any depth, of these unfinished runs.
+
+    Not correlated, so that it is looked up once however many rows are asked.
+    """
+    born = _live_runs().filter(BORN).values("pk")
+    descents = Descent.objects.filter(run__in=born, ancestor__in=above.values("pk"))
+    return Q(pk__in=descents.values("run"))
 
 
 def reached(bars: Iterable[Cancellation], *, environment: Environment | int) -> Q:

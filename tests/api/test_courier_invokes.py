@@ -80,7 +80,7 @@ def test_typed_steps_of_sdk_6_come_without_their_action(api: Caller) -> None:
         ({"automation": {}}, "“steps” must be a list with at least one step (/automation/steps)"),
         (
             {"automation": {"steps": [{"action": "wat"}]}},
-            "action “wat” is not known; known are: cancel, delay, send (/automation/steps/0/action)",
+            "action “wat” is not known; known are: cancel, delay, invoke, send (/automation/steps/0/action)",
         ),
         (
             {"automation": {"steps": [{"action": "delay"}]}},

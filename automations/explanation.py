@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from automations.models import Automation, Cancellation, CancellationFilter, Run
+from automations.models import HELD, Automation, Cancellation, CancellationFilter, Run
 from automations.nearness import difference
 
 MOMENT = timedelta(seconds=5)  # what lies closer together than this may have been under way at the same time
+READABLE = (
+    "token", "key", "recipients", "automation", "invocation", "idempotency_key", "source", "tenant", "tags",
+)  # fmt: skip
 SHOWN = 3  # entries of a list in a sentence
 
 
@@ -34,10 +37,14 @@ def explain(run: Run, cancellation: Cancellation) -> Explanation:
 
     The filter comes first, then time: what it did not ask for, it would not have hit at any time.
     """
+    if not cancellation.is_carried_out:
+        return _scheduled(cancellation)
     missed = list(_missed(run, cancellation))
     called_off_by = run.called_off_by
     if called_off_by is not None and called_off_by.pk == cancellation.pk:
-        return _hit(run, cancellation, by_filter=not missed)
+        return (
+            _held(run, cancellation) if run.reason == HELD else _hit(run, cancellation, by_filter=not missed)
+        )
     if [miss.reason for miss in missed] == ["accepted_later"] and run.created_at > cancellation.as_of:
         return _by_time(run, cancellation)  # which says by how much
     if missed:
@@ -46,6 +53,15 @@ def explain(run: Run, cancellation: Cancellation) -> Explanation:
             first.reason, first.sentence, **first.details, **_also([other.reason for other in others])
         )
     return _by_time(run, cancellation)
+
+
+def _scheduled(cancellation: Cancellation) -> Explanation:
+    """It was asked for a later time, and has hit nothing."""
+    as_of, undone_at = cancellation.as_of, cancellation.undone_at
+    if undone_at is None:
+        return _missing("scheduled", f"the cancellation will be carried out at {_moment(as_of)}", at=as_of)
+    sentence = f"the cancellation was undone at {_moment(undone_at)}, before it was carried out"
+    return _missing("undone", sentence, undone_at=undone_at)
 
 
 def _missed(run: Run, cancellation: Cancellation) -> Iterator[Explanation]:
@@ -64,10 +80,20 @@ def _hit(run: Run, cancellation: Cancellation, *, by_filter: bool) -> Explanatio
     return Explanation(hit=True, reason="hit", sentence=f"{sentence}, and had not ended", details=at)
 
 
+def _held(run: Run, cancellation: Cancellation) -> Explanation:
+    """Of a run that was called off where it was born."""
+    late, until = run.created_at - cancellation.as_of, cancellation.hold_until or cancellation.as_of
+    sentence = f"hit: accepted {_length(late)} after the cancellation, while it held (until {_moment(until)})"
+    return Explanation(
+        hit=True, reason="held", sentence=sentence,
+        details={"as_of": cancellation.as_of, "actor": cancellation.actor, "created_at": run.created_at,
+                 "hold_until": until, "seconds": late.total_seconds()},
+    )  # fmt: skip
+
+
 def _asked(cancellation: Cancellation) -> dict[str, Any]:
     """What the filter names that is good to read."""
-    names = ("token", "key", "recipients", "automation", "invocation", "idempotency_key", "source", "tags")
-    return {name: cancellation.filter[name] for name in names if name in cancellation.filter}
+    return {name: cancellation.filter[name] for name in READABLE if name in cancellation.filter}
 
 
 def _by_time(run: Run, cancellation: Cancellation) -> Explanation:
@@ -76,13 +102,21 @@ def _by_time(run: Run, cancellation: Cancellation) -> Explanation:
     until = max(as_of, cancellation.hold_until or as_of)
     if run.created_at > until:
         late = run.created_at - until
+        what = "the cancellation, which hits what was there before"
+        if cancellation.hold_until is not None:
+            what = f"the cancellation had ceased to hold, at {_moment(until)}"
         return _missing(
-            "accepted_later", f"accepted {_length(late)} after the cancellation, which hits what was there before",
+            "accepted_later", f"accepted {_length(late)} after {what}",
             created_at=run.created_at, as_of=until, seconds=late.total_seconds(),
         )  # fmt: skip
     # What an undone cancellation had hit may have ended at once afterwards.
     latest = as_of + (MOMENT if cancellation.undone_at is None else timedelta())
     other, ended_at = run.called_off_by, run.ended_at
+    if other is not None and run.reason == HELD:
+        return _missing(
+            "held_before", f"an older cancellation that held, {other.pk}, called the run off where it was born",
+            by=str(other.pk), at=run.created_at,
+        )  # fmt: skip
     if other is not None and other.as_of <= latest:
         return _missing(
             "called_off_before", f"cancellation {other.pk} had called the run off before, at {_moment(other.as_of)}",
@@ -264,6 +298,7 @@ FIELDS: dict[str, Explainer] = {
     ),
     "invocation_pks": _invocation_pks,
     "source": _among("source", held=lambda run: run.source, words="source"),
+    "tenant": _among("tenant", held=lambda run: run.invocation.tenant, words="tenant"),
     "tags": _among("tags", held=lambda run: run.invocation.tags, words="tag"),
     "created_after": _moment_within("created_after", of="created_at", words="accepted", too="too early"),
     "created_before": _moment_within("created_before", of="created_at", words="accepted", too="too late"),

@@ -11,16 +11,20 @@ from typing import Any
 from automations import expressions
 from automations.definition import (
     FURTHEST_UNTIL,
+    LONGEST_REASON,
     Cancel,
     Definition,
     Delay,
     Invoke,
     Kind,
+    Sought,
     Step,
     parse_duration,
     parse_moment,
+    sought,
 )
-from automations.expressions import ExpressionError, Scope
+from automations.expressions import ExpressionError, FieldWarning, Scope
+from automations.expressions.tokens import check_token, token_text
 
 START = "0"
 STARVED_PAUSE = timedelta(seconds=1)
@@ -49,7 +53,7 @@ class Carried:
     step: Step
     outcome: str
     detail: Mapping[str, Any] = field(default_factory=dict)
-    token: str | None = None
+    sought: Sought | None = None
     order: Order | None = None
 
     @property
@@ -96,11 +100,11 @@ class Plan:
         )  # fmt: skip
         return replace(self, due_at=due_at, now=now, carried=carried)
 
-    def cancels(self) -> Iterator[tuple[Cancel, str]]:
-        """The cancel steps to carry out in the plan's transaction, with their resolved tokens."""
+    def cancels(self) -> Iterator[tuple[Cancel, Sought]]:
+        """The cancel steps to carry out in the plan's transaction, with what they resolved to."""
         for carried in self.carried:
-            if isinstance(carried.step, Cancel) and carried.token is not None:
-                yield carried.step, carried.token
+            if isinstance(carried.step, Cancel) and carried.sought is not None:
+                yield carried.step, carried.sought
 
     def orders(self) -> Iterator[tuple[Invoke, Order]]:
         """The children to bear in the plan's transaction."""
@@ -175,7 +179,7 @@ def _rest(done: Carried, *, position: str, now: datetime) -> Plan | None:
         return Plan(position=position, due_at=done.due_at, now=now, fixed=step.until is not None)
     if done.order is not None and done.outcome == "waiting":
         return Plan(position=position, due_at=AWAITING, now=now, fixed=True)
-    if isinstance(step, Cancel) and step.include_self and done.token is not None:
+    if isinstance(step, Cancel) and step.include_self and done.sought is not None:
         # The run must still be there for its own cancel to find it.
         return Plan(position=position, due_at=now, now=now)
     return None
@@ -221,6 +225,8 @@ def _failed(
 
 def _carry(step: Step, *, scope: Scope, now: datetime, owner: str) -> Carried:
     """One pure or record step, evaluated."""
+    if isinstance(step, Delay) and step.passed_over:
+        return Carried(step=step, outcome="skipped", detail={"reason": "delays_skipped"})
     if step.condition is not None and not expressions.check_condition(step.condition, scope, owner=owner):
         return Carried(step=step, outcome="skipped", detail={"reason": "condition_false"})
     if isinstance(step, Delay):
@@ -228,8 +234,8 @@ def _carry(step: Step, *, scope: Scope, now: datetime, owner: str) -> Carried:
             step=step, outcome="waiting", detail={"due_at": _due(step, scope, now, owner).isoformat()}
         )
     if isinstance(step, Cancel):
-        token = expressions.resolve_token(step.token, scope, owner=owner)
-        return Carried(step=step, outcome="completed", detail={"token": token}, token=token)
+        found = _sought(step, scope, owner)
+        return Carried(step=step, outcome="completed", detail=_told(step, found), sought=found)
     if isinstance(step, Invoke):
         order = _order(step, scope, owner)
         return Carried(step=step, outcome="waiting" if step.wait else "completed", order=order)
@@ -256,6 +262,41 @@ def _order(step: Invoke, scope: Scope, owner: str) -> Order:
         if not is_fit:
             raise _StepFailed(f"invalid_{name}", f"“{name}” resolved to {_shown(value)}")
     return Order(**fields)
+
+
+def _sought(step: Cancel, scope: Scope, owner: str) -> Sought:
+    """Which runs a cancel step is for. What does not resolve fails the step: it cancels nothing."""
+    known = {} if step.token is None else {"token": expressions.resolve_token(step.token, scope, owner=owner)}
+    asked = {**(step.filter or {}), "run_id": step.run_id, "reason": step.reason}
+    tree = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asked.items() if value
+    }
+    warnings: list[FieldWarning] = []
+    found = expressions.resolve_tree(tree, scope, owner=owner, warnings=warnings)
+    if warnings:
+        first = warnings[0]
+        raise ExpressionError("unresolved", f"“{first.field}” did not resolve", paths=first.paths)
+    assert isinstance(found, dict)
+    try:
+        return sought({**known, **found}, _text)
+    except ValueError as error:
+        raise _StepFailed("invalid_filter", str(error)) from error
+
+
+def _text(name: str, value: Any) -> str:
+    """A resolved value as the text by which runs are found, as strict as a token; a reason identifies nobody."""
+    text = token_text(value, source=name, path=name)
+    if name == "reason":
+        return text[:LONGEST_REASON]
+    return check_token(text, longest=512, source=name)
+
+
+def _told(step: Cancel, found: Sought) -> dict[str, Any]:
+    """What the log keeps of it."""
+    asked = {name: list(value) if isinstance(value, tuple) else value for name, value in found.fields}
+    if step.token is not None:
+        return asked
+    return {"run_id": asked["run_ids"][0]} if step.run_id is not None else {"filter": asked}
 
 
 def _due(step: Delay, scope: Scope, now: datetime, owner: str) -> datetime:

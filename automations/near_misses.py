@@ -17,8 +17,9 @@ BEFORE, AFTER = timedelta(minutes=5), timedelta(hours=1)  # a run's life, and so
 
 
 def of_run(run: Run) -> list[tuple[Cancellation, Explanation]]:
-    """Cancellations of about the run's lifetime that asked for its token or key, or nearly so, and did not hit it;
-    newest first, out of the newest 300 of that time. The run is read `with_state()`."""
+    """Cancellations of about the run's lifetime, or that held when it was accepted, that asked for its token or key,
+    or nearly so, and did not hit it; newest first, out of the newest 300 of that time and 300 that held. The run is
+    read `with_state()`."""
     held = [label for label in (run.token, run.key) if label is not None]
     if not held:
         return []
@@ -27,9 +28,18 @@ def of_run(run: Run) -> list[tuple[Cancellation, Explanation]]:
     )
     if (ended_at := run.ended_at) is not None:
         lived = lived.filter(pk__lt=first_uid(ended_at + AFTER))
-    rows = lived.order_by("-pk").values_list("pk", "filter__token", "filter__key")[:NEWEST]
+    holding = Cancellation.objects.filter(
+        environment=run.environment_id, hold_until__gte=run.created_at, undone_at=None,
+        as_of__lte=run.created_at,
+    )  # fmt: skip
+    asked_of = ("pk", "filter__token", "filter__key")
+    rows = [
+        *lived.order_by("-pk").values_list(*asked_of)[:NEWEST],
+        *holding.order_by("hold_until").values_list(*asked_of)[:NEWEST],
+    ]
     near = _near(held)
-    pks = [pk for pk, *asked in rows if any(near(label) for label in asked if label)][:MOST]
+    found_near = (pk for pk, *asked in rows if any(near(label) for label in asked if label))
+    pks = list(dict.fromkeys(found_near))[:MOST]
     if not pks:
         return []
     found = Cancellation.objects.filter(pk__in=pks).order_by("-pk").defer("cancelled_run_ids", "in_flight")
@@ -49,7 +59,8 @@ def of_cancellation(cancellation: Cancellation) -> list[tuple[Run, Explanation]]
         return []
     columns = ("token", "key") if "token" in cancellation.filter else ("key",)
     runs = Run.objects.filter(environment=cancellation.environment_id)
-    rows = runs.until(cancellation.as_of).newest_first().values_list("pk", *columns)
+    until = max(cancellation.as_of, cancellation.hold_until or cancellation.as_of)
+    rows = runs.until(until).newest_first().values_list("pk", *columns)
     recent = list(rows[:NEWEST])
     pks = set(_newest(recent, _near([asked])))
     prefixes = [asked + separator for separator in SEPARATORS] if len(asked) >= SHORTEST else []

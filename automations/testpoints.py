@@ -18,6 +18,8 @@ NAMES = (
     "bar.placed", "sweep.moved",
     "event.placed", "event.judged", "event.moved",
     "renew.begins", "reschedule.moved",
+    "disable.placed", "disable.committed", "park.moved", "enable.moved", "resume.read",
+    "undo.moved", "undo.committed", "undo.read", "scheduled.read",
     "reap.read", "settle.read", "archive.read",
     "delivery.read",
 )  # fmt: skip

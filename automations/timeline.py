@@ -57,13 +57,16 @@ def steps_of(*, definition: Definition, events: Iterable[LoggedEvent], now: Now)
         step.name: StepState(index=index, id=step.name, action=step.action)
         for index, step in enumerate(definition.steps)
     }
-    for event in events:
-        _apply_replay(steps, event)
+    logged = list(events)
+    cancelled_at = now.ended_at if now.status == "cancelled" else None
+    passed = _passed_over(logged)
+    for event in logged:
+        _apply_elsewhere(steps, event)
         for folded in event.data.get("folded", ()):
             _apply_folded(steps, folded, event.at)
         state = steps.get(event.step)
         if state is not None:
-            _apply(state, event, cancelled_at=now.ended_at if now.status == "cancelled" else None)
+            _apply(state, event, cancelled_at=cancelled_at, is_passed=str(state.index) in passed)
     ordered = list(steps.values())
     _close_delays(ordered, now)
     if now.position is not None and int(now.position) < len(ordered):
@@ -84,10 +87,11 @@ def _place(steps: list[StepState], resting: StepState, now: Now) -> None:
         resting.status, resting.due_at = "waiting", now.due_at
 
 
-def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | None) -> None:
-    """One event of one step; after a cancel, its end says what became of a step that was in flight."""
+def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | None, is_passed: bool) -> None:
+    """One event of one step; after a cancel, its end says what became of a step that was in flight. It is not tried
+    again even if that was undone (`is_passed`)."""
     data: Mapping[str, Any] = event.data
-    if event.kind in _ATTEMPTS:
+    if event.kind in _ATTEMPTS and "started_at" in data:  # a step left out after a hold never started
         state.attempts, state.started_at = event.attempt, datetime.fromisoformat(data["started_at"])
         state.due_at = state.error = None
     match event.kind:
@@ -103,11 +107,10 @@ def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | Non
             # Of a run called off meanwhile the attempt counts as in flight until it is settled.
             state.status = data["next"] if cancelled_at is None else "running"
             state.error = data.get("error")
-        case "late_result" | "settled" if cancelled_at is not None and event.attempt == state.attempts:
-            unknown = data["outcome"] == "unknown"
-            state.status, state.finished_at = "failed" if unknown else data["outcome"], event.at
-            state.output, state.error = data.get("output"), data.get("error") or state.error
-            state.outcome_after_cancel = "unknown" if unknown else f"{data['outcome']}_after_cancel"
+        case "late_result" | "settled" if (
+            cancelled_at is not None or is_passed
+        ) and event.attempt == state.attempts:
+            _end_late(state, event, is_cancelled=cancelled_at is not None)
         case "child_ended":
             state.status, state.finished_at = "completed", event.at
             state.output = {name: data[name] for name in ("run", "status")}
@@ -121,6 +124,16 @@ def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | Non
             return
     if cancelled_at is not None and event.at >= cancelled_at and event.kind in _ENDS:
         state.outcome_after_cancel = f"{state.status}_after_cancel"
+
+
+def _end_late(state: StepState, event: LoggedEvent, *, is_cancelled: bool) -> None:
+    """What became of a step whose run went on without it, or was called off."""
+    data: Mapping[str, Any] = event.data
+    unknown = data["outcome"] == "unknown"
+    state.status, state.finished_at = "failed" if unknown else data["outcome"], event.at
+    state.output, state.error = data.get("output"), data.get("error") or state.error
+    if is_cancelled:
+        state.outcome_after_cancel = "unknown" if unknown else f"{data['outcome']}_after_cancel"
 
 
 _ENDS = frozenset({"step_completed", "step_failed", "step_skipped"})
@@ -143,24 +156,43 @@ def _apply_folded(steps: Mapping[str, StepState], folded: Mapping[str, Any], at:
     state.finished_at = at
     state.error = folded.get("error")
     state.skip_reason = folded.get("reason")
-    if "token" in folded:
-        state.output = {
-            name: folded[name] for name in ("token", "cancellation", "cancelled") if name in folded
-        }
+    if said := {name: folded[name] for name in _OF_A_CANCEL if name in folded}:
+        state.output = said
 
 
-def _apply_replay(steps: Mapping[str, StepState], event: LoggedEvent) -> None:
-    """What is true of other steps than the event's own: those before the first of a replay, and a delay in which
-    the run waits until another time now."""
+_OF_A_CANCEL = ("token", "run_id", "filter", "cancellation", "cancelled")
+
+
+def _apply_elsewhere(steps: Mapping[str, StepState], event: LoggedEvent) -> None:
+    """What is true of other steps than the event's own: those before the first of a replay, a delay in which the
+    run waits until another time now, and the step that an undo passes over."""
     data: Mapping[str, Any] = event.data
     if event.kind == "invoked" and "from_step" in data:
         for state in list(steps.values())[: data["from_step"]]:
             state.status, state.skip_reason = "skipped", "not_replayed"
-    if event.kind == "rescheduled":
+    if event.kind == "restored" and "passed" in data:
+        for state in steps.values():
+            if str(state.index) == data["from"]:
+                _pass_over(state, event)
+    elif event.kind in ("rescheduled", "restored"):
         was, now = (datetime.fromisoformat(data[name]) for name in ("was_due_at", "due_at"))
         for state in steps.values():
             if _is_delay_before(state, data["position"]) and state.due_at == was:
                 state.due_at = now
+
+
+def _passed_over(events: Iterable[LoggedEvent]) -> frozenset[str]:
+    """The places of the steps that were in flight at a cancel that was undone."""
+    undone = (event.data for event in events if event.kind == "restored")
+    return frozenset(data["from"] for data in undone if data.get("passed") == "in_flight")
+
+
+def _pass_over(state: StepState, event: LoggedEvent) -> None:
+    """A step in flight keeps its outcome, also one that is known only later; one whose time had come is skipped."""
+    if event.data["passed"] == "skipped":
+        state.status, state.finished_at, state.skip_reason = "skipped", event.at, "undone"
+    elif state.status in ("pending", "waiting", "running"):
+        state.status, state.finished_at = "failed", event.at
 
 
 def _is_delay_before(state: StepState, position: str) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
+from automations.api.urls import last
 from automations.models import KEY_PATTERN
-from automations.views import editor, listing, preferences, preview, setup
+from automations.views import editor, keys, listing, preferences, preview, setup, users
 from automations.views.login import Login
 
 
@@ -29,6 +30,15 @@ templates = [
     path("token-preview", preview.token_preview, name="token-preview"),
     path("<key:key>/", editor.edit, name="edit"),
 ]
+api_keys = [
+    path("", keys.keys, name="list"),
+    path("<slug:public_id>/roll/", keys.roll, name="roll"),
+    path("<slug:public_id>/revoke/", keys.revoke, name="revoke"),
+]
+people = [
+    path("", users.users, name="list"),
+    path("<int:pk>/", users.change, name="change"),
+]
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("automations.api.urls")),
     path("setup/", setup.setup, name="setup"),
@@ -36,5 +46,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("preferences/", preferences.preferences, name="preferences"),
     path("environment/", preferences.environment, name="environment"),
+    path("keys/", include((api_keys, "keys"))),
+    path("users/", include((people, "users"))),
+    path("invited/<path:token>/", users.accept, name="invited"),
     path("templates/", include((templates, "templates"))),
+    path("", include(last)),
 ]

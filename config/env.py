@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
@@ -39,9 +40,22 @@ def words(name: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text(name).split(",") if word.strip())
 
 
+def keys(name: str, given: str) -> tuple[str, ...]:
+    """The comma-separated keys in `given`: each 32 bytes in base64 for URLs, one at least. What is wrong is said
+    by its place, without the key."""
+    found = tuple(word.strip() for word in given.split(",") if word.strip())
+    for place, word in enumerate(found, 1):
+        if not _KEY.fullmatch(word):
+            raise BadSetting(name, f"(key {place})", "32 bytes in base64 for URLs, which are 44 characters")
+    if not found:
+        raise BadSetting(name, "(empty)", "one key at least")
+    return found
+
+
 def folder(name: str, default: Path) -> Path:
     """An absolute path to a folder, which need not exist yet."""
     return Path(text(name, str(default))).expanduser().resolve()
 
 
+_KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 _FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)

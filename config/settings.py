@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from base64 import urlsafe_b64encode
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,23 +20,24 @@ SITE_URL = env.text("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
 _site = urlsplit(SITE_URL)
 
 
-def _secret_key() -> str:
-    """SECRET_KEY, else a key made on first start and kept readable by its owner alone."""
-    if given := env.text("SECRET_KEY"):
+def _kept(variable: str, made: str) -> str:
+    """The variable, else what was made on first start and is kept readable by its owner alone."""
+    if given := env.text(variable):
         return given
-    file = COUNTERMAND_DATA / "secret_key"
+    file = COUNTERMAND_DATA / variable.lower()
     if not file.exists():
         COUNTERMAND_DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = file.with_suffix(f".{secrets.token_hex(4)}")
         draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(48))
+        draft.write_text(made)
         with suppress(FileExistsError):  # two processes starting at once: the first link wins
             file.hardlink_to(draft)
         draft.unlink()
     return file.read_text().strip()
 
 
-SECRET_KEY = _secret_key()
+SECRET_KEY = _kept("SECRET_KEY", secrets.token_urlsafe(48))
+FIELD_KEYS = env.keys("FIELD_KEYS", _kept("FIELD_KEYS", urlsafe_b64encode(secrets.token_bytes(32)).decode()))
 DEBUG = False
 ALLOWED_HOSTS = [
     "localhost",
@@ -132,7 +134,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "logs:list"
+LOGIN_REDIRECT_URL = "logs:overview"
 LOGOUT_REDIRECT_URL = "login"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours

@@ -56,14 +56,17 @@ class Chip:
     most: int
 
 
-def read_page(search: Search, *, environment: Environment, runs: RunQuerySet) -> tuple[list[Run], int | None]:
+def read_page(
+    search: Search, *, environment: Environment, runs: RunQuerySet, size: int | None = None
+) -> tuple[list[Run], int | None]:
     """The page's runs, newest first, in one statement; and where the next page begins, None on the last."""
+    size = size or SIZE
     runs = runs.before(search.before)
     if search.status:
         bars = list(standing(environment=environment))
-        runs = runs.in_status(search.status, environment=environment, most=SIZE + 1, bars=bars)
-    found = list(runs.listed().newest_first()[: SIZE + 1])
-    return found[:SIZE], found[SIZE - 1].pk if len(found) > SIZE else None
+        runs = runs.in_status(search.status, environment=environment, most=size + 1, bars=bars)
+    found = list(runs.listed().newest_first()[: size + 1])
+    return found[:size], found[size - 1].pk if len(found) > size else None
 
 
 def rows_of(runs: Sequence[Run], *, now: datetime) -> list[Row]:
@@ -116,7 +119,7 @@ def tag_of(runs: Sequence[Run], chips: Sequence[Chip]) -> str:
     """Changes whenever a row or a count would look different."""
     return tag(
         [
-            (run.pk, run.public_status, run.is_settling, run.due_at, live.position if live else "")
+            (run.pk, run.public_status, run.is_settling, run.is_held, run.due_at, live.position if live else "")
             for run in runs for live in [run.live_run if run.status is None else None]
         ],
         [(chip.status, chip.count) for chip in chips],

@@ -44,7 +44,7 @@ class StepLine:
             case Delay():
                 return self.step.duration or f"until {self.step.until}"
             case Cancel():
-                return self.step.token
+                return self.step.token or self.step.run_id or "by filter"
             case Invoke():
                 return self.step.template
         return ""
@@ -65,6 +65,8 @@ class StepLine:
     def skip_reason(self) -> str:
         if self.state.skip_reason == "condition_false" and self.step is not None:
             return f"its condition was false: {self.step.condition}"
+        if self.state.skip_reason == "delays_skipped":
+            return "it was invoked without delays"
         return self.state.skip_reason or ""
 
     @property
@@ -161,7 +163,7 @@ class RunPage:
     def tag(self) -> str:
         """Changes whenever the panel would look different."""
         live = self.run.live_run if self.run.status is None else None
-        state = (live.state, live.position, live.due_at, live.attempt) if live else ()
+        state = (live.state, live.position, self.run.due_at, live.attempt, self.run.is_held) if live else ()
         return tag(self.run.public_status, self.run.is_settling, state, len(self.events), self.sharing)
 
     @property
@@ -184,6 +186,7 @@ class RunPage:
             "cancellation_key": run.key,
             "status": run.public_status,
             "settling": run.is_settling,
+            "held": run.is_held,
             "status_reason": run.reason,
             "created_at": run.created_at,
             "due_at": run.due_at,
@@ -212,6 +215,7 @@ _KINDS: dict[str, str] = {
     EventKind.CARRIED: "Taken over from the run that this one replays",
     EventKind.REPLAYED: "Replayed as another run",
     EventKind.CHILD_ENDED: "Its child ended",
+    EventKind.RESTORED: "Its cancellation was undone",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -20,18 +20,28 @@ PRESETS = {
     "7d": ("Last 7 days", timedelta(days=7)),
     "30d": ("Last 30 days", timedelta(days=30)),
 }
+WAKES = {
+    "late": ("Late", None),
+    "1h": ("Within the hour", timedelta(hours=1)),
+    "24h": ("Within 24 hours", timedelta(hours=24)),
+    "7d": ("Within 7 days", timedelta(days=7)),
+}
+LATE_AFTER = timedelta(seconds=60)
 FIELDS = ("token", "source", "recipient", "key")
 _QUALIFIED = re.compile(rf'(?:^|(?<=\s))({"|".join(FIELDS)}):(?:"([^"]+)"|(\S+))')
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What one address of the logs asks for. `before` is the run after which an older page begins."""
+    """What one address of the logs asks for. `wakes` is one of WAKES, or a Span as text; `cancellation` the id of the
+    one that called the runs off; `before` the run after which an older page begins."""
 
     text: str = ""
     status: str = ""
     automation: str = ""
     started: str = ""
+    wakes: str = ""
+    cancellation: str = ""
     before: int | None = None
 
     @classmethod
@@ -43,6 +53,8 @@ class Search:
             status=_one_of(query.get("status", ""), RunStatus.values),
             automation=automation if re.match(KEY_PATTERN, automation) else "",
             started=_one_of(query.get("started", ""), list(PRESETS)),
+            wakes=_wakes(query.get("wakes", "")),
+            cancellation=_uuid(query.get("cancellation", "")),
             before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None,
         )
 
@@ -56,7 +68,9 @@ class Search:
     @property
     def narrows(self) -> bool:
         """Whether anything but a page is asked for."""
-        return bool(self.text or self.status or self.automation or self.started)
+        return bool(
+            self.text or self.status or self.automation or self.started or self.wakes or self.cancellation
+        )
 
     @property
     def uid(self) -> UUID | None:
@@ -77,7 +91,8 @@ class Search:
         search = replace(self, **changes)
         fields = {
             "q": search.text, "status": search.status, "automation": search.automation,
-            "started": search.started, "before": search.before,
+            "started": search.started, "wakes": search.wakes,
+            "cancellation": search.cancellation, "before": search.before,
         }  # fmt: skip
         query = urlencode({name: value for name, value in fields.items() if value})
         return f"?{query}" if query else ""
@@ -91,11 +106,60 @@ class Search:
             runs = runs.following(key=self.automation, environment=environment)
         if self.started:
             runs = runs.since(now - PRESETS[self.started][1])
+        if self.cancellation:
+            runs = runs.called_off_by(UUID(self.cancellation), environment=environment)
+        if self.wakes:
+            runs = runs.waking(environment=environment, **self._waking(now))
         for name, quoted, bare in _QUALIFIED.findall(self.text):
             runs = runs.found_by(quoted or bare, environment=environment, fields=[name], whole=bool(quoted))
         if bare := _QUALIFIED.sub("", self.text).strip():
             runs = runs.found_by(bare, environment=environment)
         return runs
+
+    @property
+    def span(self) -> Span | None:
+        """The part of the future that it asks for, when that is none of WAKES."""
+        return Span.read(self.wakes)
+
+    def _waking(self, now: datetime) -> dict[str, datetime]:
+        if (span := self.span) is not None:
+            return {"after": span.start, "before": span.end}
+        length = WAKES[self.wakes][1]
+        return {"before": now - LATE_AFTER} if length is None else {"before": now + length}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A stretch of time (UTC, whole minutes); `end` is not part of it."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def read(cls, text: str) -> Span | None:
+        """The span that `str` wrote: `2026-11-21T20:05Z/2026-11-21T20:10Z`."""
+        try:
+            start, end = (datetime.strptime(part, _MINUTE).replace(tzinfo=UTC) for part in text.split("/"))
+        except ValueError:
+            return None
+        return cls(start=start, end=end)
+
+    def __str__(self) -> str:
+        return f"{self.start.strftime(_MINUTE)}/{self.end.strftime(_MINUTE)}"
+
+
+_MINUTE = "%Y-%m-%dT%H:%MZ"
+
+
+def _wakes(text: str) -> str:
+    return text if text in WAKES or Span.read(text) is not None else ""
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text)) if text else ""
+    except ValueError:
+        return ""
 
 
 def _one_of(word: str, words: Sequence[str]) -> str:

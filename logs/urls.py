@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from django.urls import path
-from django.views.generic import RedirectView
 
-from logs import views
+from logs.views import actions, bulk, overview, runs
 
 app_name = "logs"
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="logs:list"), name="home"),
-    path("logs/", views.runs, name="list"),
-    path("logs/<uuid:uid>/", views.run, name="run"),
-    path("logs/<uuid:uid>/cancel/", views.cancel_run, name="cancel"),
+    path("", overview.overview, name="overview"),
+    path("logs/", runs.runs, name="list"),
+    path("logs/export.csv", runs.exported, {"kind": "csv"}, name="csv"),
+    path("logs/export.jsonl", runs.exported, {"kind": "jsonl"}, name="jsonl"),
+    path("logs/<uuid:uid>/", runs.run, name="run"),
+    path("logs/<uuid:uid>/cancel/", runs.cancel_run, name="cancel"),
+    path("logs/<uuid:uid>/time/", actions.reschedule, name="reschedule"),
+    path("logs/<uuid:uid>/replay/", actions.replay, name="replay"),
+    path("bulk/", bulk.history, name="bulk"),
+    path("bulk/new/", bulk.new, name="bulk-new"),
+    path("bulk/<uuid:uid>/", bulk.cancellation, name="cancellation"),
 ]

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
 
 from automations.definition import Definition
-from automations.models import Event, LiveRun, Origin, Run, RunStatus
+from automations.models import CancellationFilter, Event, LiveRun, Origin, Run, RunStatus
 from automations.timeline import StepState
 
 ORIGINS: dict[str, str] = {
     Origin.API: "API",
     Origin.COURIER: "Courier API",
+    Origin.KNOCK: "Knock API",
+    Origin.SUPRSEND: "SuprSend API",
     Origin.BROWSER: "browser",
     Origin.STEP: "cancel step",
     Origin.DISABLE: "disabled automation",
+    Origin.PUBLISH: "published version",
     Origin.RULE: "rule",
 }
 
@@ -64,7 +69,7 @@ def badge(run: Run, *, definition: Definition, now: datetime, failure: Failure |
     live = run.live_run
     match status:
         case RunStatus.WAITING if live is not None:
-            return _waiting(live, definition, now)
+            return _waiting(run, live, definition, now)
         case RunStatus.RUNNING if live is not None:
             words = f"Running · {step_at(definition, live.position)}"
             return Badge(look="running", words=words, note="since", at=live.started_at)
@@ -83,21 +88,19 @@ def badge(run: Run, *, definition: Definition, now: datetime, failure: Failure |
     return Badge(look=status, words=RunStatus(status).label, note=f"{steps} step{'s'[: steps != 1]}")
 
 
-def _waiting(live: LiveRun, definition: Definition, now: datetime) -> Badge:
+def _waiting(run: Run, live: LiveRun, definition: Definition, now: datetime) -> Badge:
     """A delay that has not ended rests in front of the step that the run stands at."""
-    position, note = live.position, "next try" if live.attempt else "wakes"
+    position, note, due_at = live.position, "next try" if live.attempt else "wakes", run.due_at or now
     if live.awaits is not None:
         before = definition.before(position)
         where = step_at(definition, before.position if before else position)
         return Badge(look="waiting", words=f"Waiting · {where}", note="for its child to end")
-    if live.due_at <= now:
-        note = "due"
+    if due_at <= now:
+        note = "held since it was due" if run.is_held else "due"
     elif not live.attempt and position != "0":
         before = definition.step_at(str(int(position) - 1))
         position = before.position if before is not None and before.action == "delay" else position
-    return Badge(
-        look="waiting", words=f"Waiting · {step_at(definition, position)}", note=note, at=live.due_at
-    )
+    return Badge(look="waiting", words=f"Waiting · {step_at(definition, position)}", note=note, at=due_at)
 
 
 def step_at(definition: Definition, position: str) -> str:
@@ -116,6 +119,33 @@ def who(actor: str) -> str:
     if kind in ("run", "invocation") and name:
         return f"{kind} {short(name)}"
     return actor
+
+
+def asked_for(scope: CancellationFilter) -> str:
+    """Which runs a cancellation is for: “token onboarding-user_123, recipient ana”."""
+    if scope.everything:
+        return "all runs"
+    lists = (
+        ("run", [short(uid) for uid in scope.run_ids] or [str(pk) for pk in scope.run_pks or ()]),
+        ("recipient", scope.recipients),
+        ("tag", scope.tags),
+    )
+    single = {
+        "token": scope.token, "key": scope.key, "automation": scope.automation,
+        "invocation": scope.invocation and short(scope.invocation),
+        "idempotency key": scope.idempotency_key, "source": scope.source,
+        "started from": scope.created_after and clock(scope.created_after),
+        "started until": scope.created_before and clock(scope.created_before),
+        "due from": scope.due_after and clock(scope.due_after),
+        "due before": scope.due_before and clock(scope.due_before),
+    }  # fmt: skip
+    parts = [f"{name} {value}" for name, value in single.items() if value is not None]
+    for name, values in lists:
+        if len(values) == 1:
+            parts.append(f"{name} {values[0]}")
+        elif values:
+            parts.append(f"{len(values):,} {name}s")
+    return ", ".join(parts)
 
 
 def short(uid: UUID | str) -> str:
@@ -180,6 +210,16 @@ def too_late(run: Run) -> str:
     if cancellation is not None:
         return f"This run was already cancelled by {who(cancellation.actor)}{when}. Nothing was changed."
     return f"This run finished{when}, before the cancel. Nothing was changed."
+
+
+def capitalised(words: str) -> str:
+    """As a sentence begins and ends."""
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def laid_out(value: Any) -> str:
+    """JSON as one would write it by hand."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def clock(at: datetime) -> str:

@@ -107,12 +107,15 @@ def expire_leases() -> None:
     )
 
 
-def cancel_runs(*, reason: str = "", origin: Origin = Origin.API, **fields: Any) -> Cancellation:
+def cancel_runs(
+    *, reason: str = "", origin: Origin = Origin.API, hold_for: timedelta | None = None, **fields: Any
+) -> Cancellation:
     """The cancellation of a filter."""
     scope = CancellationFilter(**fields)
     request = CancelRequest(
-        environment=production(), filter=scope, actor="user/ana", origin=origin, reason=reason
-    )
+        environment=production(), filter=scope, actor="user/ana", origin=origin, reason=reason,
+        hold_for=hold_for,
+    )  # fmt: skip
     return cancel(request)[0]
 
 

@@ -51,6 +51,8 @@ TRANSACTIONS = (
         "automations/publication",
         "automations/invocation",
         "automations/cancellation",
+        "automations/undo",
+        "automations/scheduled",
         "automations/occurrence",
         "automations/execution",
         "automations/notices",

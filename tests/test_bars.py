@@ -91,16 +91,17 @@ def test_nothing_under_it_starts_and_what_is_accepted_later_does() -> None:
 
 
 def test_a_step_in_flight_is_listed_and_nothing_follows_it() -> None:
-    runs = many(SEND, SEND)
+    runs = {run.pk: run for run in many(SEND, SEND)}
     tasks = start(room=1)
+    run = runs[tasks[0].claim.run_id]
     receipt = bar(token="t")
-    assert [(entry["run"], entry["attempt"]) for entry in receipt.in_flight] == [(str(runs[0].uid), 1)]
-    assert read(runs[0]).is_settling
+    assert [(entry["run"], entry["attempt"]) for entry in receipt.in_flight] == [(str(run.uid), 1)]
+    assert read(run).is_settling
     assert len(cancelling.outstanding(receipt)) == 1
     assert finish(*[execution.perform(task) for task in tasks], room=9) == []
-    assert (status(runs[0]), cancelling.outstanding(receipt)) == ("cancelled", [])
-    assert LiveRun.objects.get(pk=runs[0].pk).state == "cancelled"
-    assert list(runs[0].events.values_list("kind", flat=True)) == ["invoked", "step_completed"]
+    assert (status(run), cancelling.outstanding(receipt)) == ("cancelled", [])
+    assert LiveRun.objects.get(pk=run.pk).state == "cancelled"
+    assert list(run.events.values_list("kind", flat=True)) == ["invoked", "step_completed"]
 
 
 def test_a_list_of_receipts_knows_that_it_has_not_settled_before_it_is_swept() -> None:
@@ -158,7 +159,9 @@ def test_the_rest_of_its_filter_is_minded() -> None:
 def test_it_is_swept_in_parts_and_then_archived(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = many(DELAY, amount=5)
     receipt = bar(token="t")
-    monkeypatch.setattr(housekeeping, "SWEPT_AT_ONCE", 2)
+    monkeypatch.setattr(housekeeping, "_swept_at_once", [2])
+    monkeypatch.setattr(housekeeping, "SWEPT_AT_MOST", 2)
+    monkeypatch.setattr(housekeeping, "SWEPT_AT_LEAST", 2)
     states = []
     while standing().exists():
         housekeeping.sweep(production())

@@ -6,8 +6,17 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from automations.cancellation import CancelRequest, cancel
-from automations.models import Cancellation, CancellationFilter, Event, LiveRun, No, Origin, Refusal
+from automations.cancellation import CancelRequest, cancel, carry_out, place_bar
+from automations.models import (
+    Cancellation,
+    CancellationFilter,
+    Event,
+    LiveRun,
+    No,
+    Origin,
+    Refusal,
+    database_now,
+)
 from tests.scenes import (
     DELAY,
     SEND,
@@ -143,3 +152,12 @@ def test_a_cancel_of_one_run_and_of_many_costs_the_same_statements() -> None:
         counts.append(len([query for query in captured if "SAVEPOINT" not in query["sql"]]))
     assert counts == ([4, 4] if connection.vendor == "postgresql" else [7, 7])
     assert statuses() == ["cancelled"] * 81
+
+
+def test_a_filter_that_narrows_nothing_never_gets_as_far_as_a_cancel() -> None:
+    run = run_of(invoke(DELAY))
+    asked = request(filter=CancellationFilter(not_invocation_id=1))
+    for verb in (carry_out, place_bar):
+        with pytest.raises(AssertionError, match="narrows nothing"):
+            verb(asked, now=database_now())
+    assert status(run) == "waiting"

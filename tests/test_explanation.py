@@ -217,6 +217,7 @@ MISSES: dict[str, Callable[[Run], dict[str, Any]]] = {
     "idempotency_key": lambda one: {"idempotency_key": "other", "invocation_pks": ()},
     "invocation_pks": lambda one: {"invocation_pks": (one.invocation_id + 1,)},
     "source": lambda one: {"source": "other"},
+    "tenant": lambda one: {"tenant": "other"},
     "tags": lambda one: {"tags": ("other", "another")},
     "created_after": lambda one: {"created_after": one.created_at + MINUTE},
     "created_before": lambda one: {"created_before": one.created_at - MINUTE},

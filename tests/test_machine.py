@@ -81,7 +81,7 @@ def test_cancel_steps_are_planned_with_their_tokens() -> None:
         {"action": "cancel", "cancellation_token": "b-{{data.a}}"},
         a="x",
     )
-    assert [token for _, token in planned.cancels()] == ["x", "b-x"]
+    assert [sought.label for _, sought in planned.cancels()] == ["x", "b-x"]
     assert planned.status == "completed"
 
 
@@ -126,7 +126,7 @@ def test_what_came_before_a_failure_is_still_carried_out() -> None:
         {"action": "cancel", "cancellation_token": "refs.data.missing"},
     )
     assert planned.status == "failed"
-    assert [token for _, token in planned.cancels()] == ["t"]
+    assert [sought.label for _, sought in planned.cancels()] == ["t"]
 
 
 def test_a_failed_effect_is_tried_again_until_its_attempts_are_used_up() -> None:

@@ -31,7 +31,7 @@ class KeyAuthentication(BaseAuthentication):
         key = ApiKey.objects.matching(text=text, now=now) if text.isprintable() else None
         if key is None:
             raise AuthenticationFailed("this API key is not valid", code="invalid_key")
-        _note_use(key, now)
+        note_use(key, now)
         return None, key
 
     def authenticate_header(self, request: Request) -> str:
@@ -76,7 +76,7 @@ def _cancels(step: object) -> bool:
     return step.get("action") == "cancel" or (step.get("action") is None and "cancelation_token" in step)
 
 
-def _note_use(key: ApiKey, now: datetime) -> None:
+def note_use(key: ApiKey, now: datetime) -> None:
     """Writes `last_used_at`, at most once a minute whatever the load."""
     if key.last_used_at is not None and now - key.last_used_at < USE_GRAIN:
         return

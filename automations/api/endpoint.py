@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 
 from automations.api import errors
 from automations.api.authentication import HasScope, KeyAuthentication
-from automations.api.parsing import read_object
+from automations.api.parsing import LARGEST_BODY, read_object
 from automations.models import ApiKey, Environment
 
 
@@ -36,6 +36,7 @@ class Endpoint(APIView):
     permission_classes: Sequence[type[BasePermission]] = (HasScope,)
     content_negotiation_class = AlwaysJson
     http_method_names = ("get", "post", "put", "head")
+    largest_body = LARGEST_BODY
 
     @property
     def key(self) -> ApiKey:
@@ -56,7 +57,7 @@ class Endpoint(APIView):
 
     def body(self, *, optional: bool = False) -> dict[str, Any]:
         """The object in the request's body; see `read_object`."""
-        return read_object(self.request._request, optional=optional)
+        return read_object(self.request._request, optional=optional, largest=self.largest_body)
 
     def get_exception_handler(self) -> Callable[..., HttpResponseBase | None]:
         """Ours, not the one of the settings: an answer must fit its dialect wherever this is mounted."""

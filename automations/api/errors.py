@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import DataError, InterfaceError, OperationalError
@@ -15,13 +14,11 @@ from django.views import defaults
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.request import Request
 
-from automations.definition import Problem
+from automations.api.shapes import NATIVE, SHAPES, Answer, dialect_of, problem_document
 from automations.models import No, Refusal, new_uid
 
 log = logging.getLogger(__name__)
 
-COURIER_ROOTS = frozenset({"automations", "journeys"})
-ROOTS = COURIER_ROOTS | {"api", "v1", "trigger", "healthz", "readyz", "metrics"}
 STATUSES = {No.MALFORMED: 400, No.NOT_FOUND: 404, No.INVALID: 422, No.STALE: 412, No.UNAVAILABLE: 503}
 LATER = {"Retry-After": "1"}
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
@@ -33,18 +30,6 @@ class Denied(APIException):
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(detail=message, code=code)
         self.status_code = status
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A refusal on its way out, not yet in anybody's words."""
-
-    status: int
-    code: str
-    message: str
-    problems: Sequence[Problem] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def request_id(request: HttpRequest | Request) -> str:
@@ -59,7 +44,7 @@ def request_id(request: HttpRequest | Request) -> str:
 
 def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
     """REST framework's exception handler; None for a fault of ours: Django logs it; see `server_error`."""
-    answer = _answer_to(error)
+    answer = answer_to(error)
     return None if answer is None else _respond(context["request"], answer)
 
 
@@ -91,7 +76,8 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
     return _respond(request, Answer(status=500, code="internal_error", message="something went wrong here"))
 
 
-def _answer_to(error: Exception) -> Answer | None:
+def answer_to(error: Exception) -> Answer | None:
+    """What the error is to its caller; None for a fault of ours."""
     match error:
         case Refusal():
             headers = LATER if error.kind is No.UNAVAILABLE else {}
@@ -122,51 +108,18 @@ def _answer_to(error: Exception) -> Answer | None:
 def _respond(request: HttpRequest | Request, answer: Answer) -> HttpResponse:
     """The answer in the dialect that the path belongs to."""
     identifier = request_id(request)
-    if _root(request) in COURIER_ROOTS:
-        # Courier knows no 422; but a key that came with another body stays one: its SDKs must not retry that.
-        invalid = answer.status == 422 and answer.code != "idempotency_key_reused"
-        response = JsonResponse(_courier(answer), status=400 if invalid else answer.status)
-    else:
-        document = _problem_document(answer, identifier)
+    dialect = dialect_of(request.path_info) or NATIVE
+    if dialect == NATIVE:
+        document = problem_document(answer, identifier)
         response = JsonResponse(document, status=answer.status, content_type="application/problem+json")
+    else:
+        status, document = SHAPES[dialect](answer)
+        response = JsonResponse(document, status=status)
     for name, value in answer.headers.items():
         response[name] = value
     response["X-Request-ID"] = identifier
     return response
 
 
-def _problem_document(answer: Answer, identifier: str) -> dict[str, Any]:
-    """RFC 9457."""
-    problems = answer.problems or [Problem(pointer="", code=answer.code, message=answer.message)]
-    return {
-        **answer.facts,
-        "type": f"urn:countermand:problem:{answer.code}",
-        "title": answer.code.replace("_", " ").capitalize(),
-        "status": answer.status,
-        "detail": answer.message,
-        "instance": identifier,
-        "errors": [
-            {"pointer": problem.pointer, "code": problem.code, "message": problem.message}
-            for problem in problems
-        ],
-    }
-
-
-_COURIER_TYPES = {401: "authentication_error", 403: "authorization_error", 429: "rate_limit_error"}
-_COURIER_TEXTS = {"automation_not_found": "Automation not found"}
-
-
-def _courier(answer: Answer) -> dict[str, str]:
-    """Courier's shape; where several members are wrong, the message names them all."""
-    kind = "api_error" if answer.status >= 500 else _COURIER_TYPES.get(answer.status, "invalid_request_error")
-    located = [problem for problem in answer.problems if problem.pointer]
-    named = "; ".join(f"{problem.message} ({problem.pointer})" for problem in located)
-    return {"message": named or _COURIER_TEXTS.get(answer.code, answer.message), "type": kind}
-
-
-def _root(request: HttpRequest | Request) -> str:
-    return request.path_info.split("/", 2)[1] if "/" in request.path_info else ""
-
-
 def _is_api(request: HttpRequest) -> bool:
-    return _root(request) in ROOTS
+    return dialect_of(request.path_info) is not None

@@ -49,9 +49,9 @@ def asked(query: Query, *, pattern: str = r"\d{1,18}") -> Page:
     return Page(limit=int(limit), after=cursor(query, pattern=pattern))
 
 
-def cursor(query: Query, *, pattern: str = r"\d{1,18}") -> str | None:
-    """The key that the parameter `cursor` holds."""
-    text = query.text("cursor", longest=100)
+def cursor(query: Query, *, name: str = "cursor", pattern: str = r"\d{1,18}") -> str | None:
+    """The key that the parameter of that name holds."""
+    text = query.text(name, longest=100)
     if text is None:
         return None
     try:
@@ -59,7 +59,7 @@ def cursor(query: Query, *, pattern: str = r"\d{1,18}") -> str | None:
     except (ValueError, binascii.Error):
         key = ""
     if not re.fullmatch(pattern, key, re.ASCII):
-        query.refuse("cursor", "invalid", "“cursor” must be a “next_cursor” from this list")
+        query.refuse(name, "invalid", f"“{name}” must be a cursor that came with this list")
         return None
     return key
 

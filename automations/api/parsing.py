@@ -18,12 +18,15 @@ LARGEST_BODY = 1024 * 1024
 DEEPEST = 64
 
 
-def read_object(request: HttpRequest, *, optional: bool = False) -> dict[str, Any]:
+def read_object(
+    request: HttpRequest, *, optional: bool = False, largest: int = LARGEST_BODY
+) -> dict[str, Any]:
     """The object in the body, whatever its Content-Type says; with `optional`, {} for an empty body.
 
-    Denied (413, 415) for a body too large or compressed; Refusal (MALFORMED) unless it is a sound object.
+    Denied (413, 415) for a body larger than so many bytes or compressed; Refusal (MALFORMED) unless it is a sound
+    object.
     """
-    body = _read(request)
+    body = read_body(request, largest=largest)
     if optional and not body.strip():
         return {}
     value = parse(body)
@@ -58,23 +61,27 @@ def parse(body: bytes) -> Any:
     return value
 
 
-def _read(request: HttpRequest) -> bytes:
+def read_body(request: HttpRequest, *, largest: int = LARGEST_BODY) -> bytes:
+    """The bytes of the body, which can be asked for more than once. Denied as `read_object` says."""
     meta = request.META
+    if (known := meta.get("countermand.body")) is not None:
+        return bytes(known)
     if meta.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() not in ("", "identity"):
         raise Denied(415, "unsupported_encoding", "send the body without Content-Encoding")
     length = meta.get("CONTENT_LENGTH") or ""
-    if length.isdigit() and int(length) > LARGEST_BODY:
-        raise _too_large()
+    if length.isdigit() and int(length) > largest:
+        raise _too_large(largest)
     # Django takes a chunked body, which has no length, for empty; gunicorn marks a stream that knows its end.
     chunked = not length and meta.get("wsgi.input_terminated")
-    body: bytes = (meta["wsgi.input"] if chunked else request).read(LARGEST_BODY + 1)
-    if len(body) > LARGEST_BODY:
-        raise _too_large()
+    body: bytes = (meta["wsgi.input"] if chunked else request).read(largest + 1)
+    if len(body) > largest:
+        raise _too_large(largest)
+    meta["countermand.body"] = body
     return body
 
 
-def _too_large() -> Denied:
-    return Denied(413, "body_too_large", f"a body may have at most {LARGEST_BODY:,} bytes")
+def _too_large(largest: int) -> Denied:
+    return Denied(413, "body_too_large", f"a body may have at most {largest:,} bytes")
 
 
 # Everything possessive: a hostile body must not make the expression try twice.

@@ -90,12 +90,12 @@ class Body(Fields):
         fields = self.object(name)
         return None if fields is None else Body(fields.value, fields.pointer, fields.notes)
 
-    def finish(self, *, later: frozenset[str] = frozenset(), malformed: frozenset[str] = frozenset()) -> None:
+    def finish(self, *, malformed: frozenset[str] = frozenset()) -> None:
         """Refuses members nobody read, then the whole request if anything was wrong with it.
 
-        `later` are members known but not built yet. With a problem whose code is in `malformed` it is a 400.
+        With a problem whose code is in `malformed` it is a 400.
         """
-        self.close(later=later)
+        self.close()
         if problems := self.notes.problems:
             kind = No.MALFORMED if any(problem.code in malformed for problem in problems) else No.INVALID
             raise Refusal(kind, problems[0].code, problems[0].message, problems)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, re_path
+from django.urls import URLPattern, path, re_path, register_converter
 
 from automations.api import health
 from automations.api.courier.cancels import Cancel
@@ -10,6 +10,9 @@ from automations.api.courier.invokes import InvokeAdHoc, InvokeTemplate
 from automations.api.courier.runs import Runs as CourierRuns
 from automations.api.courier.runs import RunSteps
 from automations.api.endpoint import Endpoint
+from automations.api.knock import cancels as knock_cancels
+from automations.api.knock import runs as knock_runs
+from automations.api.knock import triggers as knock_triggers
 from automations.api.native import (
     automations,
     cancellations,
@@ -19,12 +22,34 @@ from automations.api.native import (
     previews,
     revivals,
     runs,
+    undoing,
     webhooks,
 )
 from automations.api.reading import UUID_PATTERN
+from automations.api.suprsend import cancels as suprsend_cancels
+from automations.api.suprsend import triggers as suprsend_triggers
+from automations.models import WORKSPACE, ApiKey
 
 KEY = r"(?P<key>[a-z0-9][a-z0-9_.-]{0,99})"
 UID = rf"(?P<uid>{UUID_PATTERN})"
+
+
+class WorkspaceConverter:
+    """The workspace key of an API key that there is: whatever else a path begins with is somebody else's."""
+
+    regex = WORKSPACE.pattern
+
+    def to_python(self, value: str) -> ApiKey:
+        """ValueError where there is none, so that the path does not match."""
+        if (key := ApiKey.objects.of_workspace(value)) is None:
+            raise ValueError(value)
+        return key
+
+    def to_url(self, value: ApiKey) -> str:
+        return value.workspace
+
+
+register_converter(WorkspaceConverter, "workspace")
 
 
 def _address(route: str, endpoint: type[Endpoint]) -> URLPattern:
@@ -55,6 +80,7 @@ NATIVE = {
     "cancellations": cancellations.Cancellations,
     f"cancellations/{UID}": cancellations.OneCancellation,
     f"cancellations/{UID}/near-misses": explanations.NearMisses,
+    f"cancellations/{UID}/undo": undoing.Undo,
     "events": events.Events,
     f"events/{UID}": events.OneEvent,
     "webhooks": webhooks.Webhooks,
@@ -71,10 +97,35 @@ COURIER = {
     "automations/(?P<template_id>.+)/invoke": InvokeTemplate,
     "journeys/cancel": Cancel,
 }
+WORKFLOW = "(?P<workflow>.+)"
+KNOCK = {
+    f"v1/workflows/{WORKFLOW}/trigger": knock_triggers.Trigger,
+    f"v1/workflows/{WORKFLOW}/cancel": knock_cancels.Cancel,
+    "v1/workflow_recipient_runs": knock_runs.Runs,
+    "v1/workflow_recipient_runs/(?P<run_id>[^/]+)": knock_runs.OneRun,
+    "v1/notify": knock_triggers.Notify,
+    "v1/notify/cancel": knock_cancels.CancelNotify,
+}
+SUPRSEND = {
+    "trigger": suprsend_triggers.Trigger,
+    "v1/workflow_run/cancel": suprsend_cancels.Cancel,
+}
+VENDORS = {"courier": COURIER, "knock": KNOCK, "suprsend": SUPRSEND}
 
 urlpatterns = [
     *(_address(f"api/v1/{route}", endpoint) for route, endpoint in NATIVE.items()),
-    *(_address(route, endpoint) for route, endpoint in COURIER.items()),
+    *(
+        _address(f"{prefix}{route}", endpoint)
+        for vendor, routes in VENDORS.items()
+        for prefix in ("", f"compat/{vendor}/")
+        for route, endpoint in routes.items()
+    ),
     _address("healthz", health.Healthz),
     _address("readyz", health.Readyz),
+]
+# SuprSend's legacy form takes any first segment, so whoever includes these does so behind everything else.
+last = [
+    path(f"{prefix}<workspace:workspace>/trigger{slash}", suprsend_triggers.TriggerDynamic.as_view())
+    for prefix in ("", "compat/suprsend/")
+    for slash in ("", "/")
 ]

@@ -1,5 +1,6 @@
 """What an automation says: parsed and validated, owner of every action's fields and kind."""
 
+from automations.definition.cancel_step import CANNOT_HOLD, LONGEST_HOLD, LONGEST_REASON, Sought, sought
 from automations.definition.fields import DefinitionError, Problem
 from automations.definition.parse import ACTIONS, CHANNEL_NAMES, parse
 from automations.definition.rules import EVENT_LENGTH
@@ -20,11 +21,14 @@ from automations.definition.times import FURTHEST_UNTIL, LONGEST_DELAY, parse_du
 
 __all__ = [
     "ACTIONS",
+    "CANNOT_HOLD",
     "CHANNEL_NAMES",
     "DEFAULT_TIMEOUT",
     "EVENT_LENGTH",
     "FURTHEST_UNTIL",
     "LONGEST_DELAY",
+    "LONGEST_HOLD",
+    "LONGEST_REASON",
     "Cancel",
     "CancelRule",
     "Concurrency",
@@ -36,8 +40,10 @@ __all__ = [
     "Problem",
     "Retry",
     "Send",
+    "Sought",
     "Step",
     "parse",
     "parse_duration",
     "parse_moment",
+    "sought",
 ]

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from automations.definition.cancel_step import read_cancel
 from automations.definition.fields import DefinitionError, Fields, Notes, is_expression
 from automations.definition.invoke_step import read_invoke
 from automations.definition.rules import read_cancel_on, read_concurrency
-from automations.definition.shape import DEFAULT_TIMEOUT, Cancel, Definition, Delay, Retry, Send, Step
+from automations.definition.shape import DEFAULT_TIMEOUT, Definition, Delay, Retry, Send, Step
 from automations.definition.times import parse_duration, parse_moment
 
 MOST_STEPS = 100
@@ -69,10 +70,10 @@ def _on_cancel(fields: Fields) -> str | None:
     return key
 
 
-def _token(fields: Fields, *, required: bool = False) -> str | None:
+def _token(fields: Fields) -> str | None:
     """`cancellation_token`, or Courier's spelling of it."""
     if "cancelation_token" not in fields.value:
-        return fields.expression("cancellation_token", required=required)
+        return fields.expression("cancellation_token")
     if "cancellation_token" in fields.value:
         fields.refuse("cancelation_token", "duplicate", "give “cancellation_token” once")
     fields.read.add("cancellation_token")
@@ -247,11 +248,7 @@ def _check_literal(fields: Fields, name: str, text: str | None, read: Callable[[
 
 
 def _cancel(fields: Fields, common: Mapping[str, Any]) -> Step:
-    token = _token(fields, required=True)
-    include_self = fields.flag("include_self")
-    reason = fields.text("reason", longest=500)
-    fields.close(later=frozenset({"run_id", "filter", "hold_for", "undo_for"}))
-    return Cancel(token=token or "", include_self=include_self, reason=reason or "", **common)
+    return read_cancel(fields, common, _token(fields))
 
 
 _ACTIONS: dict[str, Callable[[Fields, Mapping[str, Any]], Step]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -74,25 +74,31 @@ class Send(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Delay(Step):
-    """Either a duration or a moment; each may be an expression."""
+    """Either a duration or a moment; each may be an expression. `passed_over`: as if it were not there."""
 
     action: ClassVar[str] = "delay"
     kind: ClassVar[Kind] = Kind.PURE
 
     duration: str | None = None
     until: str | None = None
+    passed_over: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cancel(Step):
-    """Cancels the runs whose token or key is what `token` resolves to."""
+    """Cancels the runs whose token or key is what `token` resolves to, or the run `run_id`, or what `filter` matches
+    (its texts, as those, may be expressions); and those accepted for `hold_for` afterwards."""
 
     action: ClassVar[str] = "cancel"
     kind: ClassVar[Kind] = Kind.RECORD
 
-    token: str
+    token: str | None = None
+    run_id: str | None = None
+    filter: Mapping[str, str | tuple[str, ...]] | None = None
     include_self: bool = False
     reason: str = ""
+    hold_for: timedelta | None = None
+    undo_for: timedelta | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +159,11 @@ class Definition:
         """The step standing there; None behind the last one."""
         index = int(position)
         return self.steps[index] if index < len(self.steps) else None
+
+    def without_delays(self) -> Definition:
+        """The same, its delays passed over; every step keeps its place."""
+        steps = (replace(step, passed_over=True) if isinstance(step, Delay) else step for step in self.steps)
+        return replace(self, steps=tuple(steps))
 
     def named(self, name: str) -> Step | None:
         """The step whose public name it is."""

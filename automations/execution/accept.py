@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError
+from django.db import IntegrityError, models
 
 from automations import concurrency, invocation, machine
-from automations.definition import Cancel
 from automations.invocation import ChangedMeanwhile, Composed, Draft, InvokeRequest
 from automations.machine import Plan
 from automations.models import (
     Ending,
-    Event,
     Invocation,
     LiveRun,
     No,
     Refusal,
     WebhookDelivery,
+    called_off_at_birth,
     gate,
     insert,
     owed,
@@ -28,6 +27,7 @@ from automations.models import (
     serialise,
 )
 from automations.steps import cancel
+from automations.steps.cancel import Errands
 from automations.testpoints import testpoint
 
 PREPARATIONS = 3
@@ -83,50 +83,70 @@ def accept(
     raise Refusal(No.UNAVAILABLE, "changed_meanwhile", "the automation is being changed; try again")
 
 
-@retried
 def _store(draft: Draft, plans: list[Plan]) -> Invocation:
-    request = draft.request
-    tokens = [token for plan in plans for _, token in plan.cancels()]
-    words = [*tokens, *_labels(draft)] if tokens else []
-    words += concurrency.words(draft)
-    with gate(environment_id=request.environment.pk) as (now, barred, _):
-        if words:  # else two invokes of "cancel the previous, then start mine" would miss each other
-            serialise(environment_id=request.environment.pk, words=words)
-        plans = [plan.at(now) for plan in plans]
+    errands = cancel.errands(plans, environment=draft.request.environment)
+    try:
+        stored = _transact(draft, plans, errands)
+    except cancel.TooMany as many:
+        errands.bars = many.bars
+        stored = _transact(draft, plans, errands)
+    errands.committed()
+    return stored
+
+
+@retried
+def _transact(draft: Draft, plans: list[Plan], errands: Errands) -> Invocation:
+    environment = draft.request.environment
+    words = concurrency.words(draft)
+    if errands:  # else two invokes of "cancel the previous, then start mine" would miss each other
+        words += [label for label in errands.labels if label is not None] + _labels(draft)
+    exclusive = errands.places or None in errands.labels  # such a filter may match whatever another brings
+    counts = errands.counts()
+    with gate(environment_id=environment.pk, exclusive=exclusive, beside=counts, bears=True) as passage:
+        now = passage.now
+        errands.begin(passage.rows)
+        if words and not exclusive:
+            serialise(environment_id=environment.pk, words=words)
+        draft, plans = invocation.under_holds(
+            draft, [plan.at(now) for plan in plans], held=passage.holds, now=now
+        )
         composed = invocation.invoke(draft, plans=plans, now=now)
-        concurrency.make_way(draft, composed.invocation, now=now, barred=barred)
-        if not tokens:
-            insert([*composed.rows(), *_events(draft, composed, plans, now), *_owed(composed, now)])
+        concurrency.make_way(draft, composed.invocation, now=now, barred=passage.barred)
+        if not errands:
+            insert([*composed.rows(), *_events(draft, composed, plans, errands, now), *_owed(composed, now)])
             return composed.invocation
         insert(composed.rows())
-        insert([*_events(draft, composed, plans, now), *_owed(composed, now)])
-        if any(
-            isinstance(step, Cancel) and step.include_self for plan in plans for step, _ in plan.cancels()
-        ):
-            _correct_answer(composed)
+        insert([*_events(draft, composed, plans, errands, now), *_owed(composed, now)])
+        if any(step.include_self for plan in plans for step, _ in plan.cancels()):
+            _correct_answer(composed, barred=bool(errands.bars))
     return composed.invocation
 
 
-def _events(draft: Draft, composed: Composed, plans: list[Plan], now: datetime) -> list[Event]:
-    """Carries out the heads' cancel steps; the first event of each run says what came of them."""
-    stored, done = composed.invocation, dict[tuple[str, str], dict[str, Any]]()
+def _events(
+    draft: Draft, composed: Composed, plans: list[Plan], errands: Errands, now: datetime
+) -> list[models.Model]:
+    """Carries out the heads' cancel steps; the first event of each run says what came of them. Those that were
+    called off where they were born have another, and what that leads to."""
+    stored = composed.invocation
     events = [
         invocation.invoked_event(
-            run, plan=plan, now=now, replay=draft.replay, folded=cancel.fold(
-                plan, environment=stored.environment, invocation_id=stored.pk, run=str(run.uid), now=now,
-                done=done,
-            ),
+            run, plan=plan, now=now, replay=draft.replay,
+            folded=errands.fold(plan, invocation_id=stored.pk, run=str(run.uid), now=now),
         )
         for run, plan in zip(composed.runs, plans, strict=True)
     ]  # fmt: skip
     if draft.replay is not None:
         events += draft.replay.events(composed.runs[0], actor=draft.request.actor, now=now)
-    return events
+    on_cancel = draft.definition.on_cancel
+    return [
+        *events,
+        *called_off_at_birth(composed.runs, position=draft.start, on_cancel=on_cancel, now=now),
+    ]
 
 
 def _owed(composed: Composed, now: datetime) -> list[WebhookDelivery]:
     """What webhook endpoints are to be told of runs that ended where they began."""
-    ended = [Ending(run.pk, run.status, run.cancellation_id) for run in composed.runs if run.status]
+    ended = [Ending(run.pk, run.status) for run in composed.runs if run.status and run.cancellation is None]
     return owed(ended, environment_id=composed.invocation.environment_id, at=now)
 
 
@@ -136,9 +156,11 @@ def _labels(draft: Draft) -> list[str]:
     return [label for label in labels if label is not None]
 
 
-def _correct_answer(composed: Composed) -> None:
-    """Runs that cancelled themselves are answered as cancelled."""
+def _correct_answer(composed: Composed, *, barred: bool) -> None:
+    """Runs that cancelled themselves are answered as cancelled, also those under a bar of their own."""
     pks = [run.pk for run in composed.runs]
+    if barred:
+        LiveRun.objects.give_to_bars(pks)
     gone = set(LiveRun.objects.filter(pk__in=pks).exclude(cancellation=None).values_list("pk", flat=True))
     for run, told in zip(composed.runs, composed.invocation.answer or (), strict=False):
         told["status"] = "cancelled" if run.pk in gone else told["status"]

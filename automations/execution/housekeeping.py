@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, Subquery
 
 from automations import cancellation as cancelling
-from automations import machine
-from automations.definition import DEFAULT_TIMEOUT
+from automations import machine, publication, scheduled, undo
+from automations.definition import DEFAULT_TIMEOUT, Kind
 from automations.execution import roster
 from automations.models import (
     BORN,
@@ -42,13 +42,14 @@ from automations.notices import endpoints
 from automations.testpoints import testpoint
 
 CHUNK = 1_000
-SWEPT_AT_ONCE = 2_000
+SWEPT_AT_LEAST, SWEPT_AT_MOST = 2_000, 20_000
+SWEEPING_SECONDS = 0.1  # for which a chunk's rows are locked, about
 REAPED_AT_ONCE = 100
 ARCHIVING_SECONDS = 0.05
 
 
 def keep_house(environment: Environment) -> bool:
-    """One round: reap, settle, archive for a twentieth of a second; whether there is more to archive.
+    """One round: reap, settle, let go what was held, archive for a twentieth of a second; whether there is more.
 
     Cheap when there is nothing to do.
     """
@@ -58,54 +59,81 @@ def keep_house(environment: Environment) -> bool:
         reap(environment)
     if live.filter(unsettled__isnull=False).exists():
         settle(environment)
+    scheduled.carry_out_due(environment, now=now)
     until = time.monotonic() + ARCHIVING_SECONDS
     while standing(environment=environment).exists():
         if time.monotonic() > until:
             return True
-        sweep(environment)
-    unarchived = Cancellation.objects.filter(environment=environment, archived_at__isnull=True)
-    for row in unarchived.filter(swept_at__isnull=False).order_by("pk")[:100]:
+        if sweep(environment) is None:
+            break
+    while publication.resume(environment):
         if time.monotonic() > until:
             return True
+    unarchived = Cancellation.objects.filter(environment=environment, archived_at__isnull=True)
+    may_be_undone = Q(undo_until__gt=now, undone_at=None)
+    for row in unarchived.filter(~may_be_undone, swept_at__isnull=False).order_by("pk")[:100]:
+        if time.monotonic() > until:
+            return True
+        if row.undone_at is not None:
+            undo.restore(environment, row)
+            continue
         if row.in_flight is None:  # its sender is slow, or dead: the runs are named before they are archived
             cancelling.list_in_flight(row)
         archive(environment, row)
     return False
 
 
+def sweep(environment: Environment) -> int | None:
+    """Gives the oldest bar some more of the runs under it; the number given. None where no bar stands, or another
+    sweeper has it in hand: a younger bar waits, since a run is the oldest one's that is over it."""
+    bar, given = _sweep_on(environment)
+    if bar is not None and bar.swept_to >= (bar.as_of_run or 0):
+        _end_sweep(environment, bar)
+    return None if bar is None else given
+
+
 @retried
-def sweep(environment: Environment) -> int:
-    """Gives the oldest bar some more of the runs under it; the number given.
-
-    The bar is read anew and locked each time: two sweepers do not meet, and an undo is never overtaken. It is
-    swept when none is left, which a full look says and not a short chunk: workers give it runs at the same time.
-    """
-    with gate(environment_id=environment.pk) as (now, *_):
-        bar = standing(environment=environment).select_for_update(skip_locked=True).first()
-        if bar is None:
-            return 0
-        given = LiveRun.objects.sweep(bar, limit=SWEPT_AT_ONCE)
+def _sweep_on(environment: Environment) -> tuple[Cancellation | None, int]:
+    """The bar is read anew and locked each time: two sweepers do not meet, and an undo is never overtaken."""
+    with gate(environment_id=environment.pk):
+        bar = _oldest_bar(environment)
+        if bar is None or bar.swept_to >= (bar.as_of_run or 0):
+            return bar, 0
+        begun = time.monotonic()
+        given = LiveRun.objects.sweep(bar, limit=_swept_at_once[0])
         testpoint("sweep.moved")
-        mine = LiveRun.objects.within(environment.pk).filter(bar.scope.condition())
-        if given < SWEPT_AT_ONCE and not mine.filter(state__in=bar.scope.states).exists():
-            bar.swept_at = now
-            bar.cancelled = _count(bar)
+        bar.save(update_fields=["swept_to"])
+    pace = SWEEPING_SECONDS / max(time.monotonic() - begun, 0.001)
+    _swept_at_once[0] = max(SWEPT_AT_LEAST, min(SWEPT_AT_MOST, int(_swept_at_once[0] * min(pace, 2))))
+    return bar, given
+
+
+@retried
+def _end_sweep(environment: Environment, swept: Cancellation) -> None:
+    """It is swept when none is left, which a full look says and not a short chunk: workers give it runs at the same
+    time. The look takes as long as the bar is big, so nobody waits for it; what it saw only becomes less."""
+    left, cancelled = LiveRun.objects.under(swept)
+    with gate(environment_id=environment.pk) as (now, *_):
+        bar = _oldest_bar(environment)
+        if bar is None or bar.pk != swept.pk:
+            return
+        bar.swept_to = 0 if left else bar.swept_to
+        bar.swept_at, bar.cancelled = (None, None) if left else (now, cancelled)
         bar.save(update_fields=["swept_to", "swept_at", "cancelled"])
-        return given
 
 
-def _count(bar: Cancellation) -> int:
-    """How many runs it called off, those beneath its own included."""
-    live = LiveRun.objects.within(bar.environment_id).filter(cancellation=bar.pk)
-    condition = bar.scope.condition()
-    return live.filter(condition).count() + live.filter(BORN).exclude(condition).count()
+def _oldest_bar(environment: Environment) -> Cancellation | None:
+    """The oldest bar that stands, locked until the transaction ends; None where there is none, or another has it."""
+    oldest = standing(environment=environment)
+    mine = oldest.filter(pk=Subquery(oldest.values("pk")[:1]))
+    return mine.select_for_update(skip_locked=True).first()
 
 
 @retried
 def reap(environment: Environment) -> int:
     """Takes back attempts whose lease ran out: run again, or failed when their attempts are used up; the
     attempt counts as in flight until it is settled. The number taken back."""
-    with gate(environment_id=environment.pk) as (now, barred, _):
+    with gate(environment_id=environment.pk) as (now, barred, *_):
         expired = LiveRun.objects.within(environment.pk).expired(now=now)
         # Who waits for one of them is locked first: a cancel goes from the parent to the child as well.
         born = dict(expired.filter(BORN).values_list("pk", "parent_id"))
@@ -133,6 +161,7 @@ def _reap(row: LiveRun, *, version_id: int | None, now: datetime) -> Event:
     step = definition.step_at(row.position)
     started_at = row.started_at or now
     lost: dict[str, Any] = {
+        "position": row.position if step is not None and step.kind is Kind.EFFECT else None,
         "step": step.name if step else row.position,
         "action": step.action if step else "end",
         "attempt": row.attempt,
@@ -166,11 +195,13 @@ def settle(environment: Environment) -> int:
     live = LiveRun.objects.within(environment.pk).filter(unsettled__isnull=False)
     lost = dict(live.values_list("pk", "unsettled"))
     workers = roster.of_attempts(entry for entries in lost.values() for entry in entries or ())
-    with gate(environment_id=environment.pk) as (now, *_):
+    with gate(environment_id=environment.pk) as (now, barred, *_):
         ended = [
             pk for pk, entries in lost.items()
             if any(roster.has_ended(entry, workers, now=now) for entry in entries or ())
         ]  # fmt: skip
+        if barred:  # what was in flight at a cancel is known as such from then on
+            LiveRun.objects.give_to_bars(ended[:REAPED_AT_ONCE])
         rows = live.filter(pk__in=ended[:REAPED_AT_ONCE]).select_for_update(skip_locked=True).order_by("pk")
         # Only what was lost when the workers were looked up: an attempt lost since has another worker.
         return sum(_settle(row, lost[row.pk] or [], workers, now=now) for row in rows)
@@ -214,8 +245,9 @@ def archive(environment: Environment, cancellation: Cancellation) -> int:
             return archived
     if not cancellation.counted:
         cancelling.count(cancellation)
-    cancellation.archived_at = database_now()
-    cancellation.save(update_fields=["archived_at", "counted", "matched", "already_finished"])
+    told = {name: getattr(cancellation, name) for name in ("counted", "matched", "already_finished")}
+    whole = Cancellation.objects.filter(pk=cancellation.pk, undone_at=None)
+    whole.update(archived_at=database_now(), **told)
     return archived
 
 
@@ -228,14 +260,16 @@ def _archive_chunk(environment: Environment, cancellation: Cancellation, conditi
 
 def tidy() -> None:
     """Idempotency keys whose time is over no longer hold anything; workers long silent, events and deliveries of
-    long ago and the rules of invocations that have ended are forgotten."""
+    long ago and the rules of invocations that have ended are forgotten; secrets are sealed by the newest key."""
     now = database_now()
     roster.forget(now=now)
     endpoints.forget_deliveries()
+    endpoints.reseal()
     for holder in (Invocation, Cancellation, Occurrence):
         holder.free_keys(now=now)
     Occurrence.forget(now=now)
     _listeners_seen[0] = Listener.objects.forget(behind=_listeners_seen[0])
 
 
+_swept_at_once = [SWEPT_AT_LEAST]  # as fast as this process has found it to go
 _listeners_seen = [0]  # the last one looked at, in this process

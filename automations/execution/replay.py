@@ -10,7 +10,7 @@ from typing import Any
 
 from automations.definition import Definition, Kind
 from automations.execution.accept import Accepted, accept
-from automations.execution.work import STEP_STATUS
+from automations.execution.tasks import STEP_STATUS
 from automations.expressions import Scope
 from automations.invocation import Draft, InvokeRequest, Recipient, Replay, RunDraft
 from automations.machine import START
@@ -62,6 +62,8 @@ def replay(request: ReplayRequest) -> Accepted:
         key=run.key,
         tags=invocation.tags,
         tenant=invocation.tenant,
+        performer=invocation.performer,
+        skips_delays=invocation.skips_delays,
         idempotency_key=request.idempotency_key,
         fingerprint=request.fingerprint,
     )
@@ -75,6 +77,8 @@ def _prepare(request: InvokeRequest, *, run: Run, from_step: str | int | None) -
         raise Refusal.at("", "not_finished", message)
     automation = _open_automation(run)
     definition = definition_of_run(run)
+    if request.skips_delays:
+        definition = definition.without_delays()
     start = START if from_step is None else _position(definition, from_step)
     carried = _carried(run, definition, before=int(start))
     left = {

@@ -12,6 +12,7 @@ from automations.models import (
     Event,
     EventKind,
     LiveRun,
+    LiveState,
     Refusal,
     Rescheduled,
     Run,
@@ -29,12 +30,16 @@ def reschedule(*, environment: Environment, run: Run, when: datetime | timedelta
     """The run with its new due time, as it stood when that was written; `when` is a moment (UTC), or how long
     from now, at most 366 days ahead. A moment that has passed means now.
 
+    A run whose automation is held is given another time and waits on; now is refused (`held`).
     Refusal `not_waiting`, which names the run's real status, when there is nothing to move, and `awaits_child` for
     one that goes on as soon as its child has ended, and not before.
     """
-    with gate(environment_id=environment.pk) as (now, barred, _):
+    with gate(environment_id=environment.pk) as (now, barred, _, held, *_):
         if barred:
             LiveRun.objects.give_to_bars([run.pk])
+        if held and when == NOW and LiveRun.objects.filter(state=LiveState.WAITING).of_held([run.pk]):
+            message = "its automation is held: the run goes on when it is enabled, and not before"
+            raise Refusal.at("", "held", message)
         due_at = now + when if isinstance(when, timedelta) else when
         if due_at - now > LONGEST_DELAY:
             raise Refusal.at("/due_at", "too_far", "a run may wait for at most 366 days")

@@ -1,5 +1,6 @@
 """The verb *invoke*: prepares a request and writes its invocation, runs and live runs."""
 
+from automations.invocation.holding import under_holds
 from automations.invocation.preparation import earlier, forget, prepare
 from automations.invocation.request import (
     KEY_KEPT,
@@ -30,4 +31,5 @@ __all__ = [
     "invoke",
     "invoked_event",
     "prepare",
+    "under_holds",
 ]

@@ -30,6 +30,8 @@ def prepare(request: InvokeRequest) -> Draft:
     else:
         automation = _published(request, request.automation)
         definition = definition_of(version_id=automation.published_id, invocation_id=0)
+    if request.skips_delays:
+        definition = definition.without_delays()
     runs = tuple(_draft_run(request, definition, recipient, now) for recipient in request.recipients)
     return Draft(request=request, automation=automation, definition=definition, runs=runs, now=now)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from automations import machine
 from automations.definition import Definition
 from automations.expressions import Scope
-from automations.models import Automation, Environment, Event, EventKind, Run
+from automations.models import Automation, Cancellation, Environment, Event, EventKind, Run
 
 MOST_RECIPIENTS = 1_000
 LISTED = 100
@@ -30,7 +30,8 @@ class Recipient:
 class InvokeRequest:
     """A request to run an automation by name (`by_alias`: also by alias), or the steps it brought itself.
 
-    `strict` says how a brought definition is read. `data` and profiles are JSON objects.
+    `strict` says how a brought definition is read. `data` and profiles are JSON objects. `performer` is who did what
+    the runs are about, an id like a recipient's; with `skips_delays` its runs pass over their delays.
     """
 
     environment: Environment
@@ -47,6 +48,8 @@ class InvokeRequest:
     key: str | None = None
     tags: Sequence[str] = ()
     tenant: str | None = None
+    performer: str | None = None
+    skips_delays: bool = False
     idempotency_key: str | None = None
     fingerprint: str | None = None
     key_kept: timedelta = KEY_KEPT
@@ -59,7 +62,7 @@ class InvokeRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class RunDraft:
-    """A run before it is stored, its token resolved for good."""
+    """A run before it is stored, its token resolved for good. `held_by` calls it off where it is born."""
 
     uid: UUID
     recipient: str | None
@@ -67,6 +70,7 @@ class RunDraft:
     token: str | None
     token_error: str = ""
     concurrency_key: str | None = None
+    held_by: Cancellation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,28 +38,8 @@ def invoke(draft: Draft, *, plans: Sequence[Plan], now: datetime) -> Composed:
     `plans` are in the order of `draft.runs`. ChangedMeanwhile when the automation was disabled, archived or
     published anew since the draft was prepared.
     """
-    request = draft.request
     (invocation_pk,), run_pks = _drawn_if_unchanged(draft)
-    invocation = Invocation(
-        pk=invocation_pk,
-        environment=request.environment,
-        automation=draft.automation,
-        version_id=draft.version_id,
-        definition=dict(draft.definition.source) if draft.automation is None else None,
-        data=dict(request.data),
-        source=request.source,
-        dialect=request.dialect,
-        actor=request.actor,
-        tags=list(request.tags),
-        tenant=request.tenant,
-        run_count=len(draft.runs),
-        created_at=now,
-        answer=answer_of(draft, [plan.status or "waiting" for plan in plans]),
-    )
-    invocation.take_key(
-        request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + request.key_kept,
-        environment=request.environment, dialect=request.dialect,
-    )  # fmt: skip
+    invocation = _invocation(invocation_pk, draft, plans, now)
     runs = [
         _run(pk, draft, invocation, run, plan, now)
         for pk, run, plan in zip(run_pks, draft.runs, plans, strict=True)
@@ -71,6 +51,34 @@ def invoke(draft: Draft, *, plans: Sequence[Plan], now: datetime) -> Composed:
     ]
     listeners = _listeners(draft, invocation) if live else ()
     return Composed(invocation=invocation, runs=runs, live=live, listeners=listeners)
+
+
+def _invocation(pk: int, draft: Draft, plans: Sequence[Plan], now: datetime) -> Invocation:
+    """The record of the request, with its idempotency key taken."""
+    request = draft.request
+    invocation = Invocation(
+        pk=pk,
+        environment=request.environment,
+        automation=draft.automation,
+        version_id=draft.version_id,
+        definition=dict(draft.definition.source) if draft.automation is None else None,
+        data=dict(request.data),
+        source=request.source,
+        dialect=request.dialect,
+        actor=request.actor,
+        tags=list(request.tags),
+        tenant=request.tenant,
+        performer=request.performer,
+        skips_delays=request.skips_delays,
+        run_count=len(draft.runs),
+        created_at=now,
+        answer=answer_of(draft, [plan.status or "waiting" for plan in plans]),
+    )
+    invocation.take_key(
+        request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + request.key_kept,
+        environment=request.environment, dialect=request.dialect,
+    )  # fmt: skip
+    return invocation
 
 
 def _listeners(draft: Draft, invocation: Invocation) -> Sequence[Listener]:
@@ -130,11 +138,11 @@ class ChangedMeanwhile(Exception):
 
 
 def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Plan, now: datetime) -> Run:
-    ended = {}
+    ended: dict[str, Any] = {}
     if plan.status:
         ended = {
             "status": plan.status, "status_reason": plan.status_reason, "has_errors": plan.has_errors,
-            "finished_at": now,
+            "finished_at": now, "cancellation": run.held_by,
         }  # fmt: skip
     return Run(
         pk=pk,

@@ -88,7 +88,7 @@ def running(*, settings_given: Mapping[str, str] | None = None) -> Iterator[Tria
 
 def _environment(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
     """This process's variables without those that name data or an address of the real installation."""
-    real = {"DATABASE_URL", "SECRET_KEY", "SITE_URL", "ALLOWED_HOSTS"}
+    real = {"DATABASE_URL", "SECRET_KEY", "FIELD_KEYS", "SITE_URL", "ALLOWED_HOSTS"}
     inherited = {name: value for name, value in os.environ.items() if name not in real}
     return inherited | {
         "COUNTERMAND_DATA": str(folder),

@@ -1,9 +1,16 @@
 """The records (docs/architecture.md); `LiveRun` is the one door to a run's state."""
 
-from automations.models.api_key import SCOPES, ApiKey
-from automations.models.automation import KEY_PATTERN, RESERVED_KEYS, Automation, Version
-from automations.models.cancellation import Cancellation, Origin, covered, standing, uid_parameter
-from automations.models.cancellation_filter import CancellationFilter
+from automations.models.api_key import SCOPES, WORKSPACE, ApiKey
+from automations.models.automation import (
+    KEY_PATTERN,
+    RESERVED_KEYS,
+    Automation,
+    DisableMode,
+    Version,
+)
+from automations.models.cancellation import HELD, Cancellation, Origin, covered, standing, uid_parameter
+from automations.models.cancellation_filter import CancellationFilter, due_before
+from automations.models.contact import LONGEST_ADDRESS, Contact
 from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
 from automations.models.descent import (
     BORN,
@@ -18,20 +25,22 @@ from automations.models.descent import (
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
-from automations.models.gate import clock, database_now, gate, retried, serialise
+from automations.models.gate import Passage, clock, database_now, gate, retried, serialise
+from automations.models.holds import Holds, Newborn, called_off_at_birth, what_cannot_hold
 from automations.models.invocation import Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
-from automations.models.live_run import COUNTED_FINISHED, LiveRun, LiveState
-from automations.models.live_run_bars import Cancelled, counting
+from automations.models.live_run import LiveRun, LiveState
+from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
 from automations.models.live_run_trees import Ended
 from automations.models.occurrence import Occurrence
 from automations.models.on_cancel import OnCancelStart
+from automations.models.overdue import Overdue
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
-from automations.models.sealing import seal
+from automations.models.sealing import Unsealable, resealed, seal, unseal
 from automations.models.statements import draw, insert
 from automations.models.token_probe import runs_with
 from automations.models.uid import first_uid, new_uid
@@ -53,43 +62,53 @@ __all__ = [
     "COUNTED_FINISHED",
     "DEFAULT_ENVIRONMENT",
     "FINAL",
+    "HELD",
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
+    "LONGEST_ADDRESS",
     "PARENT_CANCELLED",
     "RESERVED_KEYS",
     "RUN_EVENTS",
     "SCOPES",
     "TEST_EVENT",
     "UNFINISHED",
+    "WORKSPACE",
     "ApiKey",
     "Automation",
     "Cancellation",
     "CancellationFilter",
     "Cancelled",
     "Claim",
+    "Contact",
     "Descent",
+    "DisableMode",
     "Due",
     "Ended",
     "Ending",
     "Environment",
     "Event",
     "EventKind",
+    "Holds",
     "Invocation",
     "Listener",
     "LiveRun",
     "LiveState",
     "Move",
+    "Newborn",
     "No",
     "Occurrence",
     "OnCancelStart",
     "Origin",
+    "Overdue",
+    "Passage",
     "Refusal",
     "Rescheduled",
     "Role",
     "Run",
     "RunQuerySet",
     "RunStatus",
+    "Unsealable",
     "User",
     "Version",
     "WebhookDelivery",
@@ -97,6 +116,7 @@ __all__ = [
     "Worker",
     "ancestors_of",
     "beneath",
+    "called_off_at_birth",
     "clock",
     "counting",
     "covered",
@@ -104,6 +124,7 @@ __all__ = [
     "definition_of",
     "definition_of_run",
     "draw",
+    "due_before",
     "first_uid",
     "forget_endpoints",
     "gate",
@@ -115,6 +136,7 @@ __all__ = [
     "new_uid",
     "owed",
     "reached",
+    "resealed",
     "retried",
     "runs_with",
     "seal",
@@ -122,5 +144,7 @@ __all__ = [
     "standing",
     "steps_of_run",
     "uid_parameter",
+    "unseal",
+    "what_cannot_hold",
     "what_is_due",
 ]

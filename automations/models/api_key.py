@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from datetime import UTC, datetime
 from typing import Any
@@ -12,8 +13,10 @@ from django.db import connection, models
 from django.utils.crypto import constant_time_compare
 
 from automations.models.environment import Environment
+from automations.models.sealing import seal, unseal
 
 SCOPES = ("read", "invoke", "cancel", "write", "admin")
+WORKSPACE = re.compile(r"ws_[0-9A-Za-z]{8}", re.ASCII)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -35,9 +38,12 @@ class ApiKeyManager(models.Manager["ApiKey"]):
         scopes: tuple[str, ...],
         created_by: str,
         expires_at: datetime | None = None,
+        signs: bool = False,
     ) -> tuple[ApiKey, str]:
-        """A stored key and its text `cm_<environment>_<id>_<secret>`, which is not kept and cannot be read again."""
+        """A stored key and its text `cm_<environment>_<id>_<secret>`, which is not kept and cannot be read again;
+        except, sealed, that of a key that `signs` requests."""
         public_id, secret = _random_text(8), _random_text(43)
+        text = f"cm_{environment.key}_{public_id}_{secret}"
         key = self.create(
             environment=environment,
             name=name,
@@ -46,8 +52,19 @@ class ApiKeyManager(models.Manager["ApiKey"]):
             scopes=list(scopes),
             created_by=created_by,
             expires_at=expires_at,
+            sealed_text=seal(text) if signs else None,
         )
-        return key, f"cm_{environment.key}_{public_id}_{secret}"
+        return key, text
+
+    def roll(self, key: ApiKey, *, by: str, until: datetime) -> str:
+        """The text of a new key like this one, which itself goes on until that moment (UTC) at most."""
+        _, text = self.issue(
+            environment=key.environment, name=key.name, scopes=tuple(key.scopes), created_by=by,
+            expires_at=key.expires_at,
+        )  # fmt: skip
+        key.expires_at = min(until, key.expires_at or until)
+        key.save(update_fields=["expires_at"])
+        return text
 
     def matching(self, *, text: str, now: datetime) -> ApiKey | None:
         """The live key this text is, with its environment; None for a wrong, revoked or expired one.
@@ -67,6 +84,12 @@ class ApiKeyManager(models.Manager["ApiKey"]):
             return None
         return key
 
+    def of_workspace(self, workspace: str) -> ApiKey | None:
+        """The key, live or not, that the workspace key names; None where there is none."""
+        if not WORKSPACE.fullmatch(workspace):
+            return None
+        return self.select_related("environment").filter(public_id=workspace.removeprefix("ws_")).first()
+
 
 class ApiKey(models.Model):
     """SHA-256 is right for the secret: it is 256 random bits, not a password."""
@@ -75,6 +98,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=100)
     public_id = models.CharField(max_length=8, unique=True)
     secret_sha256 = models.CharField(max_length=64)
+    sealed_text = models.CharField(max_length=500, null=True)  # the text of a key that signs requests
     scopes = models.JSONField()
     created_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -93,6 +117,16 @@ class ApiKey(models.Model):
     def is_live(self, *, now: datetime) -> bool:
         """Neither revoked nor expired at `now`."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+    @property
+    def workspace(self) -> str:
+        """What SuprSend's SDKs call a workspace key, or its uid: they sign with the key's text, or send it."""
+        return f"ws_{self.public_id}"
+
+    @property
+    def signing_text(self) -> str | None:
+        """The key's text, with which it signs; None for one that does not."""
+        return None if self.sealed_text is None else unseal(self.sealed_text)
 
     def can(self, scope: str) -> bool:
         """Whether the key holds the scope; `admin` holds them all."""

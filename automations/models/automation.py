@@ -11,6 +11,15 @@ KEY_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,99}\Z"
 RESERVED_KEYS = frozenset({"invoke", "runs", "cancel", "publish", "versions", "templates", "new"})
 
 
+class DisableMode(models.TextChoices):
+    """What becomes of the runs under way of an automation that takes no more invokes: they go on, they wait until it
+    is enabled, or they are called off."""
+
+    DRAIN = "drain"
+    HOLD = "hold"
+    CANCEL = "cancel"
+
+
 class AutomationQuerySet(models.QuerySet["Automation"]):
     def within(self, environment: Environment) -> AutomationQuerySet:
         """The environment's automations."""
@@ -36,6 +45,11 @@ class Automation(models.Model):
         "automations.Version", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     disabled_at = models.DateTimeField(null=True, blank=True)
+    disabled_mode = models.CharField(max_length=10, choices=DisableMode, blank=True)
+    disabled_reason = models.CharField(max_length=500, blank=True)
+    held_at = models.DateTimeField(null=True, blank=True)  # since then its runs start no step
+    # How the runs that were put aside go on, {overdue, seconds}, until the last of them does.
+    resuming = models.JSONField(null=True, blank=True)
     archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -48,6 +62,14 @@ class Automation(models.Model):
             models.UniqueConstraint(fields=["environment", "key"], name="automation_key_unique"),
             models.UniqueConstraint(fields=["environment", "alias"], name="automation_alias_unique"),
         ]
+        indexes = [
+            models.Index(
+                fields=["environment"], condition=models.Q(held_at__isnull=False), name="automation_held"
+            ),
+            models.Index(
+                fields=["environment"], condition=models.Q(resuming__isnull=False), name="automation_resuming"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.key
@@ -58,6 +80,11 @@ class Automation(models.Model):
         if self.archived_at is not None:
             return "archived"
         return "published" if self.published_id else "draft"
+
+    @property
+    def mode(self) -> str | None:
+        """How it is disabled: one of DisableMode; None when it is not."""
+        return None if self.disabled_at is None else self.disabled_mode or DisableMode.DRAIN
 
 
 class Version(models.Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import models
@@ -25,19 +25,32 @@ class CalledOff(NamedTuple):
     attempt: int
     fence: int
     on_cancel: str | None
-    uid: UUID
-    parent_id: int | None
+    concurrency_key: str | None = None
+    started_at: datetime | None = None
+    awaits: int | None = None
+    uid: UUID | None = None
+    parent_id: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What an undo needs to make the row again; a time of start says that its step was in flight."""
+        told = {"due_at": self.due_at.isoformat(), "fence": self.fence}
+        also = {
+            "on_cancel": self.on_cancel, "concurrency_key": self.concurrency_key,
+            "started_at": self.started_at and self.started_at.isoformat(), "awaits": self.awaits,
+        }  # fmt: skip
+        return told | {name: value for name, value in also.items() if value is not None}
 
 
-def beside(runs: Sequence[CalledOff], *, cancellation: Cancellation) -> list[models.Model]:
-    """The rows for the transaction that archives these runs of the cancellation."""
-    at = cancellation.as_of
+def beside(
+    runs: Sequence[CalledOff], *, cancellation: Cancellation, at: datetime | None = None
+) -> list[models.Model]:
+    """The rows for the transaction that archives these runs of the cancellation, which called them off when it was
+    acknowledged or, where that is given, `at` another moment."""
+    at = at or cancellation.as_of
     events = [
         Event(
             run_id=run.run_id, at=at, kind=EventKind.CANCELLED, step=run.position, attempt=run.attempt,
-            data={
-                "due_at": run.due_at.isoformat(), "fence": run.fence, "cancellation": str(cancellation.pk)
-            },
+            data={**run.as_json(), "cancellation": str(cancellation.pk)},
         )
         for run in runs
     ]  # fmt: skip

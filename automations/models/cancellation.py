@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import connection, models
@@ -15,7 +15,13 @@ from django.db import connection, models
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.environment import Environment
 from automations.models.key_holder import KeyHolder
+from automations.models.overdue import Overdue
 from automations.models.uid import new_uid
+
+if TYPE_CHECKING:
+    from automations.models.run import Run
+
+HELD = "held_by_cancellation"  # the status_reason of a run that was called off where it was born
 
 
 def uid_parameter(uid: UUID) -> UUID | str:
@@ -41,14 +47,20 @@ class Origin(models.TextChoices):
 
     API = "api"
     COURIER = "courier"
+    KNOCK = "knock"
+    SUPRSEND = "suprsend"
     BROWSER = "browser"
     STEP = "step"
     DISABLE = "disable"
+    PUBLISH = "publish"
     RULE = "rule"
 
 
 class Cancellation(KeyHolder):
-    """`in_flight` and the counts are the receipt as acknowledged: nothing rewrites them, except that counts
+    """Until one that was asked for a later time is carried out, `as_of` is that time. Once it is undone it calls
+    nothing off any more; `archived_at` is then when the last of its runs was restored.
+
+    `in_flight` and the counts are the receipt as acknowledged: nothing rewrites them, except that counts
     left open at the acknowledgement (`counted` false) are filled in once known."""
 
     id = models.UUIDField(primary_key=True, default=new_uid, editable=False)
@@ -69,7 +81,13 @@ class Cancellation(KeyHolder):
     hold_until = models.DateTimeField(null=True)
     undo_until = models.DateTimeField(null=True)
     undone_at = models.DateTimeField(null=True)
-    bar = models.CharField(max_length=600, null=True)  # CancellationFilter.bar, for one that is a bar
+    undone_by = models.CharField(max_length=200, blank=True)
+    overdue = models.CharField(max_length=10, choices=Overdue, blank=True)  # the rule by which it was undone
+    restored = models.PositiveIntegerField(default=0)  # runs so far; all of them from `restored_at` on
+    restored_at = models.DateTimeField(null=True)
+    at = models.DateTimeField(null=True)  # when it was asked to be carried out, if not at once
+    scheduled = models.JSONField(null=True)  # until then, and if it never is: seconds that count from then
+    bar = models.CharField(max_length=600, null=True)  # CancellationFilter.bar, for a bar and for a hold
     swept_to = models.BigIntegerField(default=0)  # primary key of the last run swept
     swept_at = models.DateTimeField(null=True)
     archived_at = models.DateTimeField(null=True)
@@ -95,9 +113,25 @@ class Cancellation(KeyHolder):
                 name="cancellation_unarchived",
             ),
             models.Index(
+                fields=["environment", "at"],
+                condition=models.Q(scheduled__isnull=False, undone_at__isnull=True),
+                name="cancellation_scheduled",
+            ),
+            models.Index(
                 fields=["environment", "bar"],
                 condition=models.Q(swept_at__isnull=True),
                 name="cancellation_unswept",
+            ),
+            *(
+                models.Index(
+                    fields=["environment", *columns],
+                    condition=models.Q(hold_until__isnull=False, undone_at__isnull=True),
+                    name=name,
+                )
+                for name, columns in {
+                    "cancellation_holds": ["hold_until"],
+                    "cancellation_holds_by_bar": ["bar", "hold_until"],
+                }.items()
             ),
             models.Index(
                 fields=["key_expires_at"],
@@ -110,16 +144,30 @@ class Cancellation(KeyHolder):
         return str(self.id)
 
     @property
+    def is_carried_out(self) -> bool:
+        """Whether it has called off what there was; not before its time, and never if it was undone before."""
+        return self.scheduled is None
+
+    @property
     def scope(self) -> CancellationFilter:
         """Which runs it is for."""
         return CancellationFilter.from_json(self.filter)
 
+    def held(self) -> models.QuerySet[Run]:
+        """The runs accepted while it held, which it called off where they were born."""
+        return self.runs.filter(status_reason=HELD)
+
     @property
     def status_reason(self) -> str:
-        """What its runs' status_reason says."""
+        """What its runs' status_reason says; but for those that it `held`."""
         if self.origin == Origin.RULE:
             return "superseded" if self.actor.startswith("invocation/") else "cancel_rule"
-        return "cancel_step" if self.origin == Origin.STEP else "cancel_request"
+        return _REASONS.get(self.origin, "cancel_request")
+
+
+_REASONS: dict[str, str] = {
+    Origin.STEP: "cancel_step", Origin.DISABLE: "template_disabled", Origin.PUBLISH: "template_unpublished",
+}  # fmt: skip
 
 
 def standing(**given: Any) -> models.QuerySet[Cancellation]:

@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, models
 
 from automations.models.lookups import tagged
+from automations.models.uid import first_uid
 
 Parts = list[tuple[str, list[Any]]]
+# In any environment: it is asked for beside this one, and a subquery that names it would be asked row by row.
+TENANTS = "invocation_id IN (SELECT i.id FROM automations_invocation i WHERE i.tenant = %s)"
+SKEW = timedelta(hours=1)  # between the clocks of machines that make uids and the database's
+FIRST_SINCE = """
+id {sign} COALESCE((SELECT r.id FROM automations_run r WHERE r.uid >= %s ORDER BY r.uid LIMIT 1), 9223372036854775807)
+"""
+TAGGED_INVOCATIONS = """
+invocation_id IN (SELECT i.id FROM automations_invocation i WHERE i.tags <> '[]' AND {tagged})
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +47,7 @@ class CancellationFilter:
     idempotency_key: str | None = None
     invocation_pks: tuple[int, ...] | None = None
     source: str | None = None
+    tenant: str | None = None
     tags: tuple[str, ...] = ()
     created_after: datetime | None = None
     created_before: datetime | None = None
@@ -51,26 +62,32 @@ class CancellationFilter:
         conditions: dict[str, Any] = {
             "key": self.key, "pk__in": self.run_pks, "recipient__in": self.recipients or None,
             "automation_id": self.automation_id, "invocation_id__in": self.invocation_pks, "source": self.source,
-            "tags__tagged": self.tags or None, "created_at__gte": self.created_after,
-            "created_at__lte": self.created_before, "due_at__gte": self.due_after, "due_at__lt": self.due_before,
-            "pk__lte": self.up_to,
+            "tenant": self.tenant, "tags__tagged": self.tags or None, "created_at__gte": self.created_after,
+            "created_at__lte": self.created_before, "pk__lte": self.up_to,
         }  # fmt: skip
         condition = models.Q(**{name: value for name, value in conditions.items() if value is not None})
         if self.token is not None:
             condition &= models.Q(token=self.token) | models.Q(key=self.token)
+        if self.due_after is not None:
+            condition &= models.Q(due_at__gte=self.due_after, awaits=None) & (
+                models.Q(parked_due_at=None) | models.Q(parked_due_at__gte=self.due_after)
+            )
+        if self.due_before is not None:
+            condition &= due_before(self.due_before)
         if self.not_invocation_id is not None:
             condition &= ~models.Q(invocation_id=self.not_invocation_id)
         return condition
 
     def where(self) -> tuple[str, list[Any]]:
         """The same as a part of a WHERE over automations_liverun, with its parameters."""
-        return _joined([*self._shared("run_id"), *_tagged("tags", self.tags), *self._due()])
+        tenant: Parts = [("tenant = %s", [self.tenant])] if self.tenant is not None else []
+        return _joined([*self._shared("run_id"), *_tagged("tags", self.tags), *tenant, *self._due()])
 
     def where_archived(self) -> tuple[str, list[Any]]:
-        """The same over automations_run, where nothing is due any more and tags are the invocation's."""
-        tags = "(SELECT i.tags FROM automations_invocation i WHERE i.id = invocation_id)"
+        """The same over automations_run, where nothing is due any more; tags and tenant are the invocation's."""
         due: Parts = [("1 = 0", [])] if self._due() else []
-        return _joined([*self._shared("id"), *_tagged(tags, self.tags), *due])
+        tenant: Parts = [(TENANTS, [self.tenant])] if self.tenant is not None else []
+        return _joined([*self._shared("id"), *_tagged_invocation(self.tags), *tenant, *self._born(), *due])
 
     def _shared(self, pk: str) -> Parts:
         """What both tables have a column for; `pk` is the one with the run's key."""
@@ -89,8 +106,23 @@ class CancellationFilter:
         return parts + [(text, [_value(value)]) for text, value in compared.items() if value is not None]
 
     def _due(self) -> Parts:
-        compared = {"due_at >= %s": self.due_after, "due_at < %s": self.due_before}
-        return [(text, [_value(value)]) for text, value in compared.items() if value is not None]
+        """A run that is put aside is due in the far future; when it is due in truth is kept beside. One that waits for
+        a child is not due at all."""
+        compared = {
+            "due_at >= %s AND awaits IS NULL AND (parked_due_at IS NULL OR parked_due_at >= %s)": self.due_after,
+            "(due_at < %s OR parked_due_at < %s)": self.due_before,
+        }
+        return [(text, [_value(value)] * 2) for text, value in compared.items() if value is not None]
+
+    def _born(self) -> Parts:
+        """Bounds for the primary keys of runs created in that range, so that history is not read whole: created_at
+        has no index, ids grow with time, and the first of a time is found through its time-ordered uid."""
+        bounds = {">=": (self.created_after, -SKEW), "<": (self.created_before, SKEW)}
+        return [
+            (FIRST_SINCE.format(sign=sign), [_value(first_uid(moment + skew))])
+            for sign, (moment, skew) in bounds.items()
+            if moment is not None
+        ]
 
     def matches(self, live: Any) -> bool:
         """Whether it is for this LiveRun, by what it was born with: a due time and a state are not looked at."""
@@ -103,6 +135,7 @@ class CancellationFilter:
             and (self.automation_id is None or live.automation_id == self.automation_id)
             and (self.invocation_pks is None or live.invocation_id in self.invocation_pks)
             and (self.source is None or live.source == self.source)
+            and (self.tenant is None or live.tenant == self.tenant)
             and (not self.tags or not set(self.tags).isdisjoint(live.tags or ()))
             and (self.created_after is None or live.created_at >= self.created_after)
             and (self.created_before is None or live.created_at <= self.created_before)
@@ -131,7 +164,7 @@ class CancellationFilter:
             "label": self.token, "key": self.key,
             "recipient": self.recipients[0] if len(self.recipients) == 1 else None,
             "invocation": (self.invocation_pks or (None,))[0] if len(self.invocation_pks or ()) == 1 else None,
-            "source": self.source, "automation": self.automation_id,
+            "source": self.source, "tenant": self.tenant, "automation": self.automation_id,
         }  # fmt: skip
         return next((f"{name}:{value}" for name, value in named.items() if value is not None), "all")
 
@@ -151,6 +184,11 @@ class CancellationFilter:
         return cls(**{name: _READ.get(name, _plain)(stored[name]) for name in known})
 
 
+def due_before(moment: datetime, *, of: str = "") -> models.Q:
+    """Over LiveRun, or what is joined with it (`of`): due before that moment (UTC), put aside or not."""
+    return models.Q(**{f"{of}due_at__lt": moment}) | models.Q(**{f"{of}parked_due_at__lt": moment})
+
+
 def _joined(parts: Parts) -> tuple[str, list[Any]]:
     return " AND ".join(text for text, _ in parts) or "1 = 1", [
         value for _, values in parts for value in values
@@ -164,7 +202,17 @@ def _tagged(column: str, tags: tuple[str, ...]) -> Parts:
     return [tagged(column, tags, vendor=connection.vendor)]
 
 
+def _tagged_invocation(tags: tuple[str, ...]) -> Parts:
+    """The same over runs, whose invocation has the list. PostgreSQL may choose where to begin: at the invocations
+    that have the tag, or at the runs that the other conditions leave. SQLite has no index to begin at."""
+    if connection.vendor != "postgresql":
+        return _tagged("(SELECT i.tags FROM automations_invocation i WHERE i.id = invocation_id)", tags)
+    return [(TAGGED_INVOCATIONS.format(tagged=text), values) for text, values in _tagged("i.tags", tags)]
+
+
 def _value(value: Any) -> Any:
+    if isinstance(value, UUID) and not connection.features.has_native_uuid_field:
+        return value.hex
     return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
 
 

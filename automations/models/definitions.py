@@ -16,10 +16,11 @@ INPUTS_KEPT = 32  # each may have 256 KiB
 
 
 class Input(NamedTuple):
-    """An invocation's data, and its own definition if it brought one."""
+    """An invocation's data, its own definition if it brought one, and whether its runs pass over delays."""
 
     data: Any
     definition: Definition | None
+    skips_delays: bool
 
 
 _inputs: dict[int, Input] = {}
@@ -34,9 +35,10 @@ def inputs_of(invocation_ids: Iterable[int]) -> Mapping[int, Input]:
     """What these invocations brought, by primary key; the last few are kept, since their runs come in crowds."""
     wanted = set(invocation_ids)
     if missing := wanted - _inputs.keys():
-        rows = Invocation.objects.filter(pk__in=missing).values_list("pk", "data", "definition")
-        for pk, data, definition in rows:
-            _inputs[pk] = Input(data, parse(definition, strict=False) if definition is not None else None)
+        rows = Invocation.objects.filter(pk__in=missing)
+        for pk, data, definition, skips in rows.values_list("pk", "data", "definition", "skips_delays"):
+            brought = parse(definition, strict=False) if definition is not None else None
+            _inputs[pk] = Input(data, brought, skips)
     found = {pk: _inputs[pk] for pk in wanted}
     while len(_inputs) > INPUTS_KEPT:
         del _inputs[next(iter(_inputs))]

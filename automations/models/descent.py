@@ -87,6 +87,11 @@ def beneath(above: models.QuerySet[LiveRun]) -> Q:
     return Q(pk__in=descents.values("run"))
 
 
+def kin() -> Q:
+    """Over LiveRun: the runs with parents, and those with children that a cancel reaches through them."""
+    return BORN | Q(models.Exists(Descent.objects.filter(ancestor=models.OuterRef("pk"))))
+
+
 def reached(bars: Iterable[Cancellation], *, environment: Environment | int) -> Q:
     """Over LiveRun: the unfinished runs that these bars call off, swept or not, with their children. One statement
     of its own asks whether there are any children."""

@@ -14,9 +14,15 @@ SELECT
             WHERE environment_id = e.id AND state IN ('running', 'cancelling')
               AND due_at <= {now} AND lease_until < {now}),
     EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = e.id AND archived_at IS NULL)
-    OR EXISTS (SELECT 1 FROM automations_liverun WHERE environment_id = e.id AND unsettled IS NOT NULL),
+    OR EXISTS (SELECT 1 FROM automations_cancellation
+               WHERE environment_id = e.id AND scheduled IS NOT NULL AND undone_at IS NULL AND "at" <= {now})
+    OR EXISTS (SELECT 1 FROM automations_liverun WHERE environment_id = e.id AND unsettled IS NOT NULL)
+    OR {resuming},
     {owed}
 FROM automations_environment e
+"""
+RESUMING = """
+    EXISTS (SELECT 1 FROM automations_automation WHERE environment_id = e.id AND resuming IS NOT NULL)
 """
 # By the endpoint, of which there are few: a subquery with min() reads one entry of the index for each.
 OWED = """
@@ -40,8 +46,9 @@ _WORDS = {
 
 class Due(NamedTuple):
     """`seconds` until the next step is due or a lease has run out, not above 0 when one is, None when nothing
-    waits; `unsettled` says that lost attempts are not settled, or cancelled runs not archived; `owed`, where it
-    was asked for, that a webhook endpoint is to be told something now or an `on_cancel` to be carried out."""
+    waits; `unsettled` says that lost attempts are not settled, cancelled runs not archived, a cancel is due, or,
+    where it was asked for, that runs are to go on that were held; `owed`, where it was asked for, that a webhook
+    endpoint is to be told something now or an `on_cancel` to be carried out."""
 
     seconds: float | None
     unsettled: bool
@@ -57,7 +64,8 @@ def what_is_due(*, also_owed: bool = False) -> Due:
     """
     with connection.cursor() as cursor:
         words = _WORDS[connection.vendor]
-        cursor.execute(DUE.format(**words, owed=OWED.format(**words) if also_owed else "1 = 0"))
+        seldom = {"owed": OWED.format(**words), "resuming": RESUMING}
+        cursor.execute(DUE.format(**words, **(seldom if also_owed else dict.fromkeys(seldom, "1 = 0"))))
         rows = cursor.fetchall()
     seconds = [0.0 if expired else waiting for waiting, expired, *_ in rows if expired or waiting is not None]
     return Due(

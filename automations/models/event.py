@@ -24,6 +24,7 @@ class EventKind(models.TextChoices):
     RESCHEDULED = "rescheduled"
     CARRIED = "carried"
     REPLAYED = "replayed"
+    RESTORED = "restored"
     CHILD_ENDED = "child_ended"
 
 
@@ -32,8 +33,9 @@ class Event(models.Model):
     event that ends a step carries its output, the next position and its due time;
     `invoked` carries the first; `cancelled` carries what the cancel found. `data["folded"]` lists the steps
     without an effect of their own that were carried out in the same transition (docs/architecture.md). `carried`
-    says what came of a step of the run that this one replays, `replayed` that another run replays this one, and
-    `child_ended` how the child ended that this run waited for."""
+    says what came of a step of the run that this one replays, `replayed` that another run replays this one;
+    `restored` that a cancellation was undone, and where the run goes on; `child_ended` how the child ended that
+    this run waited for."""
 
     run = models.ForeignKey(
         Run, on_delete=models.CASCADE, related_name="events", db_constraint=False, db_index=False

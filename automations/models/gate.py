@@ -27,39 +27,49 @@ CLOCK_KEPT_SECONDS = 10.0
 
 
 class Passage(NamedTuple):
-    """What one learns at the gate: the database's clock (UTC), whether bars stand that are not swept, and the rows
-    of what was asked beside."""
+    """What one learns at the gate: the database's clock (UTC), whether bars stand that are not swept, the rows of
+    what was asked beside, whether some automation is held, and, where that was asked, whether cancellations hold what
+    is born (or did, a second ago)."""
 
     now: datetime
     barred: bool
     rows: Sequence[Rows] = ()
+    held: bool = False
+    holds: bool = False
 
 
-BARRED = (
-    "SELECT EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = %s AND swept_at IS NULL)"
-)
+BARRED = "EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = %s AND swept_at IS NULL)"
+HELD = "EXISTS (SELECT 1 FROM automations_automation WHERE environment_id = %s AND held_at IS NOT NULL)"
+HOLDS = """
+EXISTS (SELECT 1 FROM automations_cancellation
+ WHERE environment_id = %s AND hold_until >= CURRENT_TIMESTAMP AND undone_at IS NULL)
+"""
 
 
 @contextmanager
 def gate(
-    *, environment_id: int, exclusive: bool = False, beside: Sequence[Statement] = ()
+    *, environment_id: int, exclusive: bool = False, beside: Sequence[Statement] = (), bears: bool = False
 ) -> Iterator[Passage]:
     """A transaction behind the environment's gate; `beside` are statements to carry out as soon as it is passed.
+    One that `bears` runs is told of holds.
 
-    Shared by everything that moves runs, exclusive for what must see no such move half-way: a bar, disabling. On
-    SQLite the transaction itself is the gate: it begins as the only writer, and the clock is the process's.
+    Shared by everything that moves runs, exclusive for what must see no such move half-way: a bar, a hold,
+    disabling. On SQLite the transaction itself is the gate: it begins as the only writer, and the clock is the
+    process's.
     """
-    barred = (BARRED, [environment_id])
+    questions = [BARRED, HELD, *([HOLDS] if bears else [])]
+    standing = (f"SELECT {', '.join(questions)}", [environment_id] * len(questions))
     with transaction.atomic():
         if connection.vendor == "postgresql":
             function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
             passing = f"SELECT clock_timestamp() FROM {function}(%s, %s)"  # noqa: S608  (one of two names)
             # One round trip, yet the other statements' snapshots are taken when the first has the lock.
-            ((now,),), ((is_barred,),), *rows = fetch([(passing, [GATE, environment_id]), barred, *beside])
+            ((now,),), (stands,), *rows = fetch([(passing, [GATE, environment_id]), standing, *beside])
         else:
-            now, (((is_barred,),), *rows) = timezone.now(), fetch([barred, *beside])
+            now, ((stands,), *rows) = timezone.now(), fetch([standing, *beside])
         testpoint("gate.passed")
-        yield Passage(now, bool(is_barred), rows)
+        barred, held, *holds = map(bool, stands)
+        yield Passage(now, barred, rows, held, *holds)
 
 
 def serialise(*, environment_id: int, words: Iterable[str]) -> None:

@@ -11,7 +11,8 @@ from automations.models.uid import new_uid
 
 
 class Invocation(KeyHolder):
-    """Wide and written once. `definition` is set when the request brought its own steps."""
+    """Wide and written once. `definition` is set when the request brought its own steps; `performer` is who did
+    what its runs are about, `actor` who sent the request."""
 
     uid = models.UUIDField(default=new_uid, unique=True, editable=False)
     environment = models.ForeignKey(
@@ -30,6 +31,8 @@ class Invocation(KeyHolder):
     actor = models.CharField(max_length=200)
     tags = models.JSONField(default=list)
     tenant = models.CharField(max_length=255, null=True)
+    performer = models.CharField(max_length=255, null=True)
+    skips_delays = models.BooleanField(default=False)
     run_count = models.PositiveIntegerField()
     created_at = models.DateTimeField()
     answer = models.JSONField(null=True)
@@ -56,6 +59,9 @@ class Invocation(KeyHolder):
                 fields=["environment", "idempotency_key"],
                 condition=models.Q(idempotency_key__isnull=False),
                 name="invocation_idempotency",
+            ),
+            models.Index(
+                fields=["tenant"], condition=models.Q(tenant__isnull=False), name="invocation_tenant"
             ),
             models.Index(
                 fields=["key_expires_at"],

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import models
 from django.db.models import Exists, OuterRef
 
 from automations.definition import EVENT_LENGTH, Definition
 from automations.models.automation import Automation, Version
+from automations.models.definitions import definition_of
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
 from automations.models.live_run import LiveRun, LiveState
+from automations.models.run import Run
+from automations.models.statements import insert
 
 UNFINISHED = (LiveState.WAITING, LiveState.RUNNING)
 LOOKED_AT_ONCE = 5_000
@@ -51,6 +54,18 @@ class ListenerQuerySet(models.QuerySet["Listener"]):
         living = LiveRun.objects.filter(invocation=OuterRef("invocation"))
         self.filter(pk__in=looked_at).exclude(Exists(living)).delete()
         return looked_at[-1] if len(looked_at) == LOOKED_AT_ONCE else 0
+
+    def renew(self, runs: Iterable[Run], *, environment: Environment) -> None:
+        """Stores anew what their invocations' own definitions listen for, inside the transaction that lets these
+        runs go on. Anew, since `forget` may be about to drop the rows there are."""
+        brought = {run.invocation_id: run.invocation for run in runs if run.version_id is None}
+        rules = {pk: one for pk, one in brought.items() if (one.definition or {}).get("cancel_on")}
+        if not rules:
+            return
+        self.filter(invocation__in=rules).delete()
+        for pk, invocation in rules.items():
+            definition = definition_of(version_id=None, invocation_id=pk)
+            insert(listeners_of(definition, environment=environment, invocation=invocation))
 
 
 class Listener(models.Model):

@@ -11,16 +11,16 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from automations.models.automation import Automation
 from automations.models.called_off import CalledOff, beside
-from automations.models.cancellation import Cancellation, uid_parameter
+from automations.models.cancellation import Cancellation
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.descent import children_exist
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
-from automations.models.live_run_bars import Cancelled, cancelling, moved_of
+from automations.models.live_run_bars import Cancelled, cancelling, counting_finished, moved_of, returning
 from automations.models.live_run_moves import (
     DUE_FIRST,
     ENDED,
@@ -35,8 +35,8 @@ from automations.models.live_run_moves import (
     held,
     queues,
 )
-from automations.models.live_run_times import Timetable
 from automations.models.live_run_trees import Ended
+from automations.models.live_run_undo import RestoredRuns
 from automations.models.run import TOKEN_LENGTH, Run
 from automations.models.run_status import RunStatus
 from automations.models.statements import fetch, insert
@@ -52,22 +52,11 @@ class LiveState(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+REAL_DUE_AT = Coalesce("parked_due_at", "due_at")
 LEASED = (LiveState.RUNNING, LiveState.CANCELLING)
 
 
-FINISHED = """
-SELECT count(*) FROM (
-    SELECT id FROM automations_run WHERE environment_id = %s AND {archived} AND status IS NOT NULL
-    UNION ALL
-    SELECT run_id FROM automations_liverun
-    WHERE environment_id = %s AND {live} AND cancellation_id IS NOT NULL AND cancellation_id <> %s
-    LIMIT %s
-) finished
-"""
-COUNTED_FINISHED = 10_000
-
-
-class LiveRunQuerySet(Timetable):
+class LiveRunQuerySet(RestoredRuns):
     """Each method is one transition; the state condition stands on its outermost WHERE, which is the part
     PostgreSQL checks again after it waited for another transaction's lock."""
 
@@ -94,21 +83,25 @@ class LiveRunQuerySet(Timetable):
         worker: int | None = None,
         late: int | None = None,
         barred: bool = False,
+        held: bool = False,
     ) -> list[Claim]:
         """waiting -> running for at most `limit` due runs, oldest first; their effects begin after the commit.
 
         With `late`, runs due for more than LATE_AFTER come last, and no more than so many of them. Rows another
         transaction holds are passed over; on SQLite the transaction is the only writer. Where bars stand
-        (`barred`), the runs they are for are called off instead.
+        (`barred`), the runs they are for are called off instead; where automations are `held`, their runs are
+        put aside.
         """
         claims: list[Claim] = []
+        if held:
+            self.park(environment_id=environment_id, now=now)
         for when, most in queues(limit=limit, late=late, now=now):
             room = min(most, limit - len(claims))
             if room <= 0:
                 continue
             among = self._spared_by_bars(when, environment_id=environment_id, room=room) if barred else None
             given = [at(now + lease), at(now), worker]
-            started = claimed(environment_id, when, among=among, room=room, given=given)
+            started = claimed(environment_id, when, among=among, held=held, room=room, given=given)
             claims += sorted(started, key=DUE_FIRST)
         return claims
 
@@ -170,12 +163,16 @@ class LiveRunQuerySet(Timetable):
         gone, _ = fetch([(GONE.format(held=where), values), (ENDED.format(marks=marks), end)])
         return len(gone)
 
-    def let_go(self, claims: Iterable[Claim]) -> None:
+    def let_go(self, claims: Iterable[Claim], *, of_effects: bool = True) -> None:
         """An attempt ended while its run was cancelling: the lease goes, the run is cancelled once no other
-        attempt of it is unsettled. Only for runs locked by `hold`."""
+        attempt of it is unsettled. Only for runs locked by `hold`.
+
+        `started_at` stays for steps with an effect, so that an undo does not repeat them.
+        """
         settled = When(unsettled__isnull=True, then=Value(LiveState.CANCELLED))
+        mark = {} if of_effects else {"started_at": None}
         self._mine(claims).filter(state=LiveState.CANCELLING).update(
-            state=Case(settled, default=F("state")), lease_until=None
+            state=Case(settled, default=F("state")), lease_until=None, **mark
         )
 
     # -- cancel -----------------------------------------------------------------------------------------
@@ -190,13 +187,9 @@ class LiveRunQuerySet(Timetable):
         acknowledgement waits for it (docs/decisions/0003-raw-statements.md; the tests hold it
         against the ORM's).
         """
-        environment_id, name = cancellation.environment_id, uid_parameter(cancellation.pk)
-        archived, sought = scope.where_archived()
-        live, values = scope.where()
-        of_each = [environment_id, *sought, environment_id, *values, name]
-        count = (FINISHED.format(archived=archived, live=live), [*of_each, COUNTED_FINISHED + 1])
         rows, ((finished,),), ((has_children,),) = fetch([
-            cancelling(cancellation, scope), count, children_exist(environment_id),
+            returning(*cancelling(cancellation, scope)), counting_finished(cancellation, scope),
+            children_exist(cancellation.environment_id),
         ])  # fmt: skip
         moved = moved_of(rows)
         if has_children:
@@ -211,7 +204,9 @@ class LiveRunQuerySet(Timetable):
         unsettled = [*(row.unsettled or []), dict(lost)]
         mine = self.filter(pk=row.pk, fence=row.fence, lease_until=row.lease_until)
         if row.state == LiveState.CANCELLING or move is None:
-            return mine.filter(state=LiveState.CANCELLING).update(unsettled=unsettled, lease_until=None)
+            return mine.filter(state=LiveState.CANCELLING).update(
+                unsettled=unsettled, lease_until=None, started_at=None
+            )
         running = mine.filter(state=LiveState.RUNNING)
         if move.status:
             return self._end(
@@ -223,16 +218,22 @@ class LiveRunQuerySet(Timetable):
         )  # fmt: skip
 
     def settle(self, row: LiveRun, *, fences: Iterable[int]) -> int:
-        """Strikes settled attempts from a locked run; the last one makes a cancelling run cancelled."""
+        """Strikes settled attempts from a locked run; the last one makes a cancelling run cancelled. Then
+        `started_at` says that the step at which the run stands was in flight, so that an undo does not repeat it.
+        """
         gone = set(fences)
+        mark = {}
+        for entry in row.unsettled or []:
+            if entry["fence"] in gone and entry.get("position") == row.position and row.cancellation_id:
+                mark["started_at"] = row.started_at or datetime.fromisoformat(entry["started_at"])
         left = [entry for entry in row.unsettled or [] if entry["fence"] not in gone] or None
         mine = self.filter(pk=row.pk, fence=row.fence)
         if left is None and row.lease_until is None:
             state = Case(
                 When(state=LiveState.CANCELLING, then=Value(LiveState.CANCELLED)), default=F("state")
             )
-            return mine.update(unsettled=None, state=state)
-        return mine.update(unsettled=left)
+            return mine.update(unsettled=None, state=state, **mark)
+        return mine.update(unsettled=left, **mark)
 
     # -- archive ----------------------------------------------------------------------------------------
 
@@ -243,7 +244,10 @@ class LiveRunQuerySet(Timetable):
             CalledOff(*row)
             for row in self.filter(cancellation=cancellation.pk, state=LiveState.CANCELLED)
             .select_for_update(skip_locked=True)
-            .values_list("pk", "position", "due_at", "attempt", "fence", "on_cancel", "uid", "parent_id")[:limit]
+            .values_list(
+                "pk", "position", REAL_DUE_AT, "attempt", "fence", "on_cancel", "concurrency_key", "started_at",
+                "awaits", "uid", "parent_id",
+            )[:limit]
         ]  # fmt: skip
         if not rows:
             return 0
@@ -302,6 +306,7 @@ class LiveRun(models.Model):
     concurrency_key = models.CharField(max_length=TOKEN_LENGTH, null=True)
     created_at = models.DateTimeField()
     due_at = models.DateTimeField()
+    parked_due_at = models.DateTimeField(null=True)  # of one that is put aside: when it is due in truth
     state = models.CharField(max_length=10, choices=LiveState, default=LiveState.WAITING)
     position = models.CharField(max_length=100)
     attempt = models.PositiveIntegerField(default=0)
@@ -341,7 +346,7 @@ class LiveRun(models.Model):
                     condition=Q(**{f"{column}__isnull": False}),
                     name=f"live_run_{column}",
                 )
-                for column in ("token", "key", "concurrency_key")
+                for column in ("token", "key", "concurrency_key", "tenant")
             ),
             models.Index(
                 fields=["environment", "recipient", "automation"],
@@ -354,6 +359,11 @@ class LiveRun(models.Model):
             models.Index(fields=["environment"], condition=Q(parent__isnull=False), name="live_run_child"),
             models.Index(
                 fields=["environment"], condition=Q(unsettled__isnull=False), name="live_run_unsettled"
+            ),
+            models.Index(
+                fields=["environment", "automation"],
+                condition=Q(parked_due_at__isnull=False),
+                name="live_run_parked",
             ),
         ]
 

@@ -7,14 +7,14 @@ would report one run, or a run taken back would end as failed after readers were
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from django.db import models
+from django.db import connection, models
 
 from automations.models.cancellation import Cancellation, uid_parameter, uid_text
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.descent import children_exist
-from automations.models.statements import Rows, Statement, fetch
+from automations.models.statements import Rows, Statement, execute, fetch
 from automations.testpoints import testpoint
 
 if TYPE_CHECKING:
@@ -28,37 +28,74 @@ UPDATE automations_liverun
 SET state = CASE WHEN state = 'waiting' AND unsettled IS NULL THEN 'cancelled' ELSE 'cancelling' END,
     cancellation_id = %s
 WHERE environment_id = %s AND {where} AND state IN ({states})
-RETURNING run_id, uid, state
 """
+MOVED = "RETURNING run_id, uid, state"
 # The bars over some runs. A run is under a bar by one equality, which an index is probed for; the rest of the
-# bar's filter is checked by the statement that moves the run.
-BARS = """
+# bar's filter is checked by the statement that moves the run. On PostgreSQL each label is probed for once, and
+# OFFSET 0 keeps the planner from comparing every run with every bar, which it prefers while it believes that
+# few bars stand: it may not have heard of them yet (docs/decisions/0013-what-no-index-finds.md).
+BARS = {
+    "postgresql": """
+WITH labels AS MATERIALIZED (
+    SELECT l.environment_id, label.bar, min(l.run_id) AS run_id
+    FROM automations_liverun l CROSS JOIN LATERAL (VALUES
+        ('all'), ('label:' || l.token), ('label:' || l.key), ('key:' || l.key), ('recipient:' || l.recipient),
+        ('invocation:' || l.invocation_id), ('source:' || l.source), ('tenant:' || l.tenant),
+        ('automation:' || l.automation_id)
+    ) AS label(bar)
+    WHERE l.run_id IN ({marks}) AND l.state IN ('waiting', 'running') AND label.bar IS NOT NULL
+    GROUP BY l.environment_id, label.bar
+)
+SELECT DISTINCT bar.id, bar.as_of FROM labels CROSS JOIN LATERAL (
+    SELECT c.id, c.as_of FROM automations_cancellation c
+    WHERE c.environment_id = labels.environment_id AND c.bar = labels.bar AND c.swept_at IS NULL
+      AND c.as_of_run >= labels.run_id
+    OFFSET 0
+) AS bar
+ORDER BY bar.as_of, bar.id
+""",
+    "sqlite": """
 SELECT DISTINCT c.id, c.as_of
 FROM automations_liverun l JOIN automations_cancellation c ON c.environment_id = l.environment_id
  AND c.swept_at IS NULL AND l.run_id <= c.as_of_run AND c.bar IN (
     'all', 'label:' || l.token, 'label:' || l.key, 'key:' || l.key, 'recipient:' || l.recipient,
-    'invocation:' || l.invocation_id, 'source:' || l.source, 'automation:' || l.automation_id
+    'invocation:' || l.invocation_id, 'source:' || l.source, 'tenant:' || l.tenant,
+    'automation:' || l.automation_id
  )
 WHERE l.run_id IN ({marks}) AND l.state IN ('waiting', 'running')
 ORDER BY c.as_of, c.id
+""",
+}
+LAST_OF_CHUNK = """
+SELECT run_id FROM automations_liverun
+WHERE environment_id = %s AND {where} AND state IN ({states}) AND run_id > %s ORDER BY run_id LIMIT 1 OFFSET %s
+"""
+LEFT_AND_GIVEN = """
+SELECT count(*) FILTER (WHERE state IN ({states})), count(*) FILTER (WHERE cancellation_id = %s)
+FROM automations_liverun WHERE environment_id = %s AND {where}
+"""
+GIVEN_BENEATH = """
+SELECT count(*) FROM automations_liverun
+WHERE environment_id = %s AND parent_id IS NOT NULL AND cancellation_id = %s AND CASE WHEN {where} THEN 0 ELSE 1 END = 1
 """
 ABOVE = "SELECT ancestor_id FROM automations_descent WHERE run_id IN ({marks})"
 BELOW = "SELECT run_id FROM automations_descent WHERE ancestor_id IN ({marks})"
 DESCENDED_AT_ONCE = 5_000
-NEXT = """
-run_id IN (
-    SELECT run_id FROM automations_liverun
-    WHERE environment_id = %s AND {where} AND state IN ({states}) AND run_id > %s ORDER BY run_id LIMIT %s
-)"""
-
-
 COUNT = """
 SELECT count(*) FROM (
     SELECT 1 FROM automations_liverun WHERE environment_id = %s AND {where} AND state IN ({states}) LIMIT %s
 ) matching
 """
-
-
+FINISHED = """
+SELECT count(*) FROM (
+    SELECT id FROM automations_run WHERE environment_id = %s AND {archived} AND status IS NOT NULL
+    UNION ALL
+    SELECT run_id FROM automations_liverun
+    WHERE environment_id = %s AND {live} AND cancellation_id IS NOT NULL AND cancellation_id <> %s
+    LIMIT %s
+) finished
+"""
+COUNTED_FINISHED = 10_000
 ACTIVE = "'waiting', 'running'"
 
 
@@ -73,14 +110,57 @@ def counting(scope: CancellationFilter, *, environment_id: int, most: int) -> St
     return COUNT.format(where=where, states=_named(scope.states)), [environment_id, *values, most]
 
 
+def bars_over(pks: Sequence[int]) -> Statement:
+    """The statement that finds the bars that stand over some of these runs: id and moment, oldest first."""
+    return BARS[connection.vendor].format(marks=_marks(pks)), list(pks)
+
+
+def counting_finished(cancellation: Cancellation, scope: CancellationFilter) -> Statement:
+    """The statement that counts, up to COUNTED_FINISHED + 1, the runs that the scope matches and that ended or were
+    called off before this cancellation."""
+    archived, sought = scope.where_archived()
+    live, values = scope.where()
+    environment_id = cancellation.environment_id
+    of_each = [environment_id, *sought, environment_id, *values, uid_parameter(cancellation.pk)]
+    return FINISHED.format(archived=archived, live=live), [*of_each, COUNTED_FINISHED + 1]
+
+
 def cancelling(cancellation: Cancellation, scope: CancellationFilter, *more: Statement) -> Statement:
-    """The UPDATE that gives what the scope, and `more` conditions, match to the cancellation."""
+    """The UPDATE that gives what the scope, and `more` conditions, match to the cancellation; MOVED asks it which."""
     where, values = scope.where()
     text = " AND ".join([where, *(condition for condition, _ in more)])
     given = [uid_parameter(cancellation.pk), cancellation.environment_id, *values]
     return CANCEL.format(where=text, states=_named(scope.states)), [
         *given, *(value for _, further in more for value in further),
     ]  # fmt: skip
+
+
+def returning(text: str, values: Sequence[Any]) -> Statement:
+    """The same UPDATE, which tells what it moved."""
+    return text + MOVED, values
+
+
+def chunk_of(bar: Cancellation, *, limit: int) -> Statement:
+    """The statement that finds the last of the next `limit` runs to sweep; nothing, where fewer are left."""
+    where, values = bar.scope.where()
+    text = LAST_OF_CHUNK.format(where=where, states=_named(bar.scope.states))
+    return _by_key(bar, (text, [bar.environment_id, *values, bar.swept_to, limit - 1]))
+
+
+def sweeping(bar: Cancellation, *, to: int) -> Statement:
+    """The UPDATE that gives the bar its runs from where it was swept to, up to that key."""
+    within = ("run_id > %s AND run_id <= %s", [bar.swept_to, to])
+    return _by_key(bar, cancelling(bar, bar.scope, within))
+
+
+def _by_key(bar: Cancellation, statement: Statement) -> Statement:
+    """On SQLite, which would look through all of the bar's runs for each chunk after the first, by the keys alone:
+    a CASE hides the other indexes."""
+    text, values = statement
+    if connection.vendor == "sqlite" and bar.swept_to:
+        where, _ = bar.scope.where()
+        text = text.replace(where, f"CASE WHEN {where} THEN 1 ELSE 0 END = 1", 1)
+    return text, values
 
 
 def moved_of(rows: Rows) -> list[Cancelled]:
@@ -103,7 +183,7 @@ class BarredRuns(models.QuerySet["LiveRun"]):
             text = CANCEL.format(where=f"run_id IN ({BELOW.format(marks=_marks(pks))})", states=ACTIVE)
             given = [uid_parameter(cancellation.pk), cancellation.environment_id, *pks]
             testpoint("descend.begins")
-            while rows := fetch([(text, given)])[0]:
+            while rows := fetch([returning(text, given)])[0]:
                 found += moved_of(rows)
         return found
 
@@ -112,47 +192,61 @@ class BarredRuns(models.QuerySet["LiveRun"]):
         over each, with all beneath them; which they were."""
         if not pks:
             return set()
-        found, above, below = fetch([_over(pks, text) for text in (BARS, ABOVE, BELOW)])
+        found, above, below = fetch([bars_over(pks), _of(pks, ABOVE), _of(pks, BELOW)])
         if above or below:
             pks = _family(pks, above, below)
-            (found,) = fetch([_over(pks, BARS)])
+            (found,) = fetch([bars_over(pks)])
         bars = Cancellation.objects.in_bulk([uid for uid, _ in found])
         given: set[int] = set()
         for bar in sorted(bars.values(), key=lambda bar: (bar.as_of, bar.pk)):
             held = (f"run_id IN ({_marks(pks)})", list(pks))
-            asked = children_exist(bar.environment_id)
-            rows, ((has_children,),) = fetch([cancelling(bar, bar.scope, held), asked])
-            moved = moved_of(rows)
-            if has_children:
-                moved += self.descend(moved, cancellation=bar)
+            moved = self._give(bar, cancelling(bar, bar.scope, held))
             given.update(pk for pk, _, _ in moved)
         return given
 
+    def _give(self, bar: Cancellation, statement: Statement) -> list[Cancelled]:
+        """What that UPDATE gives to the bar, with all beneath."""
+        rows, ((has_children,),) = fetch([returning(*statement), children_exist(bar.environment_id)])
+        moved = moved_of(rows)
+        return moved + self.descend(moved, cancellation=bar) if has_children else moved
+
     def sweep(self, bar: Cancellation, *, limit: int) -> int:
-        """Gives the bar at most `limit` more of the runs under it, in the order of their keys, with all beneath them,
-        and notes how far it came; the number given, those beneath not counted. Fewer than `limit` are the last."""
-        scope = bar.scope
+        """Gives the bar at most `limit` more of the runs under it, with all beneath them, and moves its `swept_to` on,
+        at last to its `as_of_run`; the number given, those beneath included.
+
+        The UPDATE has a range of keys and not a list. Where there are no children it returns no rows: that is what
+        a bare UPDATE costs. Nothing under a bar bears any, so it is enough to have asked before.
+        """
+        found, ((has_children,),) = fetch([chunk_of(bar, limit=limit), children_exist(bar.environment_id)])
+        last = int(found[0][0] if found else bar.as_of_run or 0)
+        statement = sweeping(bar, to=last)
+        given = len(self._give(bar, statement)) if has_children else execute(statement)
+        bar.swept_to = last
+        return given
+
+    def under(self, bar: Cancellation) -> tuple[int, int]:
+        """How many runs the bar is still for, those beneath them not counted, and how many unfinished rows it has been
+        given: these with all beneath, since a run is given with them."""
+        scope, name = bar.scope, uid_parameter(bar.pk)
         where, values = scope.where()
-        sought = [bar.environment_id, *values, bar.swept_to, limit]
-        following = (NEXT.format(where=where, states=_named(scope.states)), sought)
-        asked = children_exist(bar.environment_id)
-        rows, ((has_children,),) = fetch([cancelling(bar, scope, following), asked])
-        bar.swept_to = max((pk for pk, _, _ in rows), default=bar.swept_to)
-        if has_children:
-            self.descend(moved_of(rows), cancellation=bar)
-        return len(rows)
+        look = LEFT_AND_GIVEN.format(where=where, states=_named(scope.states))
+        beneath = GIVEN_BENEATH.format(where=where)
+        ((left, given),), ((further,),) = fetch([
+            (look, [name, bar.environment_id, *values]), (beneath, [bar.environment_id, name, *values]),
+        ])  # fmt: skip
+        return left, given + further
 
 
 def _family(pks: Sequence[int], above: Rows, below: Rows) -> list[int]:
     """The runs with all above them and all beneath those: one of them may be under an older bar of its own."""
     found = {pk for (pk,) in (*above, *below)}
     if above:
-        (further,) = fetch([_over([pk for (pk,) in above], BELOW)])
+        (further,) = fetch([_of([pk for (pk,) in above], BELOW)])
         found |= {pk for (pk,) in further}
     return sorted({*pks, *found})
 
 
-def _over(pks: Sequence[int], text: str) -> Statement:
+def _of(pks: Sequence[int], text: str) -> Statement:
     return text.format(marks=_marks(pks)), list(pks)
 
 

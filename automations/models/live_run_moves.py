@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connection
 
 from automations.models.cancellation import moment_of, uid_text
+from automations.models.live_run_parking import not_held
 from automations.models.statements import fetch
 
 LATE_AFTER = timedelta(seconds=60)
@@ -92,13 +93,24 @@ def queues(*, limit: int, late: int | None, now: datetime) -> list[tuple[dict[st
 
 
 def claimed(
-    environment_id: int, when: Mapping[str, datetime], *, among: set[int] | None, room: int, given: list[Any]
+    environment_id: int,
+    when: Mapping[str, datetime],
+    *,
+    among: set[int] | None,
+    held: bool,
+    room: int,
+    given: list[Any],
 ) -> list[Claim]:
-    """Starts at most `room` runs for which the conditions hold, `among` these where that is given."""
+    """Starts at most `room` runs for which the conditions hold, `among` these where that is given; not those of
+    automations that are `held`, where any is."""
     conditions, values = list(when), [at(moment) for moment in when.values()]
     if among is not None:
         conditions.append(f"run_id IN ({', '.join(['%s'] * len(among)) or 'NULL'})")
         values += among
+    if held:
+        condition, more = not_held(environment_id)
+        conditions.append(condition)
+        values += more
     lock = LOCK if connection.vendor == "postgresql" else ""
     statement = START.format(when=" AND ".join(conditions), lock=lock)
     (rows,) = fetch([(statement, [environment_id, *values, room, *given])])

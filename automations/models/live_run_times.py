@@ -27,16 +27,18 @@ class Timetable(Trees):
         waiting, or waits for a child, and then nothing moved; in all cases the row stays locked until the
         transaction ends.
 
-        A run that is due already keeps its place among those due.
+        A run that is due already keeps its place among those due. One that was put aside is not any more; a start
+        does that again, if it is due while its automation is held.
         """
-        mine = self.filter(pk=run_id).select_for_update()
-        row = mine.values_list("state", "awaits", "position", "due_at").first()
+        known = self.filter(pk=run_id).select_for_update()
+        row = known.values_list("state", "awaits", "position", "due_at", "parked_due_at").first()
         if row is None or row[:2] != (RunStatus.WAITING, None):
             return None
-        _, _, position, was_due_at = row
+        _, _, position, due, parked = row
+        was_due_at = parked or due
         if due_at <= now:
             due_at = min(was_due_at, now)
-        moved = self.filter(pk=run_id, state=RunStatus.WAITING).update(due_at=due_at)
+        moved = self.filter(pk=run_id, state=RunStatus.WAITING).update(due_at=due_at, parked_due_at=None)
         if moved != 1:  # the row is locked: anything else is a broken guard
             raise AssertionError(f"run {run_id} was locked and waiting, yet not rescheduled")
         testpoint("reschedule.moved")

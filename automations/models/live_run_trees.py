@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from django.db.models import Exists, OuterRef, Q
+
+from automations.models.cancellation import Cancellation
 from automations.models.definitions import definition_of
+from automations.models.descent import BORN
 from automations.models.event import Event, EventKind
 from automations.models.live_run_bars import BarredRuns
 from automations.models.run import Run
@@ -68,6 +72,39 @@ class Trees(BarredRuns):
         insert(_child_ended(row, child, version_id=versions[row.run_id], now=now) for row, child in woken)
         testpoint("wake.moved")
         return len(woken)
+
+    def wake_left(self, *, now: datetime, but: Q | None = None) -> int:
+        """The same for those, among the runs filtered, whose child has ended before, `but` for children like that (over
+        Run); the number woken. For runs that have been there only since this transaction, or behind the exclusive
+        gate: a child that is ending may not have seen them.
+        """
+        left = self.filter(state=RunStatus.WAITING, awaits__isnull=False)
+        waiting = left.filter(~Exists(self.model.objects.filter(pk=OuterRef("awaits"))))
+        locked = waiting.select_for_update(of=("self",)).order_by("pk")
+        rows = [Awaiting(*row) for row in locked.values_list("pk", "awaits", "position", "invocation_id")]
+        if not rows:
+            return 0
+        children = Run.objects.filter(pk__in=[row.child_id for row in rows], status__isnull=False)
+        if but is not None:
+            children = children.exclude(but)
+        told = children.values_list("pk", "uid", "parent_id", "status")
+        ended = [
+            Ended(pk, str(uid), parent_id, status)
+            for pk, uid, parent_id, status in told
+            if parent_id is not None and status is not None
+        ]
+        return self.model.objects.wake(rows, ended, now=now)
+
+    def wake_restored(self, undone: Cancellation, *, now: datetime) -> int:
+        """The same for the runs that an undone cancellation has let go on, behind the exclusive gate. A child that was
+        called off itself, and whose cancellation is undone too, comes back: it is waited for."""
+        comes_back = Q(cancellation=undone.pk) | Q(cancellation__undone_at__isnull=False)
+        return self.resting(undone).wake_left(now=now, but=comes_back)
+
+    def resting(self, undone: Cancellation) -> Self:
+        """The runs that wait for a child, among those that the cancellation may have called off."""
+        mine = self.filter(undone.scope.condition() | BORN, environment=undone.environment_id)
+        return mine.filter(state=RunStatus.WAITING, awaits__isnull=False)
 
 
 def _child_ended(row: Awaiting, child: Ended, *, version_id: int | None, now: datetime) -> Event:

@@ -31,6 +31,11 @@ SELECT count(*) FROM automations_run
 WHERE environment_id = %s AND {where} AND status IS NOT NULL AND finished_at <= %s
   AND (cancellation_id IS NULL OR cancellation_id <> %s)
 """
+_LISTED_LIVE = ("state", "position", "attempt", "due_at", "parked_due_at", "awaits", "started_at")
+# What a bar may ask of a live row: a list that left one out would fetch it run by run, where a bar stands.
+_UNDER_BARS = (
+    "token", "key", "recipient", "automation", "invocation", "source", "tags", "tenant", "created_at", "unsettled",
+)  # fmt: skip
 _STANDING = models.Exists(Cancellation.objects.filter(swept_at=None))
 
 
@@ -52,8 +57,9 @@ class RunQuerySet(RunSearch):
         joined = self._with_bars().select_related("live", "live__cancellation", "cancellation", "automation")
         return joined.only(
             "uid", "version_id", "invocation_id", "recipient", "source", "token", "key", "status",
-            "status_reason", "created_at", "finished_at", "parent_id", "automation__key", "automation__name",
-            *(f"live__{name}" for name in ("state", "position", "attempt", "due_at", "started_at", "awaits")),
+            "status_reason", "created_at", "finished_at", "environment", "parent_id", "automation__key",
+            "automation__name", "automation__held_at",
+            *(f"live__{name}" for name in (*_LISTED_LIVE, *_UNDER_BARS)),
             *(f"cancellation__{name}" for name in ("actor", "origin", "as_of")),
             *(f"live__cancellation__{name}" for name in ("actor", "origin", "as_of")),
         )  # fmt: skip
@@ -273,11 +279,19 @@ class Run(models.Model):
 
     @property
     def due_at(self) -> datetime | None:
-        """When its next step is due (UTC); None when it is not waiting, or waits for a child."""
+        """When its next step is due (UTC), held or not; None when it is not waiting, or waits for a child."""
         live = self.live_run
         if live is None or live.state != "waiting" or live.awaits is not None:
             return None
-        return live.due_at
+        return live.parked_due_at or live.due_at
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits until its automation is enabled, and a moment longer if it was put aside meanwhile."""
+        live, automation = self.live_run, self.automation
+        if self.public_status != RunStatus.WAITING or live is None or automation is None:
+            return False
+        return automation.held_at is not None or live.parked_due_at is not None
 
 
 def _is_over(bar: Cancellation, rows: Iterable[LiveRun]) -> bool:

@@ -55,6 +55,35 @@ class RunSearch(models.QuerySet["Run"]):
         later = self.model.objects.filter(uid__gte=first_uid(moment + SKEW)).order_by("uid").values("pk")[:1]
         return self.filter(pk__lt=Coalesce(models.Subquery(later), HIGHEST_PK), created_at__lte=moment)
 
+    def waking(
+        self, *, environment: Environment, after: datetime | None = None, before: datetime | None = None
+    ) -> Self:
+        """Waiting runs of the environment that are due at `after` (UTC) or later, and earlier than `before`."""
+        live_run: Any = self.model._meta.get_field("live").related_model
+        bounds = {"due_at__gte": after, "due_at__lt": before}
+        given = {name: value for name, value in bounds.items() if value is not None}
+        waiting = live_run.objects.filter(
+            environment=environment, state=RunStatus.WAITING, awaits=None, **given
+        )
+        return self.filter(pk__in=waiting.values("pk"))
+
+    def called_off_by(self, uid: UUID, *, environment: Environment) -> Self:
+        """The runs that the environment's cancellation of that id has called off, archived or not."""
+        cancellation = Cancellation.objects.filter(environment=environment, pk=uid).first()
+        if cancellation is None:
+            return self.none()
+        live_run: Any = self.model._meta.get_field("live").related_model
+        live = live_run.objects.filter(environment=environment)
+        bars = [cancellation] if cancellation.swept_at is None else []
+        kinds = [
+            self.model.objects.filter(cancellation=uid),
+            live.filter(cancellation.scope.condition(), cancellation=uid),
+            live.filter(BORN, cancellation=uid),
+            *([live.filter(reached(bars, environment=environment))] if bars else []),
+        ]
+        first, *others = (self.model.objects.filter(pk__in=kind.values("pk")).values("pk") for kind in kinds)
+        return self.filter(pk__in=first.union(*others, all=True))
+
     def with_id(self, prefix: str) -> Self:
         """Runs whose id is, or begins with, `prefix`. ValueError for what no id begins with."""
         if (bounds := _uid_bounds(prefix)) is None:

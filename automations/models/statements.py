@@ -81,6 +81,13 @@ def fetch(statements: Sequence[Statement]) -> list[Rows]:
         return fetched
 
 
+def execute(statement: Statement) -> int:
+    """How many rows the statement wrote."""
+    with connection.cursor() as cursor:
+        cursor.execute(*statement)
+        return int(cursor.rowcount)
+
+
 def _joined(statements: Sequence[Statement]) -> Statement:
     return "; ".join(sql for sql, _ in statements), [value for _, values in statements for value in values]
 

@@ -32,6 +32,24 @@ class UserManager(BaseUserManager["User"]):
         user.save(using=self._db)
         return user
 
+    def invite(self, *, username: str, role: str) -> User:
+        """A stored user who cannot log in before choosing a password."""
+        user = self.model(username=self.model.normalize_username(username), role=role)
+        user.set_unusable_password()
+        user.save(using=self._db)
+        return user
+
+    def change(self, user: User, *, role: str, is_active: bool) -> bool:
+        """Gives the user that role, and lets in or sends away, which ends sessions; False, and nothing is changed,
+        when no active admin would be left."""
+        others = self.filter(role=Role.ADMIN, is_active=True).exclude(pk=user.pk)
+        stays = role == Role.ADMIN and is_active
+        if not stays and not others.exists():
+            return False
+        user.role, user.is_active = role, is_active
+        user.save(update_fields=["role", "is_active"])
+        return True
+
 
 class User(AbstractBaseUser):
     """Our AUTH_USER_MODEL from the first migration on."""

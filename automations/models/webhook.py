@@ -14,7 +14,6 @@ from automations.models.cancellation import Cancellation
 from automations.models.environment import Environment
 from automations.models.run import Run
 from automations.models.run_status import FINAL
-from automations.models.sealing import unseal
 from automations.models.uid import new_uid
 
 RUN_EVENTS = tuple(f"run.{status.value}" for status in FINAL)
@@ -53,10 +52,6 @@ class WebhookEndpoint(models.Model):
             entry for entry in self.secrets
             if entry["until"] is None or datetime.fromisoformat(entry["until"]) > now
         ]  # fmt: skip
-
-    def valid_secrets(self, *, now: datetime) -> list[str]:
-        """The secrets that sign a message at that moment, newest first."""
-        return [unseal(entry["secret"]) for entry in self.valid_entries(now=now)]
 
 
 class WebhookDelivery(models.Model):

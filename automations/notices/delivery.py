@@ -7,7 +7,8 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from django.db.models import Exists, F, OuterRef
 
 from automations.channels import DeliveryError, client
 from automations.channels.base import excerpt
-from automations.models import WebhookDelivery, WebhookEndpoint, database_now
+from automations.models import Unsealable, WebhookDelivery, WebhookEndpoint, database_now, unseal
 from automations.notices import facts, signing
 from automations.testpoints import testpoint
 
@@ -32,6 +33,7 @@ DEADLINE_SECONDS = 15.0
 LEASE = timedelta(seconds=60)
 AT_ONCE = 8  # for one endpoint in one process, so that a slow one does not take everybody's place
 GONE = 410
+BUSY = (429, 503)  # answers whose Retry-After is minded
 LOGGED = 50
 _READ_MOST = 16 * 1024
 _EXCERPT = 300
@@ -43,8 +45,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Parcel:
-    """A delivery taken in hand, with all it needs to be sent without the database. `claimed` is the
-    time.monotonic() of before the moment (UTC) `now`, at which it was taken."""
+    """A delivery taken in hand, with all it needs to be sent without the database; its `secrets` are sealed.
+    `claimed` is the time.monotonic() of before the moment (UTC) `now`, at which it was taken."""
 
     delivery_id: UUID
     endpoint_id: UUID
@@ -59,7 +61,8 @@ class Parcel:
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What came of an attempt: the status of the answer, if there was one, and what was wrong, if anything."""
+    """What came of an attempt: the status of the answer, if there was one, what was wrong, if anything, and for how
+    long the receiver wants to be left alone."""
 
     parcel: Parcel
     at: datetime
@@ -67,6 +70,7 @@ class Answered:
     status: int | None = None
     answer: str = ""
     error: str | None = None
+    spared: timedelta = timedelta()
 
     def as_json(self) -> dict[str, Any]:
         """The form in which the delivery's log keeps it."""
@@ -90,7 +94,8 @@ def claim(*, most: int, busy: Mapping[UUID, int]) -> list[Parcel]:
     return [
         Parcel(
             delivery_id=delivery.pk, endpoint_id=endpoint.pk, url=endpoint.url,
-            secrets=endpoint.valid_secrets(now=now), body=composed[delivery.pk], attempt=delivery.attempts + 1,
+            secrets=[entry["secret"] for entry in endpoint.valid_entries(now=now)],
+            body=composed[delivery.pk], attempt=delivery.attempts + 1,
             log=_log_of_lost(delivery), now=now, claimed=claimed,
         )
         for endpoint, delivery in taken
@@ -133,8 +138,9 @@ def send(parcel: Parcel) -> Answered:
     given: dict[str, Any] = {"parcel": parcel, "at": at}
     message = str(parcel.delivery_id)
     try:
+        secrets = [unseal(sealed) for sealed in parcel.secrets]
         signed = signing.headers(
-            message=message, seconds=int(at.timestamp()), body=parcel.body, secrets=parcel.secrets
+            message=message, seconds=int(at.timestamp()), body=parcel.body, secrets=secrets
         )
         if begun > parcel.claimed + LEASE.total_seconds() - DEADLINE_SECONDS:
             raise DeliveryError("it was held up for too long to be sent", retryable=True)
@@ -152,6 +158,11 @@ def send(parcel: Parcel) -> Answered:
         given |= {"status": answer.status, "answer": excerpt(raw=answer.body, limit=_EXCERPT)}
         if not 200 <= answer.status < 300:
             given["error"] = f"it answered {answer.status}"
+        if answer.status in BUSY:
+            given["spared"] = _spared(answer.headers.get("retry-after", ""), at=at)
+    except Unsealable as error:
+        log.error("webhook delivery %s: %s", message, error.message)
+        given["error"] = error.message
     except DeliveryError as error:
         given |= {"status": error.detail.get("status"), "error": error.message[:500]}
     except Exception as error:  # a fault of ours must not take a sender down
@@ -166,7 +177,7 @@ def note(answered: Answered) -> None:
     parcel, now = answered.parcel, database_now()
     next_attempt_at, status = None, Status.DELIVERED
     if answered.error is not None:
-        next_attempt_at = _next(parcel.attempt, now=now)
+        next_attempt_at = _next(parcel.attempt, spared=answered.spared, now=now)
         status = Status.PENDING if next_attempt_at else Status.FAILED
     mine = WebhookDelivery.objects.filter(
         pk=parcel.delivery_id, attempts=parcel.attempt, lease_until__isnull=False
@@ -190,8 +201,23 @@ def note(answered: Answered) -> None:
         )
 
 
-def _next(attempt: int, *, now: datetime) -> datetime | None:
-    """When to try again after that failed attempt (1 is the first); None when it is given up."""
+def _next(attempt: int, *, spared: timedelta, now: datetime) -> datetime | None:
+    """When to try again after that failed attempt (1 is the first), not within `spared`; None when it is given up."""
     if attempt > len(PAUSES):
         return None
-    return now + PAUSES[attempt - 1] * random.uniform(1, 1 + JITTER)  # noqa: S311  (jitter)
+    return now + max(PAUSES[attempt - 1], spared) * random.uniform(1, 1 + JITTER)  # noqa: S311  (jitter)
+
+
+def _spared(retry_after: str, *, at: datetime) -> timedelta:
+    """How long a Retry-After of that moment asks to wait, in seconds or as a date; the longest of the pauses at
+    most, and nothing where it cannot be read."""
+    text = retry_after.strip()
+    try:
+        if text.isascii() and text.isdigit():
+            seconds = float(text)
+        else:
+            date = parsedate_to_datetime(text)
+            seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - at.timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return timedelta()
+    return timedelta(seconds=min(max(seconds, 0.0), PAUSES[-1].total_seconds()))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -20,12 +21,14 @@ from automations.models import (
     Environment,
     No,
     Refusal,
+    Unsealable,
     WebhookDelivery,
     WebhookEndpoint,
     database_now,
     first_uid,
     forget_endpoints,
     gate,
+    resealed,
     retried,
     seal,
 )
@@ -38,6 +41,8 @@ LONGEST_DESCRIPTION = 500
 OLD_SECRET_KEPT = timedelta(hours=24)
 DELIVERIES_KEPT = timedelta(days=30)
 FORGOTTEN_AT_ONCE = 1_000
+
+log = logging.getLogger(__name__)
 
 
 def find(*, environment: Environment, uid: UUID) -> WebhookEndpoint:
@@ -152,6 +157,28 @@ def forget_deliveries() -> int:
         pk__in=list(old.order_by("pk").values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
     ).delete()
     return gone
+
+
+def reseal() -> int:
+    """Secrets that another key sealed than the first of FIELD_KEYS are sealed by that one; how many endpoints had
+    such. Those that no key reads are logged, and stay."""
+    found = 0
+    for pk, secrets in WebhookEndpoint.objects.values_list("pk", "secrets").iterator():
+        try:
+            if _resealed(secrets) == secrets:
+                continue
+            with transaction.atomic():
+                for endpoint in WebhookEndpoint.objects.select_for_update().filter(pk=pk):
+                    endpoint.secrets = _resealed(endpoint.secrets)
+                    endpoint.save(update_fields=["secrets"])
+                    found += 1
+        except Unsealable as error:
+            log.error("webhook %s: %s", pk, error.message)
+    return found
+
+
+def _resealed(secrets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{**entry, "secret": resealed(entry["secret"])} for entry in secrets]
 
 
 def _locked(environment: Environment, uid: UUID) -> WebhookEndpoint:

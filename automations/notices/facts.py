@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from automations.models import TEST_EVENT, Cancellation, Run, WebhookDelivery
+from automations.models import HELD, TEST_EVENT, Cancellation, Run, WebhookDelivery
 
 _RUN = (
     "uid", "source", "recipient", "token", "key", "status_reason", "has_errors", "created_at", "finished_at",
@@ -51,9 +51,10 @@ def _run(run: Run, delivery: WebhookDelivery, cancellation: Cancellation | None)
     """The run as it ended; a cancelled one may have been restored since."""
     reason, finished_at = run.status_reason, run.finished_at
     if cancellation is not None:
-        finished_at = cancellation.as_of
+        held = cancellation.hold_until is not None and run.created_at > cancellation.as_of
+        finished_at = delivery.at if held else cancellation.as_of
         if run.cancellation_id != cancellation.pk:
-            reason = cancellation.status_reason
+            reason = HELD if held else cancellation.status_reason
     return {
         "id": str(run.uid),
         "invocation": str(run.invocation.uid),

@@ -15,7 +15,7 @@ from automations.steps.base import Attempt, Outcome
 __all__ = ["EFFECTS", "RECORDS", "Attempt", "Outcome", "cancel", "invoke", "perform_effect"]
 
 EFFECTS: dict[str, Callable[[Any, Attempt], Outcome]] = {Send.action: send.perform}
-RECORDS = {"cancel": cancel.perform, "invoke": invoke.bear}
+RECORDS = {"cancel": cancel.errands, "invoke": invoke.bear}
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from automations import concurrency, invocation
@@ -20,8 +19,10 @@ from automations.models import (
     Invocation,
     LiveRun,
     No,
+    Passage,
     Refusal,
     ancestors_of,
+    called_off_at_birth,
     generation_of,
     insert,
     serialise,
@@ -148,21 +149,26 @@ def take_turns(environment: Environment, births: Iterable[Birth]) -> None:
         serialise(environment_id=environment.pk, words=words)
 
 
-def bear(births: Iterable[Birth], *, now: datetime, barred: bool) -> dict[str, str]:
+def bear(births: Iterable[Birth], *, passage: Passage) -> dict[str, str]:
     """Stores the children, in the transaction that has moved their parent; the public id of each by its step's
-    name. Each waits at its first step, due now. NotBorn, or ChangedMeanwhile, when one cannot be."""
+    name. Each waits at its first step, due now, unless it is born under a hold. NotBorn, or ChangedMeanwhile, when
+    one cannot be."""
     born: dict[str, str] = {}
+    now = passage.now
     for birth in births:
-        plan = Plan(position=START, due_at=now, now=now)
-        composed = invocation.invoke(birth.draft, plans=[plan], now=now)
+        waits = Plan(position=START, due_at=now, now=now)
+        draft, plans = invocation.under_holds(birth.draft, [waits], held=passage.holds, now=now)
+        composed = invocation.invoke(draft, plans=plans, now=now)
         try:
-            concurrency.make_way(birth.draft, composed.invocation, now=now, barred=barred)
+            concurrency.make_way(draft, composed.invocation, now=now, barred=passage.barred)
         except Refusal as refusal:
             raise NotBorn(birth.step, refusal) from refusal
         (run,) = composed.runs
         descents = [Descent(ancestor_id=pk, run=run) for pk in birth.ancestors]
-        told = invocation.invoked_event(run, plan=plan, folded=[], now=now)
-        insert([*composed.rows(), *descents, told])
+        told = invocation.invoked_event(run, plan=plans[0], folded=[], now=now)
+        on_cancel = draft.definition.on_cancel
+        called_off = called_off_at_birth([run], position=START, on_cancel=on_cancel, now=now)
+        insert([*composed.rows(), *descents, told, *called_off])
         testpoint("child.born")
         if birth.is_awaited and birth.draft.parent_id is not None:
             LiveRun.objects.await_child(run_id=birth.draft.parent_id, child_id=run.pk)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -18,6 +18,7 @@ from automations.models import Cancellation
 from automations.timeline import StepState
 from logs import words
 from logs.rows import MOST_COUNTED
+from logs.search import Span
 
 register = template.Library()
 register.filter("who", words.who)
@@ -69,6 +70,27 @@ def relative(at: datetime, *, now: datetime) -> str:
 def capped(count: int, most: int = MOST_COUNTED) -> str:
     """ "241", "10,000+"."""
     return f"{most:,}+" if count > most else f"{count:,}"
+
+
+@register.filter
+def stretch(span: Span) -> str:
+    """ "20:05 to 20:10 UTC", with the days where it takes more than one."""
+    start, end = timezone.localtime(span.start), timezone.localtime(span.end)
+    look = "%H:%M" if span.end - span.start < timedelta(days=1) else "%a %-d %b %H:%M"
+    return f"{start.strftime(look)} to {end.strftime(look)} {end.tzname()}"
+
+
+@register.filter
+def beginning(span: Span) -> str:
+    """Where a span begins, as short as it can be told: “20:05”, “Mon 23”."""
+    start = timezone.localtime(span.start)
+    return start.strftime("%H:%M" if span.end - span.start < timedelta(days=1) else "%a %-d")
+
+
+@register.filter
+def asked_for(cancellation: Cancellation) -> str:
+    """Which runs a cancellation is for, in words."""
+    return words.asked_for(cancellation.scope)
 
 
 @register.filter

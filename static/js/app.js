@@ -161,7 +161,7 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input, textarea, select, [contenteditable]");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || openDialog()) return;
   if (localStorage.getItem("keys") === "off" && event.key !== "?") return;
-  const second = performance.now() - afterG < 1000 && { l: "/logs/", a: "/templates/" }[event.key];
+  const second = performance.now() - afterG < 1000 && { o: "/", l: "/logs/", a: "/templates/" }[event.key];
   afterG = 0;
   if (second) go(second);
   else if (Object.hasOwn(keys, event.key)) {

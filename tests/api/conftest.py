@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from automations.api.native import invocations
+from automations.api.shapes import dialect_of
 from automations.models import ApiKey, Environment, definitions
 from automations.notices import endpoints
 from tests.scenes import production
@@ -70,6 +71,35 @@ def courier_refused(response: Any) -> tuple[int, str, str]:
     document = json.loads(response.content)
     assert set(document) == {"message", "type"}
     return response.status_code, document["type"], document["message"]
+
+
+def knock_refused(response: Any) -> tuple[int, str, str]:
+    """A refusal in Knock's shape: status, code, message; a 422 lists its errors, as older SDKs expect."""
+    assert response["Content-Type"] == "application/json", response.content
+    document = json.loads(response.content)
+    assert set(document) == {"code", "message", "status", "type"} | ({"errors"} & set(document))
+    assert document["status"] == response.status_code
+    assert ("errors" in document) is (response.status_code == 422)
+    return response.status_code, document["code"], document["message"]
+
+
+def suprsend_refused(response: Any) -> tuple[int, str, str]:
+    """A refusal in all of SuprSend's shapes: status, type, message."""
+    assert response["Content-Type"] == "application/json", response.content
+    document = json.loads(response.content)
+    assert set(document) == {"code", "status", "message", "error"}
+    assert (document["code"], document["status"]) == (response.status_code, "error")
+    assert document["error"]["message"] == document["message"]
+    return response.status_code, document["error"]["type"], document["message"]
+
+
+def refused_at(path: str, response: Any) -> tuple[int, str]:
+    """A refusal in the shape that the path's dialect has: status, and its word for what is wrong."""
+    dialect = dialect_of(path)
+    if dialect == "native":
+        return refused(response)[:2]
+    shape = {"courier": courier_refused, "knock": knock_refused, "suprsend": suprsend_refused}[dialect or ""]
+    return shape(response)[:2]
 
 
 @pytest.fixture(autouse=True)

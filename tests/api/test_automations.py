@@ -24,7 +24,8 @@ def test_a_created_automation_is_a_draft(api: Caller) -> None:
     answer = decoded(api.post(PATH, {**GIVEN, "alias": "Trial/É", "description": "why"}), 201)
     assert without_times(answer) == {
         "key": "trial", "alias": "Trial/É", "name": "Trial", "description": "why", "status": "draft",
-        "disabled": False, "published_version": None, "updated_by": "key/backend",
+        "disabled": False, "disable_mode": None, "disable_reason": None, "published_version": None,
+        "updated_by": "key/backend",
         "draft": {"definition": DEFINITION, "revision": 1},
     }  # fmt: skip
     assert api.get(f"{PATH}/trial") == answer
@@ -84,7 +85,7 @@ def test_the_list_is_paged_newest_first_without_definitions(api: Caller) -> None
     assert ([item["key"] for item in second["items"]], second["next_cursor"]) == (["a"], None)
     assert without_times(second["items"][0]) == {
         "key": "a", "alias": None, "name": "a", "description": "", "status": "published", "disabled": False,
-        "published_version": 1, "updated_by": "test",
+        "disable_mode": None, "disable_reason": None, "published_version": 1, "updated_by": "test",
     }  # fmt: skip
 
 
@@ -192,11 +193,12 @@ def test_a_disabled_automation_takes_no_new_runs_and_lets_old_ones_go_on(api: Ca
     assert api.post("/api/v1/invocations", {"automation": "trial"}).status_code == 201
 
 
-@pytest.mark.parametrize(
-    ("mode", "code"),
-    [("hold", "not_supported"), ("cancel", "not_supported"), ("wat", "invalid"), (5, "invalid")],
-)
-def test_other_modes_of_disabling_are_refused(api: Caller, mode: object, code: str) -> None:
+@pytest.mark.parametrize("mode", ["wat", 5, ["hold"]])
+def test_other_modes_of_disabling_are_refused(api: Caller, mode: object) -> None:
     publish("trial", DEFINITION)
-    assert refused(api.post(f"{PATH}/trial/disable", {"mode": mode})) == (422, code, [("/mode", code)])
+    assert refused(api.post(f"{PATH}/trial/disable", {"mode": mode})) == (
+        422,
+        "invalid",
+        [("/mode", "invalid")],
+    )
     assert api.get(f"{PATH}/trial")["disabled"] is False

@@ -130,14 +130,6 @@ def test_a_cancel_that_matches_nothing_is_kept_too(api: Caller) -> None:
             (400, "unknown_field", [("/filter/token", "unknown_field")]),
         ),
         *(
-            ({"filter": {"token": "a"}, name: value}, (422, "not_supported", [(f"/{name}", "not_supported")]))
-            for name, value in {
-                "hold_for": "1 hour",
-                "undo_for": "1 minute",
-                "at": "2027-01-01",
-            }.items()
-        ),
-        *(
             ({"filter": {"token": "a", name: value}}, (422, code, [(f"/filter/{name}", code)]))
             for name, value, code in [
                 ("recipients", "u", "invalid"),

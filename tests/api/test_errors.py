@@ -14,15 +14,22 @@ from django.test import Client, RequestFactory
 from automations.api import errors
 from automations.definition import Problem
 from automations.models import No, Refusal
-from tests.api.conftest import Caller, courier_refused, refused
+from tests.api.conftest import (
+    Caller,
+    courier_refused,
+    knock_refused,
+    refused,
+    refused_at,
+    suprsend_refused,
+)
 
 NATIVE = [
     "/api",
     "/api/",
     "/api/v1/nothing",
     "/api/v2/runs",
-    "/v1/workflows/x/trigger",
-    "/trigger/",
+    "/compat",
+    "/compat/other/trigger/",
     "/metrics",
     "/api/v1/runs/not-an-id",
 ]
@@ -33,6 +40,18 @@ COURIER = [
     "/automations/x/y/z",
     "/journeys",
     "/journeys/x/invoke",
+    "/compat/courier",
+    "/compat/courier/v1/notify",
+]
+KNOCK = ["/v1", "/v1/schedules", "/v1/users/u/schedules", "/v1/workflows/x", "/compat/knock/trigger/"]
+SUPRSEND = [
+    "/trigger/x",
+    "/v1/workflow_run",
+    "/v1/workflow_run/x/cancel/",
+    "/their-own-key/trigger/",
+    "/ws_AbCd1234/trigger",
+    "/compat/suprsend/ws_AbCd1234/trigger/",
+    "/compat/suprsend/v2/event/",
 ]
 
 
@@ -44,12 +63,17 @@ def test_an_unknown_path_of_an_api_is_answered_in_json(method: str) -> None:
     for path in COURIER:
         text = "there is nothing at this address"
         assert courier_refused(Client().generic(method, path)) == (404, "invalid_request_error", text)
+    for path in KNOCK:
+        assert knock_refused(Client().generic(method, path)) == (404, "not_found", text)
+    for path in SUPRSEND:
+        assert suprsend_refused(Client().generic(method, path)) == (404, "not_found", text)
 
 
 @pytest.mark.django_db
 def test_any_other_unknown_path_is_the_browsers() -> None:
-    response = Client().get("/nothing-here/")
-    assert (response.status_code, response["Content-Type"].partition(";")[0]) == (404, "text/html")
+    for path in ("/nothing-here/", "/logs/trigger", "/templates/x/trigger"):
+        response = Client().get(path)
+        assert (response.status_code, response["Content-Type"].partition(";")[0]) == (404, "text/html")
 
 
 @pytest.mark.pure
@@ -77,6 +101,8 @@ def test_what_django_answers_itself_is_json_too(
 ) -> None:
     assert refused(answer(RequestFactory().get("/api/v1/x"))) == (status, code, [("", code)])
     assert courier_refused(answer(RequestFactory().get("/automations/x")))[:2] == (status, kind)
+    assert knock_refused(answer(RequestFactory().get("/v1/workflows/x")))[:2] == (status, code)
+    assert suprsend_refused(answer(RequestFactory().get("/trigger/")))[0] == status
     page = answer(RequestFactory().get("/logs/"))
     assert (page.status_code, page["Content-Type"].partition(";")[0]) == (status, "text/html")
 
@@ -150,6 +176,21 @@ def test_a_problem_document_says_everything_that_is_wrong() -> None:
     courier = errors.handle(error, {"request": RequestFactory().get("/automations/invoke")})
     assert courier is not None
     assert courier_refused(courier)[2] == "give a (/a); no b (/b)"
+    knock = errors.handle(error, {"request": RequestFactory().get("/v1/notify")})
+    assert knock is not None
+    assert json.loads(knock.content) == {
+        "code": "invalid_params",
+        "message": "give a",
+        "status": 422,
+        "type": "invalid_request_error",
+        "errors": [
+            {"field": "a", "type": "required", "message": "give a"},
+            {"field": "b", "type": "x", "message": "no b"},
+        ],
+    }
+    suprsend = errors.handle(error, {"request": RequestFactory().get("/trigger/")})
+    assert suprsend is not None
+    assert suprsend_refused(suprsend) == (400, "bad_request", "give a (/a); no b (/b)")
 
 
 @pytest.mark.django_db
@@ -175,23 +216,30 @@ def test_an_odd_accept_header_is_answered_with_json(api: Caller, accept: str) ->
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", ["/api/v1/runs", "/automations/runs", "/healthz"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/runs", "/automations/runs", "/v1/workflow_recipient_runs", "/healthz"]
+)
 def test_a_trailing_slash_changes_nothing_and_redirects_nobody(api: Caller, path: str) -> None:
     assert api.get(path + "/") == api.get(path)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "path", ["/api/v1/invocations", "/api/v1/cancellations", "/automations/invoke", "/journeys/cancel"]
+    "path",
+    [
+        *("/api/v1/invocations", "/api/v1/cancellations", "/automations/invoke", "/journeys/cancel"),
+        *("/v1/workflows/k/trigger", "/v1/notify/cancel", "/trigger/", "/v1/workflow_run/cancel/"),
+    ],
 )
 def test_every_path_refuses_what_is_no_sound_json(api: Caller, path: str) -> None:
     bodies = {
         b"": 400, b"{": 400, b"[]": 400, b'"x"': 400, b"\xff": 400, b"[" * 100_000: 400, rb'{"a": "\u0000"}': 400,
         rb'{"a": "\ud800"}': 400, b'{"a": NaN}': 400, b'{"a": 1, "a": 2}': 400, b'{"a": 1e999}': 400,
-        b" " * (1024 * 1024 + 1): 413,
+        b" " * ((10 if "trigger" in path and "/v1" in path else 1) * 1024 * 1024 + 1): 413,
     }  # fmt: skip
     for body, status in bodies.items():
         response = api.send("POST", path, body)
-        shape = refused if path.startswith("/api/") else courier_refused
-        assert (body[:20], shape(response)[0]) == (body[:20], status)
+        if path == "/v1/workflow_run/cancel/" and not body:
+            continue  # no filter, which has an answer of its own
+        assert (body[:20], refused_at(path, response)[0]) == (body[:20], status)
     assert api.send("POST", path, b"{}", Content_Encoding="gzip").status_code == 415

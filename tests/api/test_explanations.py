@@ -116,7 +116,9 @@ def test_the_statements_are_counted(api: Caller, django_assert_num_queries: Any)
         decoded(api.send("GET", path(run, missed)))
     with django_assert_num_queries(2):  # the key, and the run with what hit it
         decoded(api.send("GET", path(gone, hit)))
-    with django_assert_num_queries(4):  # the key, the run, the newest cancellations, those that came near
+    with django_assert_num_queries(
+        5
+    ):  # the key, the run, the newest cancellations, what held, what came near
         assert len(decoded(api.send("GET", path(run)))["details"]["near_misses"]) == 3
     with django_assert_num_queries(
         6

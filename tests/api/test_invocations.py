@@ -8,10 +8,24 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from automations import cancellation, execution
 from automations.api.native.invocations import roll_up
-from automations.models import Invocation, LiveRun, Run
+from automations.cancellation import CancelRequest
+from automations.execution import Accepted, housekeeping
+from automations.models import CancellationFilter, Environment, Invocation, LiveRun, Origin, Run, database_now
 from tests.api.conftest import Caller, decoded, refused
-from tests.scenes import DELAY, SEND, cancel_runs, invoke, publish, start, work_off
+from tests.scenes import (
+    DELAY,
+    SEND,
+    archive_all,
+    cancel_runs,
+    finish,
+    invoke,
+    production,
+    publish,
+    start,
+    work_off,
+)
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/invocations"
@@ -234,6 +248,94 @@ def test_a_finished_invocation_is_completed(api: Caller) -> None:
     assert (answer["status"], answer["counts"]) == ("completed", {"completed": 2})
 
 
+def stands(api: Caller, accepted: Accepted) -> tuple[str, dict[str, int], list[str]]:
+    """The invocation's status, its counts, and its runs' statuses, as told."""
+    answer = api.get(f"{PATH}/{accepted.invocation.uid}")
+    return answer["status"], answer["counts"], [run["status"] for run in answer["runs"]]
+
+
+def test_some_recipients_of_an_invocation_are_cancelled_and_the_others_are_left(api: Caller) -> None:
+    accepted = invoke(SEND, DELAY, recipients=["u1", "u2", "u3"])
+    elsewhere = invoke(SEND, recipients=["u1", "u3"])
+    scope = {"invocation": str(accepted.invocation.uid), "recipients": ["u1", "u3", "nobody"]}
+    receipt = decoded(api.post("/api/v1/cancellations", {"filter": scope}))
+    assert (receipt["matched"], receipt["cancelled"], receipt["already_finished"]) == (2, 2, 0)
+    told = ("partially_cancelled", {"cancelled": 2, "waiting": 1}, ["cancelled", "waiting", "cancelled"])
+    assert stands(api, accepted) == told
+    archive_all()
+    assert stands(api, accepted) == told
+    work_off()
+    assert stands(api, accepted) == told
+    LiveRun.objects.update(due_at=database_now())
+    work_off()
+    ended = ("partially_cancelled", {"cancelled": 2, "completed": 1}, ["cancelled", "completed", "cancelled"])
+    assert stands(api, accepted) == ended
+    assert stands(api, elsewhere) == ("completed", {"completed": 2}, ["completed"] * 2)
+    again = decoded(
+        api.post("/api/v1/cancellations", {"filter": {"invocation": str(accepted.invocation.uid)}})
+    )
+    assert (again["matched"], again["cancelled"], again["already_finished"]) == (3, 0, 3)
+
+
+def test_under_a_bar_it_stands_as_its_runs_are_shown(
+    api: Caller, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    monkeypatch.setattr(cancellation, "AT_ONCE", 1)
+    accepted = invoke(SEND, DELAY, token="t", recipients=["u1", "u2", "u3"])
+    bystander = invoke(DELAY, recipients=["u1", "u2"])
+    tasks = start(room=1)
+    some = cancel_runs(invocation=accepted.invocation.uid, recipients=("u2", "u3"))
+    assert some.swept_at is None
+    partly = ("partially_cancelled", {"cancelled": 2, "running": 1}, ["running", "cancelled", "cancelled"])
+    assert stands(api, accepted) == partly
+    with django_assert_num_queries(7):  # bars, and the runs once more: for the list; bars for the counts
+        stands(api, accepted)
+    housekeeping.sweep(production())
+    assert stands(api, accepted) == partly
+    rest = cancel_runs(token="t", reason="bar of all")
+    assert rest.swept_at is not None  # one is left, which is no bar's number
+    archive_all()
+    finish(*[execution.perform(task) for task in tasks])
+    archive_all()
+    assert stands(api, accepted) == ("cancelled", {"cancelled": 3}, ["cancelled"] * 3)
+    assert stands(api, bystander) == ("waiting", {"waiting": 2}, ["waiting"] * 2)
+
+
+def test_a_bar_over_all_of_it_and_one_of_another_environment(
+    api: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancellation, "AT_ONCE", 1)
+    accepted = invoke(SEND, token="t", recipients=["u1", "u2"])
+    test = Environment.objects.get(key="test")
+    invoke(DELAY, token="t", recipients=["u1", "u2"], environment=test)
+    request = CancelRequest(
+        environment=test, filter=CancellationFilter(token="t"), actor="key/a", origin=Origin.API
+    )
+    assert cancellation.cancel(request)[0].swept_at is None
+    assert stands(api, accepted)[:2] == ("waiting", {"waiting": 2})
+    start(room=1)
+    assert cancel_runs(token="t").swept_at is None
+    assert stands(api, accepted) == ("cancelled", {"cancelled": 2}, ["cancelled"] * 2)
+
+
+def test_errors_are_told_whatever_the_rest_became(api: Caller) -> None:
+    failing = {"action": "delay", "duration": "refs.data.nothing"}
+    assert stands(api, invoke(failing, recipients=["u1", "u2"]))[:2] == ("failed", {"failed": 2})
+    accepted = invoke(SEND, recipients=["u1", "u2", "u3"])
+    Run.objects.filter(recipient="u2", invocation=accepted.invocation).update(has_errors=True)
+    assert stands(api, accepted)[:2] == ("waiting", {"waiting": 3})
+    cancel_runs(invocation=accepted.invocation.uid, recipients=("u1",))
+    assert stands(api, accepted)[:2] == ("partially_cancelled", {"cancelled": 1, "waiting": 2})
+
+
+def test_more_runs_than_are_listed_are_counted(api: Caller) -> None:
+    accepted = invoke(DELAY, recipients=[f"u{n}" for n in range(105)])
+    cancel_runs(invocation=accepted.invocation.uid, recipients=("u104",))
+    status, counts, listed = stands(api, accepted)
+    assert (status, counts) == ("partially_cancelled", {"cancelled": 1, "waiting": 104})
+    assert listed == ["waiting"] * 100
+
+
 @pytest.mark.parametrize(
     ("counts", "has_errors", "status"),
     [
@@ -245,6 +347,12 @@ def test_a_finished_invocation_is_completed(api: Caller) -> None:
         ({"failed": 2, "running": 1, "waiting": 3}, True, "running"),
         ({"failed": 2, "cancelled": 1, "waiting": 3}, True, "partially_cancelled"),
         ({"cancelled": 3, "completed": 0}, False, "cancelled"),
+        ({"cancelled": 2, "completed": 1}, True, "partially_cancelled"),
+        ({"cancelled": 1, "skipped": 1}, False, "partially_cancelled"),
+        ({"cancelled": 1, "failed": 1}, True, "partially_cancelled"),
+        ({"failed": 1, "skipped": 1}, True, "completed_with_errors"),
+        ({"skipped": 2}, False, "skipped"),
+        ({"running": 1, "waiting": 1}, False, "running"),
     ],
 )
 def test_many_runs_have_one_status(counts: dict[str, int], has_errors: bool, status: str) -> None:

@@ -52,7 +52,8 @@ def test_a_waiting_run_is_told_with_its_steps(api: Caller) -> None:
     assert told == {
         "id": answer["runs"][0]["id"], "invocation": answer["id"], "automation": "trial", "version": 1,
         "source": "api/backend", "recipient": "u1", "cancellation_token": "t", "cancellation_key": "k",
-        "status": "waiting", "settling": False, "status_reason": None, "created_at": stamp(run.created_at),
+        "status": "waiting", "settling": False, "held": False, "status_reason": None,
+        "created_at": stamp(run.created_at),
         "due_at": stamp(run.live.due_at), "finished_at": None, "cancellation": None, "parent": None,
         "replay_of": None,
     }  # fmt: skip

@@ -119,8 +119,8 @@ def test_a_secret_is_rolled_while_the_old_one_stays_valid_for_a_day(admin: Calle
     assert rolled["secret"] != created["secret"]
     assert rolled["old_secrets_until"] is not None
     stored = WebhookEndpoint.objects.get()
-    assert stored.valid_secrets(now=now) == [rolled["secret"], created["secret"]]
-    assert stored.valid_secrets(now=now + timedelta(hours=24)) == [rolled["secret"]]
+    assert scene.secrets_of(stored, at=now) == [rolled["secret"], created["secret"]]
+    assert scene.secrets_of(stored, at=now + timedelta(hours=24)) == [rolled["secret"]]
     for _ in range(MOST_SECRETS - 2):
         decoded(admin.post(f"{PATH}/{created['id']}/roll", {}))
     assert refused(admin.post(f"{PATH}/{created['id']}/roll", {}))[:2] == (422, "too_many_secrets")

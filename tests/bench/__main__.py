@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from tests.postgres import throw_away
 
-NAMES = ("pump", "cancel", "invoke", "hostile", "logs")
+NAMES = ("pump", "cancel", "bars", "undo", "invoke", "hostile", "logs")
 DATABASES = ("sqlite", "postgresql")
 
 
@@ -23,7 +23,10 @@ def main() -> int:
         "names", nargs="*", choices=[*NAMES, []], help=f"of {', '.join(NAMES)}; all by default"
     )
     parser.add_argument("--database", choices=DATABASES, help="both by default")
+    parser.add_argument("--small", action="store_true", help="a fiftieth of the rows, to see that it works")
     options = parser.parse_args()
+    if options.small:
+        os.environ["BENCH_SMALL"] = "1"
     failures = 0
     for database in [options.database] if options.database else DATABASES:
         for name in options.names or NAMES:

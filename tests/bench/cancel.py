@@ -6,7 +6,6 @@ import gc
 import time
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -18,44 +17,27 @@ WAITING = 200_000
 SETS = {"one": (1, 200), "thousand": (1_000, 20), "hundred thousand": (100_000, 1)}
 
 
+TOKEN = """
+CASE WHEN n < 100000 THEN 'hundred thousand-0' WHEN n < 120000 THEN 'thousand-' || ((n - 100000) / 1000)
+     ELSE 'one-' || (n - 120000) END
+"""
+
+
 def fill() -> None:
     """200,000 waiting runs: a hundred thousand with one token, twenty times a thousand, the rest alone."""
-    from automations.models import Environment, Invocation, LiveRun, Run, database_now
+    from tests.bench import waiting
 
-    now = database_now()
-    environment = Environment.objects.get(key="production")
-    invocation = Invocation.objects.create(
-        environment=environment, source="bench", dialect="native", actor="bench", run_count=WAITING,
-        definition={"steps": [{"action": "delay", "duration": "1 day"}]}, created_at=now, answer=[],
-    )  # fmt: skip
-    for start in range(0, WAITING, 5_000):
-        common = {"environment": environment, "invocation": invocation, "source": "bench", "created_at": now}
-        runs = Run.objects.bulk_create(
-            Run(token=_token(index), recipient=f"r{index}", **common) for index in range(start, start + 5_000)
-        )
-        LiveRun.objects.bulk_create(
-            LiveRun(run=run, uid=run.uid, token=run.token, recipient=run.recipient, position="1",
-                    due_at=now + timedelta(days=1, seconds=run.pk), **common)
-            for run in runs
-        )  # fmt: skip
-
-
-def _token(index: int) -> str:
-    if index < 100_000:
-        return "hundred thousand-0"
-    return f"thousand-{(index - 100_000) // 1_000}" if index < 120_000 else f"one-{index - 120_000}"
+    waiting.fill(WAITING, token=TOKEN)
 
 
 def settle() -> None:
     """Everything waits again, in a table as compact as it was."""
-    from django.db import connection
-
     from automations.models import Cancellation, LiveRun
+    from tests.bench import waiting
 
     LiveRun.objects.exclude(cancellation=None).update(state="waiting", cancellation=None)
     Cancellation.objects.all().delete()
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
+    waiting.vacuum()
 
 
 def ours(token: str) -> int:
@@ -77,7 +59,7 @@ def swept(token: str) -> int:
     ours(token)
     given = 0
     while standing().exists():
-        given += housekeeping.sweep(_production())
+        given += housekeeping.sweep(_production()) or 0
     return given
 
 

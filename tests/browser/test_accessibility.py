@@ -58,6 +58,11 @@ def refused(page: Page) -> None:
 PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
     "login": (None, "/login/", None),
     "not found": ("viewer", "/nothing/", None),
+    "overview": ("operator", "/?span=day", None),
+    "cancellations": ("viewer", "/bulk/", None),
+    "one cancellation": ("viewer", "/bulk/", opened(selector=".cancellations a", shown="#its-runs")),
+    "many": ("operator", "/bulk/new/?token=axe-waiting&due_before=soon", None),
+    "plan": ("operator", "/bulk/new/?token=axe-waiting", None),
     "logs and menu": ("operator", "/logs/", opened(selector="#person-name", shown="#log-out")),
     "no hits": ("operator", "/logs/?q=nothing-like-it&started=1h", None),
     "waiting": ("operator", "/logs/{waiting}/", None),
@@ -65,11 +70,15 @@ PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
     "confirm": ("operator", "/logs/{waiting}/cancel/", None),
     "cancelled": ("viewer", "/logs/{cancelled}/", opened(selector="#raw summary", shown="#raw-json")),
     "failed": ("viewer", "/logs/{failed}/", opened(selector="#events summary", shown=".events")),
+    "another time": ("operator", "/logs/{waiting}/time/", None),
+    "replay": ("operator", "/logs/{cancelled}/", opened(selector="#to-replay", shown="#start-replay")),
+    "keys": ("admin", "/keys/", opened(selector="[data-row] summary", shown="[name=keep] >> nth=0")),
+    "users": ("admin", "/users/", opened(selector="[data-row] summary", shown="[name=is_active] >> nth=0")),
     "automations and help": ("admin", "/templates/", lambda page: page.keyboard.press("?")),
     "editor": ("admin", "/templates/onboarding-reminder/", previewed),
     "refused": ("admin", "/templates/new/", refused),
 }
-EXPECTED = {"not found": 404, "refused": 422}
+EXPECTED = {"not found": 404, "many": 422, "refused": 422}
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -26,6 +26,7 @@ PAUSES = {
     "cancel.begins": 0.02, "cancel.moved": 0.01, "cancel.committed": 0.01,
     "bar.placed": 0.02, "sweep.moved": 0.01, "event.placed": 0.01, "event.judged": 0.01, "event.moved": 0.01,
     "reschedule.moved": 0.01, "descend.begins": 0.02, "child.born": 0.01, "wake.moved": 0.01,
+    "disable.placed": 0.01, "disable.committed": 0.05, "park.moved": 0.01, "enable.moved": 0.01, "resume.read": 0.01,
     "renew.begins": 0.02, "reap.read": 0.01, "settle.read": 0.01, "archive.read": 0.005,
 }  # fmt: skip
 ROLES = ("Sentinel", "worker", "monitor", "pusher")  # what django-q2 forks, by the names in its module
@@ -143,9 +144,9 @@ def recheck() -> None:
 
 def unlisted() -> None:
     """A receipt that leaves out what is in flight."""
-    from automations import cancellation
+    from automations.cancellation import receipt
 
-    cancellation._in_flight = lambda run: iter(())
+    receipt._in_flight = lambda run: iter(())
 
 
 MUTANTS = {"recheck": recheck, "unlisted": unlisted}

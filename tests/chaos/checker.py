@@ -7,10 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from statistics import quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
+from tests.chaos import holds
 from tests.chaos.families import actions_of, beneath, escaped, misborn
+from tests.chaos.undone import released, repeated, undone
 
 Entry = Mapping[str, Any]
 
@@ -22,7 +25,11 @@ TRANSITIONS = frozenset({
     ("waiting", "cancelled"), ("waiting", "cancelling"), ("running", "cancelling"),
     ("cancelling", "cancelled"), ("cancelled", None),
 })  # fmt: skip
+# The same of a run whose cancel was undone.
+UNDONE = frozenset({("cancelled", "waiting"), ("cancelling", "waiting"), ("cancelling", "running")})
 SETTLE_GRACE = 5.0  # seconds beyond a step's hard deadline after which a lost attempt counts as settled
+HELD = "held"  # key of the automation that the driver holds and enables
+LATE_REQUEST = 30.0  # seconds within which the server carries out a request that its sender gave up
 MOST_SENDS = 2  # in one attempt: a connection found closed is replaced once, under the same idempotency key
 
 
@@ -30,10 +37,12 @@ MOST_SENDS = 2  # in one attempt: a connection found closed is replaced once, un
 class Evidence:
     """All that a run left behind.
 
-    `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status,
-    finished (wall, seconds), cancellation, live, parent}; `cancellations` {id, actor, runs, in_flight}; `audit`, in the
-    order of the writes, {run, table, old, new, at (wall), finish}: `run` is the public id, `table` run or live,
-    and `finish` tells that a worker wrote back what it had done.
+    `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status, reason,
+    created and finished (wall, seconds), cancellation, live, parent,
+    automation}; `cancellations` {id, actor, runs,
+    in_flight, filter, as_of, until (of a hold), undone, bar}; `audit`, in the order of the writes, {run, table, old,
+    new, at (wall), finish}: `run` is the public id, `table` run or live, and `finish` tells that a worker wrote back
+    what it had done.
     """
 
     history: Sequence[Entry]
@@ -51,6 +60,7 @@ class Ack:
     runs: frozenset[str]
     listed: frozenset[tuple[str, str, int]]
     settled: bool = False
+    until: float = inf  # when somebody asked for it to be undone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +92,19 @@ def check(evidence: Evidence) -> Verdict:
             receipt for ack, receipt in within if _attempt(receipt) not in ack.listed
         ],
         "effects after a settled acknowledgement": [receipt for ack, receipt in within if ack.settled],
+        "effects while their automation was held": [
+            receipt for receipt in _while_held(evidence) if not _is_past_deadline(receipt, frozen)
+        ],
         "runs lost": list(_lost(evidence)),
         "forbidden changes of a state": list(_forbidden(evidence)),
         "cancelled runs not reported by exactly one cancellation": list(_misreported(evidence)),
         "runs that a cancel missed": list(_missed(evidence)),
+        "steps in flight at a cancel, repeated after its undo": list(repeated(evidence)),
         "runs cancelled that the filter does not match": list(_strangers(evidence)),
+        "runs that passed a hold": list(holds.escaped(evidence.history, evidence.runs, evidence.receipts)),
+        "runs held wrongly": list(
+            holds.wrongly_held(evidence.runs, evidence.cancellations, evidence.receipts)
+        ),
         "duplicates with another idempotency key": list(_other_keys(evidence.receipts)),
         "steps out of order": list(_out_of_order(evidence)),
         "children not born once": list(misborn(evidence.runs)),
@@ -108,19 +126,23 @@ def _attempt(receipt: Entry) -> tuple[str, str, int]:
 
 def _told(evidence: Evidence) -> Iterator[Ack]:
     """What the client was told."""
+    asked = undone(evidence)
     for entry in _entries(evidence.history, "cancel", "ack"):
         listed = frozenset((run, step, attempt) for run, step, attempt in entry["in_flight"])
-        yield Ack(t=entry["t"], runs=frozenset(entry["runs"]), listed=listed, settled=entry["settled"])
+        until, runs = asked.get(entry["cancellation"], inf), frozenset(entry["runs"])
+        yield Ack(t=entry["t"], runs=runs, listed=listed, settled=entry["settled"], until=until)
 
 
 def _inferred(evidence: Evidence) -> Iterator[Ack]:
     """Cancel steps: known from the acknowledgement of the invoke that folded them, or from the first effect of
-    a later step of their own run."""
+    a later step of their own run. A bar of a step lists what is in flight after its commit, when that later step may
+    have begun: it is known by an invoke that was answered at the first try alone."""
     invoked = {
-        run["id"]: entry["t"]
+        run["id"]: _Answer(entry["t"], entry["op"])
         for entry in _entries(evidence.history, "invoke", "ack")
         for run in entry["runs"]
     }
+    repeated = {entry["op"] for entry in _entries(evidence.history, "invoke", "unknown")}
     actions = {run["id"]: actions_of(run) for run in evidence.runs}
     receipts = _by_run(evidence.receipts)
     for row in evidence.cancellations:
@@ -128,11 +150,19 @@ def _inferred(evidence: Evidence) -> Iterator[Ack]:
         if run not in actions or "cancel" not in actions[run]:
             continue
         place = actions[run].index("cancel")
-        known = [receipt["t"] for receipt in receipts[run] if _place(receipt) > place]
-        known += [invoked[run]] if place == 0 and run in invoked else []
+        known = [receipt["t"] for receipt in receipts[run] if _place(receipt) > place and not row.get("bar")]
+        if place == 0 and run in invoked and not (row.get("bar") and invoked[run].op in repeated):
+            known.append(invoked[run].t)
         if known:
             listed = frozenset((one["run"], one["step"], one["attempt"]) for one in row["in_flight"])
             yield Ack(t=min(known), runs=frozenset(row["runs"]), listed=listed)
+
+
+class _Answer(NamedTuple):
+    """When the invoke of that number was acknowledged."""
+
+    t: float
+    op: int
 
 
 def _after_acks(evidence: Evidence, acks: Iterable[Ack]) -> Iterator[tuple[Ack, Entry]]:
@@ -140,8 +170,27 @@ def _after_acks(evidence: Evidence, acks: Iterable[Ack]) -> Iterator[tuple[Ack, 
     for ack in acks:
         for run in ack.runs | escaped(ack.runs, evidence.runs):
             for receipt in receipts[run]:
-                if receipt["t"] > ack.t:
+                if ack.t < receipt["t"] < ack.until:
                     yield ack, receipt
+
+
+def _while_held(evidence: Evidence) -> Iterator[Entry]:
+    """From the acknowledgement of a hold to the next request to enable, the effects that it did not name. An enabling
+    whose outcome is not known may still come; what is held shortly after one is not judged."""
+    held = {run["id"] for run in evidence.runs if run.get("automation") == HELD}
+    receipts = [receipt for receipt in evidence.receipts if receipt["run"] in held]
+    ends = [entry["t"] for entry in _entries(evidence.history, "enable", "begin")]
+    unknown = [entry["t"] for entry in _entries(evidence.history, "enable", "unknown")]
+    for ack in _entries(evidence.history, "hold", "ack"):
+        if any(t < ack["t"] < t + LATE_REQUEST for t in unknown):
+            continue
+        named = {tuple(attempt) for attempt in ack["in_flight"]}
+        until = min((t for t in ends if t > ack["t"]), default=float("inf"))
+        yield from (
+            receipt
+            for receipt in receipts
+            if ack["t"] < receipt["t"] < until and _attempt(receipt) not in named
+        )
 
 
 def _freezes(history: Sequence[Entry]) -> list[tuple[float, float]]:
@@ -177,32 +226,38 @@ def _lost(evidence: Evidence) -> Iterator[Entry]:
 
 def _forbidden(evidence: Evidence) -> Iterator[Entry]:
     status = {run["id"]: run["status"] for run in evidence.runs}
-    called_off: set[str] = set()
+    let_go, called_off = released(evidence), set[str]()
     states: dict[str, str | None] = {}
     for row in evidence.audit:
         run, old, new = row["run"], row["old"], row["new"]
         if row["table"] == "run":
-            if old is not None or new not in FINAL:
+            if (old is not None or new not in FINAL) and not (run in let_go and old == "cancelled"):
                 yield row
             continue
-        born_again = old is None and run in states
-        if (old, new) not in TRANSITIONS or born_again or states.get(run) != old:
+        born_again = old is None and run in states and run not in let_go
+        allowed = TRANSITIONS | UNDONE if run in let_go else TRANSITIONS
+        if (old, new) not in allowed or born_again or states.get(run) != old:
             yield row
         states[run] = new
         if new in CALLED_OFF and run not in called_off:
             called_off.add(run)
-            if status.get(run) != "cancelled":
+            if status.get(run) != "cancelled" and run not in let_go:
                 yield {**row, "status": status.get(run)}
 
 
 def _misreported(evidence: Evidence) -> Iterator[Entry]:
-    reported = defaultdict(list)
+    reported, is_undone, let_go = defaultdict(list), undone(evidence), released(evidence)
+    bars = {row["id"] for row in evidence.cancellations if row.get("bar")}
     for row in evidence.cancellations:
         for run in row["runs"]:
-            reported[run].append(row["id"])
+            if row["id"] not in is_undone:
+                reported[run].append(row["id"])
     for run in evidence.runs:
-        wanted = [run["cancellation"]] if run["status"] == "cancelled" else []
-        if reported.pop(run["id"], []) != wanted:
+        is_reported = run["status"] == "cancelled" and run.get("reason") != holds.HELD
+        wanted = [run["cancellation"]] if is_reported else []
+        found = reported.pop(run["id"], [])
+        fell = run["id"] in let_go and not found and run["cancellation"] in bars  # to one that stood over it
+        if found != wanted and not fell:
             yield run
     yield from ({"run": run, "reported by": rows} for run, rows in reported.items())
     stored = {row["id"]: row for row in evidence.cancellations}
@@ -222,7 +277,7 @@ def _missed(evidence: Evidence) -> Iterator[Entry]:
     begun: dict[int, float] = {}
     for entry in _entries(evidence.history, "cancel", "begin"):
         begun.setdefault(entry["op"], entry["t"])
-    labelled = defaultdict(list)
+    labelled, let_go = defaultdict(list), released(evidence)
     for run in evidence.runs:
         for label in {run["id"], run["token"], run["key"]}:
             labelled[label].append(run)
@@ -231,6 +286,7 @@ def _missed(evidence: Evidence) -> Iterator[Entry]:
         for run in labelled[label]:
             if (
                 run["status"] != "cancelled"
+                and run["id"] not in let_go  # it was called off, or counted as called off by another
                 and born.get(run["id"], float("inf")) < begun[ack["op"]]
                 and _matches(run, ack["filter"])
                 and (run["finished"] is None or run["finished"] > ack["wall"])
@@ -259,10 +315,12 @@ def _other_keys(receipts: Sequence[Entry]) -> Iterator[Entry]:
 
 def _out_of_order(evidence: Evidence) -> Iterator[Entry]:
     """The first effect of a step before that of an earlier step."""
-    actions = {run["id"]: actions_of(run) for run in evidence.runs}
+    actions, let_go = {run["id"]: actions_of(run) for run in evidence.runs}, released(evidence)
     for run, receipts in _by_run(evidence.receipts).items():
         sends = [place for place, action in enumerate(actions.get(run, [])) if action == "send"]
         firsts = list(dict.fromkeys(_place(receipt) for receipt in receipts))
+        if run in let_go:  # an undo passes over the step that was in flight, which may still send
+            continue
         if run in actions and firsts != sends[: len(firsts)]:
             yield {"run": run, "steps": firsts, "of": sends}
 
@@ -293,7 +351,10 @@ def _figures(evidence: Evidence, *, listed: int, apart: int) -> dict[str, Any]:
         "invokes acknowledged": len(_entries(history, "invoke", "ack")),
         "invokes unknown": len(_entries(history, "invoke", "unknown")),
         "cancels acknowledged": len(acks),
+        "holds acknowledged": len(_entries(history, "hold", "ack")),
+        "runs held": sum(run.get("reason") == holds.HELD for run in evidence.runs),
         "cancels unknown": len(_entries(history, "cancel", "unknown")),
+        "undos acknowledged": len(_entries(history, "undo", "ack")),
         "runs moved by acknowledged cancels": sum(len(ack["runs"]) for ack in acks),
         "in-flight lists not empty, %": _percent(sum(bool(ack["in_flight"]) for ack in acks), len(acks)),
         "effects": effects,

@@ -9,10 +9,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import httpx
 
+from tests.chaos.checker import HELD
 from tests.chaos.families import BEARING, CHILD_SHAPE
 from tests.chaos.history import History
 
@@ -27,6 +29,12 @@ TIMEOUT = 2.0  # of a send step, in seconds
 CLIENT_TIMEOUT = 8.0
 TRIES = 5
 LONGEST_PAUSE = 2.0  # of a delay step
+HELD_SHAPE = "send,delay,send"
+ENABLED_WITHIN = 30.0  # seconds, whatever happens meanwhile
+GIVEN_UP_FOR = 1.0  # seconds after which the server has carried out, or lost, what nobody waits for
+HOLDING, HELD_FOR = 0.5, 1.5  # the share of cancels by token that hold, and for how many seconds
+UNDONE = 0.25  # of the acknowledged cancels
+UNDONE_WITHIN = 3.0  # seconds after the cancel; by then its runs may be archived
 CANCELLED_WITHIN = 2.5  # seconds after the invoke, mostly soon: that is when steps are in flight
 
 
@@ -79,6 +87,8 @@ class Driver:
             threading.Thread(target=self._work, args=(random.Random(f"{seed}/{number}"),))
             for number in range(threads)
         ]
+        if cancels:
+            self._threads.append(threading.Thread(target=self._hold, args=(random.Random(f"{seed}/hold"),)))
 
     def publish(self) -> None:
         """Every shape as an automation, with and without JavaScript; and the child, which nothing but the cancel of
@@ -86,8 +96,9 @@ class Driver:
         with self._client() as http:
             child = definition(CHILD_SHAPE, sink=self._sink, javascript=False) | {"cancellation_token": None}
             _publish(http, CHILD, child)
-            for shape, javascript in itertools.product(dict.fromkeys(SHAPES), (False, True)):
-                key = _automation(shape, javascript=javascript)
+            shapes = itertools.product(dict.fromkeys(SHAPES), (False, True))
+            wanted = [(_automation(shape, javascript=js), shape, js) for shape, js in shapes]
+            for key, shape, javascript in [*wanted, (HELD, HELD_SHAPE, False)]:
                 content = definition(shape, sink=self._sink, javascript=javascript)
                 _publish(http, key, content)
 
@@ -116,11 +127,45 @@ class Driver:
                         moment = time.monotonic() + draw.random() ** 3 * CANCELLED_WITHIN
                         heapq.heappush(plans, (moment, next(self._ops), asked))
                 while plans and plans[0][0] <= time.monotonic():
-                    self._cancel(http, draw, heapq.heappop(plans)[2])
+                    for asked in self._carry_out(http, draw, heapq.heappop(plans)[2]):
+                        moment = time.monotonic() + draw.random() ** 2 * UNDONE_WITHIN
+                        heapq.heappush(plans, (moment, next(self._ops), asked))
+
+    def _carry_out(
+        self, http: httpx.Client, draw: random.Random, asked: dict[str, str]
+    ) -> list[dict[str, str]]:
+        """What shall follow."""
+        if "undo" in asked:
+            self._undo(http, draw, asked["undo"])
+            return []
+        answer = self._cancel(http, draw, asked)
+        return [{"undo": answer["id"]}] if answer and draw.random() < UNDONE else []
+
+    def _hold(self, draw: random.Random) -> None:
+        """Holds one automation every few seconds, and enables it again until that is acknowledged."""
+        with self._client() as http:
+            while not self._stopping.wait(draw.uniform(0.5, 3)):
+                body = {"mode": "hold"}
+                self._ask(http, "hold", f"automations/{HELD}/disable", body, op=next(self._ops), detail={})
+                self._stopping.wait(draw.uniform(0.2, 2))
+                self._enable(http, draw.choice(("fire_now", "shift")))
+            time.sleep(
+                GIVEN_UP_FOR
+            )  # a hold that nobody waits for any more may have come after the last enabling
+            self._enable(http, "fire_now")
+
+    def _enable(self, http: httpx.Client, overdue: str) -> None:
+        op, until = next(self._ops), time.monotonic() + ENABLED_WITHIN
+        body, path = {"overdue": overdue}, f"automations/{HELD}/enable"
+        while self._ask(http, "enable", path, body, op=op, detail={}) is None and time.monotonic() < until:
+            time.sleep(0.3)
 
     def _invoke(self, http: httpx.Client, draw: random.Random) -> list[dict[str, str]]:
         """The filters of the cancels that shall follow."""
         op, shape, javascript = next(self._ops), draw.choice(self._shapes), draw.random() < 0.2
+        is_held = bool(self._cancels) and draw.random() < 0.15
+        if is_held:
+            shape, javascript = HELD_SHAPE, False
         group, other = draw.sample(range(GROUPS), 2)
         body: dict[str, Any] = {
             "source": f"chaos/{shape}",
@@ -128,7 +173,9 @@ class Driver:
             "recipients": [f"someone-{n}" for n in range(draw.choice((1, 1, 1, 2, 5)))],
             "cancellation_key": f"key-{draw.choice((op, op, group))}",
         }
-        if draw.random() < 0.3:
+        if is_held:
+            body["automation"] = HELD
+        elif draw.random() < 0.3:
             body["definition"] = definition(shape, sink=self._sink, javascript=javascript)
         else:
             body["automation"] = _automation(shape, javascript=javascript)
@@ -144,15 +191,29 @@ class Driver:
         (chosen,) = draw.choices(filters, weights=(1, 2, 3))
         return [chosen] if draw.random() < self._cancels else []
 
-    def _cancel(self, http: httpx.Client, draw: random.Random, asked: dict[str, str]) -> None:
+    def _undo(self, http: httpx.Client, draw: random.Random, cancellation: str) -> None:
+        """Once: asked for again it would be refused."""
+        body, detail = {"overdue": draw.choice(("fire_now", "shift", "skip"))}, {"cancellation": cancellation}
+        path = f"cancellations/{cancellation}/undo"
+        self._ask(http, "undo", path, body, op=next(self._ops), detail=detail)
+
+    def _cancel(
+        self, http: httpx.Client, draw: random.Random, asked: dict[str, str]
+    ) -> dict[str, Any] | None:
         op = next(self._ops)
         query = f"?wait={draw.choice((1, 2))}" if draw.random() < 0.15 else ""
-        detail = {"filter": asked}
+        detail: dict[str, Any] = {"filter": asked}
         if "run" in asked:
-            self._ask(http, "cancel", f"runs/{asked['run']}/cancel{query}", {}, op=op, detail=detail)
-        else:
-            body = {"filter": asked}
-            self._ask(http, "cancel", f"cancellations{query}", body, op=op, key=f"cancel-{op}", detail=detail)
+            return self._ask(http, "cancel", f"runs/{asked['run']}/cancel{query}", {}, op=op, detail=detail)
+        body: dict[str, Any] = {"filter": asked}
+        if "token" in asked and draw.random() < HOLDING:
+            body["hold_for"], detail["hold"] = f"{HELD_FOR} seconds", HELD_FOR
+        elif draw.random() < 0.5:
+            body["undo_for"] = "2 seconds"
+        answer = self._ask(
+            http, "cancel", f"cancellations{query}", body, op=op, key=f"cancel-{op}", detail=detail
+        )
+        return None if "hold" in detail else answer  # one that holds is not undone
 
     def _ask(
         self,
@@ -176,11 +237,19 @@ class Driver:
             else:
                 if answer.status_code < 300:
                     content: dict[str, Any] = answer.json()
-                    self._history.note(what, "ack", op=op, **detail, **_told(what, content))
+                    told = _told(what, content)
+                    if "hold" in detail:
+                        told["until"] = told["as_of"] + detail["hold"]
+                    self._history.note(what, "ack", op=op, **detail, **told)
                     return content
                 if answer.status_code < 500:
+                    turned_away = body.get("automation") == HELD and ":disabled" in answer.text
                     self._history.note(
-                        what, "refused", op=op, status=answer.status_code, said=answer.text[:500]
+                        what,
+                        "turned away" if turned_away else "refused",
+                        op=op,
+                        status=answer.status_code,
+                        said=answer.text[:500],
                     )
                     return None
                 self._history.note(what, "unknown", op=op, status=answer.status_code)
@@ -192,11 +261,17 @@ class Driver:
 def _told(what: str, content: dict[str, Any]) -> dict[str, Any]:
     if what == "invoke":
         return {"runs": content["runs"]}
+    if what in ("enable", "undo"):
+        return {}
+    in_flight = [[entry["run"], entry["step"], entry["attempt"]] for entry in content["in_flight"]]
+    if what == "hold":
+        return {"in_flight": in_flight}
     return {
         "cancellation": content["id"],
         "runs": content["cancelled_run_ids"],
-        "in_flight": [[entry["run"], entry["step"], entry["attempt"]] for entry in content["in_flight"]],
+        "in_flight": in_flight,
         "settled": content["settled"],
+        "as_of": datetime.fromisoformat(content["as_of"]).timestamp(),
     }
 
 

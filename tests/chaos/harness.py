@@ -35,7 +35,9 @@ LEASE_SECONDS = 2
 UP_SECONDS = 60.0
 STOP_SECONDS = 20.0
 GAP = (0.1, 0.5)  # seconds between a fault and the next
-REAL = ("COUNTERMAND_DATA", "DATABASE_URL", "SECRET_KEY", "SITE_URL", "ALLOWED_HOSTS", "WORKERS", "SLOTS")
+REAL = (
+    "COUNTERMAND_DATA", "DATABASE_URL", "SECRET_KEY", "FIELD_KEYS", "SITE_URL", "ALLOWED_HOSTS", "WORKERS", "SLOTS",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

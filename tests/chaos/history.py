@@ -12,7 +12,7 @@ from typing import Any
 class History:
     """Thread-safe. Every entry has `t` (monotonic, seconds, one clock for the whole machine) and `wall`.
 
-    `what` is invoke or cancel with the phases begin, ack, unknown (the connection broke, or 5xx: it may have
+    `what` is invoke, cancel or undo with the phases begin, ack, unknown (the connection broke, or 5xx: it may have
     happened) and refused; or fault with inject, heal and failed.
     """
 

@@ -84,17 +84,18 @@ def prepare() -> None:
     with connection.cursor() as cursor:
         for statement in AUDIT[connection.vendor]:
             cursor.execute(statement)
-    call_command("create_api_key", "chaos", "--scopes", "read,invoke,cancel,write")
+    call_command("create_api_key", "chaos", "--scopes", "read,invoke,cancel,write,admin")
 
 
 def collect(file: Path, *, patience: float) -> None:
     """Waits until no run is left to carry on, at most `patience` seconds, and writes what the checker reads."""
     from django.db import connection, transaction
 
-    from automations.models import LiveRun
+    from automations.models import Cancellation, LiveRun
 
     until = time.monotonic() + patience
-    while LiveRun.objects.exists() and time.monotonic() < until:
+    undone = Cancellation.objects.exclude(undone_at=None).filter(restored_at=None)
+    while (LiveRun.objects.exists() or undone.exists()) and time.monotonic() < until:
         time.sleep(0.1)
     drained = time.monotonic()
     with transaction.atomic():  # one look at all tables, should anything still move
@@ -108,22 +109,30 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
 
     from automations.models import Cancellation, Run
 
-    fields = ("uid", "token", "key", "source", "status", "finished_at", "cancellation_id", "live__state",
-              "parent__uid")  # fmt: skip
-    runs = [
-        {
-            "id": str(uid), "token": token, "key": key, "source": source, "status": status, "live": live,
-            "finished": _seconds(finished), "cancellation": cancellation and str(cancellation),
-            "parent": parent and str(parent),
+    fields = (
+        "uid", "token", "key", "source", "status", "status_reason", "created_at", "finished_at",
+        "cancellation_id", "live__state", "automation__key", "parent__uid",
+    )  # fmt: skip
+    told = (
+        "id", "token", "key", "source", "status", "reason", "created", "finished", "cancellation", "live", "automation",
+        "parent",
+    )  # fmt: skip
+    runs = [dict(zip(told, row, strict=True)) for row in Run.objects.values_list(*fields)]
+    for run in runs:
+        run |= {
+            "id": str(run["id"]),
+            "created": _seconds(run["created"]),
+            "finished": _seconds(run["finished"]),
         }
-        for uid, token, key, source, status, finished, cancellation, live, parent in Run.objects.values_list(*fields)
-    ]  # fmt: skip
+        run |= {name: run[name] and str(run[name]) for name in ("cancellation", "parent")}
     cancellations = [
-        {"id": str(pk), "actor": actor, "runs": moved, "in_flight": in_flight}
-        for pk, actor, moved, in_flight in Cancellation.objects.values_list(
-            "pk", "actor", "cancelled_run_ids", "in_flight"
-        )
-    ]
+        {
+            "id": str(row.pk), "actor": row.actor, "runs": row.cancelled_run_ids, "in_flight": row.in_flight,
+            "filter": row.filter, "as_of": _seconds(row.as_of), "until": _seconds(row.hold_until),
+            "undone": row.undone_at is not None, "bar": row.as_of_run is not None,
+        }
+        for row in Cancellation.objects.all()
+    ]  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute("SELECT run, kind, old, new, at, finish FROM chaos_audit ORDER BY id")
         names = ("run", "table", "old", "new", "at", "finish")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config import env
+from config import env, settings
 from config.env import BadSetting
 
 
@@ -65,3 +65,36 @@ def test_a_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert env.folder("CM_X", Path("/elsewhere")) == tmp_path.resolve() / "data"
     monkeypatch.delenv("CM_X")
     assert env.folder("CM_X", Path("/elsewhere")) == Path("/elsewhere")
+
+
+def test_keys_are_read_in_their_order() -> None:
+    one, two = "A" * 43 + "=", "_-" * 21 + "8="
+    assert env.keys("CM_X", f" {one}, {two},") == (one, two)
+
+
+@pytest.mark.parametrize(
+    "bad", ["secret", "A" * 44, "A" * 42 + "=", "A" * 42 + "+=", "A" * 43 + "=\n.", "é" * 44]
+)
+def test_a_key_that_is_none_is_refused_by_its_place_and_never_shown(bad: str) -> None:
+    with pytest.raises(BadSetting) as refused:
+        env.keys("CM_X", f"{'A' * 43}=,{bad}")
+    assert str(refused.value) == (
+        "CM_X='(key 2)': expected 32 bytes in base64 for URLs, which are 44 characters"
+    )
+
+
+def test_there_is_one_key_at_least() -> None:
+    with pytest.raises(BadSetting, match="CM_X='\\(empty\\)': expected one key at least"):
+        env.keys("CM_X", " , ")
+
+
+def test_a_key_is_made_once_and_read_by_its_owner_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(settings, "COUNTERMAND_DATA", tmp_path / "data")
+    monkeypatch.delenv("CM_KEY", raising=False)
+    assert [settings._kept("CM_KEY", made) for made in ("one", "two")] == ["one", "one"]
+    (file,) = (tmp_path / "data").iterdir()
+    assert (file.name, oct(file.stat().st_mode & 0o777)) == ("cm_key", "0o600")
+    monkeypatch.setenv("CM_KEY", "given")
+    assert settings._kept("CM_KEY", "two") == "given"

@@ -178,7 +178,7 @@ def test_an_automation_must_be_published_and_enabled(prepare: str, kind: No, cod
         publication.create(environment=production(), key="a", name="a", definition=definition, by="test")
     if prepare == "disabled":
         publish("a", definition)
-        publication.set_disabled(environment=production(), key="a", disabled=True, by="test")
+        publication.disable(environment=production(), key="a", by="test")
     with pytest.raises(Refusal) as refused:
         invoke(automation="a")
     assert (refused.value.kind, refused.value.code) == (kind, code)

@@ -156,7 +156,7 @@ def test_one_in_hand_is_nobody_elses_until_its_lease_is_over() -> None:
     ("prepare", "code"),
     [
         (
-            lambda: publication.set_disabled(environment=production(), key="win-back", disabled=True, by="t"),
+            lambda: publication.disable(environment=production(), key="win-back", by="t"),
             "disabled",
         ),
         (lambda: None, "cancellation_token_unresolved"),

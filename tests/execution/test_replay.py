@@ -258,7 +258,7 @@ def test_an_automation_disabled_meanwhile_bears_no_replay() -> None:
     old = ended(automation="k", definition=None)
 
     def disable() -> Any:
-        return publication.set_disabled(environment=production(), key="k", disabled=True, by="test")
+        return publication.disable(environment=production(), key="k", by="test")
 
     def attempt() -> str:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -298,3 +299,24 @@ def test_what_was_sent_is_text_and_never_markup() -> None:
     assert b"<script>alert" not in answer.content
     assert b"<img" not in answer.content
     assert read(answer).one(".message").texts("p")[1:] == [evil, f"{evil} {evil}"]
+
+
+def test_a_run_that_was_held_says_so() -> None:
+    cancel_runs(token="t", hold_for=timedelta(minutes=10), reason="closed")
+    run = run_of(invoke(DELAY, SEND, token="t"))
+    shown = page(run)
+    called_off = shown.one("#called-off").text
+    assert "“closed”" in called_off
+    assert "The run was accepted while that cancel held, and called off before its first step." in called_off
+    assert "This run only" not in called_off
+    assert standing(run) == "Cancelled"
+    assert shown.all("#cancel-run") == []
+
+
+def test_a_cancel_step_is_headed_by_what_it_asks_for() -> None:
+    filtered = {"action": "cancel", "filter": {"source": "shop"}}
+    other = "0193f1c2-0000-7000-8000-000000000001"
+    run = run_of(invoke(filtered, {"action": "cancel", "run_id": other}, SEND))
+    by_filter, by_run, _ = steps(run)
+    assert "Cancel by filter" in by_filter[1]
+    assert f"Cancel {other}" in by_run[1]

@@ -86,12 +86,8 @@ def test_a_first_start_tells_the_address_and_the_one_time_link_and_keeps_both_fr
     assert lines[4] == "Ctrl-C stops everything."
     assert len(code) == 16
     assert oct(own.folder.stat().st_mode & 0o777) == "0o700"
-    assert {
-        name: oct((own.folder / name).stat().st_mode & 0o777) for name in ("setup_code", "secret_key")
-    } == {
-        "setup_code": "0o600",
-        "secret_key": "0o600",
-    }
+    kept = ("setup_code", "secret_key", "field_keys")
+    assert {oct((own.folder / name).stat().st_mode & 0o777) for name in kept} == {"0o600"}
 
 
 @on_linux

@@ -66,7 +66,7 @@ class Barred(AsBuilt):
             yield from self.report_held(state, hand)
 
     def bar(self, state: State) -> Actions:
-        """_insert_bar: behind the exclusive gate, so that no start is half-way."""
+        """cancellation.place_bar: behind the exclusive gate, so that no start is half-way."""
         number = len(state.receipts) + 1
         if number <= len(self.scopes):
             placed = state.told(number, Receipt(self.scopes[number - 1], READ))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.model import bars, tokens, trees, variants
+from tests.model import bars, holds, parking, tokens, trees, undoing, variants
 from tests.model.checker import System
 from tests.model.protocol import AsBuilt
 
@@ -18,6 +18,12 @@ HOLD: dict[str, Make] = {
     "two-runs-retried": lambda: AsBuilt(scopes=((0, 1),), steps=1),
     "bar": lambda: bars.Barred(scopes=((0,),)),
     "two-bars": lambda: bars.Barred(scopes=((0, 1), (1,)), steps=1, tries=1),
+    "held": lambda: parking.Held(scopes=((0,),), tries=1),
+    "hold": holds.Holding,
+    "undo": lambda: undoing.Undoable(scopes=((0,),)),
+    "undo-of-two": lambda: undoing.Undoable(scopes=((0,), (0,)), steps=1, tries=1),
+    "undo-of-a-bar": lambda: undoing.UndoableBar(scopes=((0,),), tries=1),
+    "undo-of-two-bars": lambda: undoing.UndoableBar(scopes=((0,), (0,)), steps=1, tries=1),
     "token": tokens.OneTransaction,
     "token-in-batches": tokens.InBatches,
     "cancel-the-previous": tokens.Serialised,
@@ -27,6 +33,8 @@ HOLD: dict[str, Make] = {
 # Half a minute: only by `python -m tests.model --wide`.
 WIDE: dict[str, Make] = {
     "three-cancels": lambda: AsBuilt(scopes=((0,), (0,), (0,))),
+    "undo-of-two-wide": lambda: undoing.Undoable(scopes=((0,), (0,)), tries=1),
+    "undo-of-a-bar-wide": lambda: undoing.UndoableBar(scopes=((0,),)),
     "one-run-wide": lambda: AsBuilt(workers=3, tries=3),
     "two-runs-wide": lambda: AsBuilt(scopes=((0, 1), (1,)), steps=1),
 }
@@ -77,6 +85,22 @@ FALL: dict[str, Fall] = {
     "bar-lists-first": Fall(bars.ListsBeforeItStands, "I1b", 9),
     "bar-half-way": Fall(bars.StartsHalfWay, "I1", 9),
     "bar-archives-unlisted": Fall(bars.ArchivesTheUnlisted, "I5", 12),
+    "held-ignored": Fall(parking.StartsWhileHeld, "H1", 6),
+    "held-half-way": Fall(parking.StartsHalfWay, "H1", 7),
+    "held-lists-first": Fall(parking.ListsBeforeItStands, "H2", 7),
+    "held-never-lifted": Fall(lambda: parking.NeverEnabled(steps=1, tries=1), "I2", 3),
+    "hold-shared": Fall(holds.PlacedBehindTheSharedGate, "C1", 8),
+    "hold-read-first": Fall(holds.ReadBeforeTheGate, "C1", 8),
+    "hold-afterwards": Fall(holds.HeldAfterwards, "C1", 8),
+    "hold-reported": Fall(holds.HoldsAreReported, "I5", 8),
+    "undo-repeats": Fall(lambda: undoing.Repeats(scopes=((0,),)), "U1", 7),
+    "undo-repeats-the-settled": Fall(lambda: undoing.RepeatsTheSettled(scopes=((0,),)), "U1", 10),
+    "undo-repeats-what-settled-under-a-bar": Fall(lambda: undoing.SettlesUnderABar(scopes=((0,),)), "U1", 10),
+    "undo-without-gate": Fall(lambda: undoing.LooksFirst(scopes=((0, 1),), tries=1, steps=1), "U3", 9),
+    "undo-overtaken-by-sweep": Fall(lambda: undoing.SweepsTheUndone(scopes=((0,),)), "U2", 6),
+    "undo-forgets-fence": Fall(lambda: undoing.ForgetsTheFence(tries=1), "I1b", 17),
+    "undo-restores-twice": Fall(lambda: undoing.RestoresTwice(scopes=((0,),), steps=1), "I4", 11),
+    "undo-leaves-the-archived": Fall(lambda: undoing.LeavesTheArchived(scopes=((0,),)), "I2", 6),
     "unserialised": Fall(tokens.Unserialised, "C6", 4),
     "tree-bears-whatever": Fall(trees.BearsWhateverBecame, "C7", 7),
     "tree-one-snapshot": Fall(trees.OneSnapshot, "C7", 7),

@@ -14,7 +14,8 @@ class Row(NamedTuple):
     """A run: LiveRun's columns while it is unfinished, and Run's `status` and cancellation (`by`, 0 for none).
 
     `state` is empty before the invoke and from the end on. `lease` is empty, held or expired; `unsettled` holds
-    fences. `keys` are the idempotency keys seen outside, a set for each step. `is_queued` is for a variant.
+    fences. `keys` are the idempotency keys seen outside, a set for each step. `is_begun` says of a cancelled run that
+    its step was in flight. `is_queued` is for a variant.
     """
 
     keys: tuple[tuple[str, ...], ...]
@@ -27,6 +28,7 @@ class Row(NamedTuple):
     by: int = 0
     status: str = ""
     is_queued: bool = True
+    is_begun: bool = False
 
     @property
     def public(self) -> str:
@@ -68,14 +70,30 @@ class Receipt(NamedTuple):
     in_flight: tuple[tuple[int, int], ...] = ()
 
 
+class Hold(NamedTuple):
+    """A hold of the automation that all runs follow: `stage` is empty before it, read once it is placed, committed once
+    what is in flight is listed, acknowledged, and over once it is enabled."""
+
+    stage: str = ""
+    in_flight: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def stands(self) -> bool:
+        return self.stage in (READ, COMMITTED, ACKNOWLEDGED)
+
+
 class State(NamedTuple):
     """Workers are alike, and so are cancels, so that hands are sorted and receipts stand in their order of birth.
-    `bars` are the numbers of the cancels that stand as bars, oldest first."""
+    `bars` are the numbers of the cancels that stand as bars, oldest first; `undone` of those undone. `passed` are
+    the steps, (run, step), that were in flight at one of these."""
 
     rows: tuple[Row, ...]
     hands: tuple[Hand, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     bars: tuple[int, ...] = ()
+    hold: Hold = Hold()
+    undone: tuple[int, ...] = ()
+    passed: tuple[tuple[int, int], ...] = ()
 
     def write(self, run: int, row: Row) -> State:
         """The state with that run's row written."""

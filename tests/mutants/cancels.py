@@ -7,10 +7,9 @@ from typing import Any
 
 from django.db import connection
 
-from automations import cancellation as verb
+from automations.cancellation import receipt
 from automations.models import (
     Cancellation,
-    CancellationFilter,
     LiveRun,
     Run,
     database_now,
@@ -19,7 +18,6 @@ from automations.models import (
     statements,
 )
 from automations.models.live_run import LiveRunQuerySet
-from automations.steps import cancel as step
 from tests.mutants.mutant import mutant, swap
 
 BOTH_STATES = "state IN ('waiting', 'running')"
@@ -100,12 +98,12 @@ def cancel_writes_one_state_after_the_other() -> None:
 
 def listing(keep: Any) -> None:
     """Receipts with only those entries that `keep(run, entry)`."""
-    real = verb._in_flight
+    real = receipt._in_flight
 
     def in_flight(run: Run) -> Iterator[dict[str, Any]]:
         return (entry for entry in real(run) if keep(run, entry))
 
-    swap(verb, "_in_flight", in_flight)
+    swap(receipt, "_in_flight", in_flight)
 
 
 @mutant()
@@ -124,16 +122,6 @@ def receipt_goes_by_the_lease() -> None:
 def receipt_leaves_out_what_runs() -> None:
     """I1: the acknowledgement names the step that is being performed."""
     listing(lambda run, entry: entry["fence"] != run.live.fence)
-
-
-@mutant()
-def cancel_step_hits_its_own_invocation() -> None:
-    """A cancel step spares the runs of its own invocation: recipients that share a token cancel one another."""
-    swap(
-        step,
-        "CancellationFilter",
-        lambda **fields: CancellationFilter(**{**fields, "not_invocation_id": None}),
-    )
 
 
 @mutant()

@@ -12,13 +12,14 @@ from typing import Any
 from django.db import connections, models, transaction
 from django.db.models import F
 
-from automations import cancellation, execution, publication
+from automations import cancellation, execution
 from automations.channels import Message
-from automations.execution import Done, Task, housekeeping, work
-from automations.models import Claim, LiveRun, LiveState, database_now, live_run_moves, statements
+from automations.execution import Done, Task, housekeeping, tasks, work
+from automations.models import Automation, Claim, LiveRun, LiveState, database_now, live_run_moves, statements
 from automations.models.cancellation import standing
 from automations.models.gate import Passage
 from automations.models.live_run import LiveRunQuerySet
+from automations.publication import disabling, publishing
 from automations.testpoints import testpoint
 from tests.mutants.mutant import mutant, swap
 
@@ -71,17 +72,17 @@ def start_trusts_a_list_made_before() -> None:
 def effect_begins_before_the_commit() -> None:
     """N5, I1: the start is its commit; an effect that begins before it is on nobody's acknowledgement."""
     early: dict[tuple[int, int], Done] = {}
-    tasks, perform = work._tasks, work.perform
+    begun, perform = tasks.tasks_of, work.perform
 
     def eager(*args: Any, **given: Any) -> list[Task]:
-        found = tasks(*args, **given)
+        found = begun(*args, **given)
         early.update({(task.claim.run_id, task.claim.fence): perform(task) for task in found})
         return found
 
     def performed(task: Task) -> Done:
         return early[task.claim.run_id, task.claim.fence]
 
-    swap(work, "_tasks", eager)
+    swap(work, "tasks_of", eager)
     swap(execution, "perform", performed)
 
 
@@ -142,10 +143,11 @@ def nobody_passes_the_gate() -> None:
     def open_gate(*, environment_id: int, beside: Any = (), **_: Any) -> Iterator[Passage]:
         with transaction.atomic():
             barred = standing(environment=environment_id).exists()
+            held = Automation.objects.filter(environment=environment_id, held_at__isnull=False).exists()
             testpoint("gate.passed")
-            yield Passage(database_now(), barred, statements.fetch(beside) if beside else ())
+            yield Passage(database_now(), barred, statements.fetch(beside) if beside else (), held)
 
-    for module in (accept_module(), work, housekeeping, cancellation, publication):
+    for module in (accept_module(), work, housekeeping, cancellation, disabling, publishing):
         swap(module, "gate", open_gate)
 
 

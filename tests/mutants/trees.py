@@ -13,6 +13,7 @@ from automations.models import (
     Cancelled,
     Descent,
     LiveRun,
+    Passage,
     live_run_bars,
     statements,
 )
@@ -29,7 +30,7 @@ def child_is_born_whatever_became_of_its_parent() -> None:
     def carried_out(done: Sequence[Done]) -> tuple[list[Done], list[Done], list[Done]]:
         moving, stopping, late = real(done)
         for item in (*stopping, *late):
-            invoke.bear(item.births, now=item.task.now(), barred=False)
+            invoke.bear(item.births, passage=Passage(item.task.now(), barred=False))
         return moving, stopping, late
 
     swap(work, "_sorted", carried_out)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from tests.mutants import cancels, ends, moves, rules, starts, trees
+from tests.mutants import cancels, ends, holds, moves, parking, rules, starts, trees, undoing
 from tests.mutants.mutant import MUTANTS, Mutant
 
-__all__ = ["MUTANTS", "Mutant", "cancels", "ends", "moves", "rules", "starts", "those_of", "trees"]
+__all__ = [
+    "MUTANTS", "Mutant", "cancels", "ends", "holds", "moves", "parking", "rules", "starts", "those_of", "trees",
+    "undoing",
+]  # fmt: skip
 
 
 def those_of(database: str) -> list[Mutant]:

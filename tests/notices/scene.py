@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from automations.models import (
     database_now,
     forget_endpoints,
     seal,
+    unseal,
 )
 from automations.notices import delivery
 from tests.scenes import production
@@ -30,6 +32,11 @@ def endpoint(
         secrets=[{"secret": seal(SECRET), "until": None}], created_at=database_now(), created_by="test",
         **given,
     )  # fmt: skip
+
+
+def secrets_of(told: WebhookEndpoint, *, at: datetime) -> list[str]:
+    """The secrets that sign a message at that moment."""
+    return [unseal(entry["secret"]) for entry in told.valid_entries(now=at)]
 
 
 def owed() -> list[tuple[int | None, str]]:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,7 @@ from automations import execution
 from automations.models import TEST_EVENT, WebhookDelivery, WebhookEndpoint, database_now, first_uid, seal
 from automations.notices import delivery, endpoints, signing
 from tests.channels.sinks import HttpSink, Received, reply
-from tests.notices.scene import SECRET, deliver_all, endpoint, make_due
+from tests.notices.scene import SECRET, deliver_all, endpoint, make_due, secrets_of
 from tests.scenes import (
     DELAY,
     SEND,
@@ -34,14 +33,6 @@ from tests.scenes import (
 
 pytestmark = pytest.mark.django_db
 CANCEL: dict[str, Any] = {"action": "cancel", "cancellation_token": "nobody"}
-
-
-@pytest.fixture
-def sink(settings: Any) -> Iterator[HttpSink]:
-    """A receiver that may be reached."""
-    settings.ALLOW_PRIVATE_NETWORKS = ("127.0.0.1",)
-    with HttpSink() as sink:
-        yield sink
 
 
 def verified(received: Received, secret: str = SECRET) -> Any:
@@ -333,8 +324,8 @@ def test_what_was_over_a_month_ago_is_forgotten_unless_it_is_pending() -> None:
     kept = []
     for number, (days, due) in enumerate(((31, None), (31, now), (29, None), (0, now))):
         at = now - timedelta(days=days)
-        given = {"endpoint": told, "event": TEST_EVENT, "at": at, "next_attempt_at": due}
-        row = WebhookDelivery.objects.create(id=UUID(int=first_uid(at).int + number), **given)
+        fields = {"endpoint": told, "event": TEST_EVENT, "at": at, "next_attempt_at": due}
+        row = WebhookDelivery.objects.create(id=UUID(int=first_uid(at).int + number), **fields)
         kept += [row.pk] if (days, due) != (31, None) else []
     execution.tidy()
     assert set(WebhookDelivery.objects.values_list("pk", flat=True)) == set(kept)
@@ -344,6 +335,6 @@ def test_a_secret_is_sealed_where_it_is_stored() -> None:
     told, secret = endpoints.create(
         environment=production(), url="https://example.com/", events=["run.failed"], description="", by="test"
     )
-    assert secret not in (entry["secret"] for entry in told.secrets)
-    assert told.valid_secrets(now=database_now()) == [secret]
+    assert not any(secret in entry["secret"] for entry in told.secrets)
+    assert secrets_of(told, at=database_now()) == [secret]
     assert secret.startswith(signing.PREFIX)

@@ -9,16 +9,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
+from uuid import UUID
 
-from automations import cancellation, execution, machine
+from automations import cancellation, execution, machine, undo
 from automations.cancellation import CancelRequest
 from automations.execution import Accepted, Done, Task, housekeeping
 from automations.models import (
+    HELD,
     Cancellation,
     CancellationFilter,
     Event,
     LiveRun,
     Origin,
+    Overdue,
     Refusal,
     Run,
     database_now,
@@ -43,6 +46,7 @@ class Call:
     started: set[Attempt] = field(default_factory=set)
     ended: set[Attempt] = field(default_factory=set)
     settles: bool = False
+    undoes: UUID | None = None
     receipts: list[Cancellation] = field(default_factory=list)
 
 
@@ -53,6 +57,7 @@ class History:
         self._ticks = itertools.count(1)
         self.calls: list[Call] = []
         self.terminal: dict[int, str] = {}
+        self.positions: dict[Attempt, str] = {}
 
     def invoke(self, *steps: dict[str, Any], **given: Any) -> Run:
         """The first run of a new invocation."""
@@ -63,7 +68,7 @@ class History:
     def start(self, room: int = 64) -> list[Task]:
         """Starts what is due."""
         call, tasks = self._call(lambda: start(room))
-        call.started = {attempt(task) for task in tasks}
+        self._has_started(call, tasks)
         return tasks
 
     def finish(self, *done: Done, room: int = 0) -> list[Task]:
@@ -71,12 +76,18 @@ class History:
         ended = {attempt(item.task) for item in done}
         turn = lambda: execution.turn(environment=production(), done=done, room=room)  # noqa: E731
         call, tasks = self._call(turn, ended=ended)
-        call.started = {attempt(task) for task in tasks}
+        self._has_started(call, tasks)
         return tasks
 
     def cancel(self, **scope: Any) -> Cancellation:
         """Cancels what the filter names."""
         call, receipt = self._call(lambda: cancel_runs(**scope))
+        call.receipts = [receipt]
+        return receipt
+
+    def hold(self, **scope: Any) -> Cancellation:
+        """The same, and holds for the runs that are accepted within the hour."""
+        call, receipt = self._call(lambda: cancel_runs(hold_for=timedelta(hours=1), **scope))
         call.receipts = [receipt]
         return receipt
 
@@ -98,6 +109,21 @@ class History:
             return False
         return True
 
+    def undo(self, number: int = 0, overdue: str = "fire_now") -> bool:
+        """Undoes one of the cancellations, counted from the oldest; whether it had not been undone before."""
+        pks = list(Cancellation.objects.order_by("pk").values_list("pk", flat=True))
+        if not pks:
+            return False
+        pk = pks[number % len(pks)]
+        undo_it = lambda: undo.undo(  # noqa: E731
+            environment=production(), pk=pk, actor="user/bo", overdue=Overdue(overdue)
+        )
+        try:
+            self._call(undo_it, undoes=pk)
+        except Refusal:
+            return False
+        return True
+
     def settle(self) -> int:
         """Settles lost attempts whose deadline has passed."""
         return self._call(lambda: housekeeping.settle(production()), settles=True)[1]
@@ -107,10 +133,16 @@ class History:
         return self._call(lambda: execution.keep_house(production()), settles=True)[1]
 
     def look(self) -> None:
-        """Reads every run's status: a terminal one must never change again."""
-        for run in Run.objects.with_state():
+        """Reads every run's status: a terminal one must never change again, unless what cancelled it is undone."""
+        runs = list(Run.objects.with_state())
+        undone = Cancellation.objects.exclude(undone_at=None).values_list("cancelled_run_ids", flat=True)
+        called_off = {uid for uids in undone for uid in uids}
+        for run in runs:
             status = run.public_status
-            assert self.terminal.get(run.pk, status) == status, f"{run} was {self.terminal[run.pk]}: {status}"
+            was = self.terminal.pop(run.pk, status)
+            assert was == status or (was == "cancelled" and str(run.uid) in called_off), (
+                f"{run} was {was}: {status}"
+            )
             if status in FINAL:
                 self.terminal[run.pk] = status
 
@@ -132,6 +164,10 @@ class History:
         answer = function()
         call.ends = next(self._ticks)
         return call, answer
+
+    def _has_started(self, call: Call, tasks: Iterable[Task]) -> None:
+        call.started = {attempt(task) for task in tasks}
+        self.positions |= {attempt(task): task.claim.position for task in tasks}
 
     def _of_steps(self, accepted: Accepted) -> list[Cancellation]:
         actors = [f"run/{run['id']}" for run in accepted.runs]
@@ -188,32 +224,69 @@ def _check_rows(runs: Iterable[Run]) -> None:
 
 
 def _check_reports(runs: dict[str, Run]) -> None:
-    """A cancelled run is reported by the one cancellation that it bears, and by no other."""
+    """A cancelled run is reported by the one cancellation that it bears, and by no other; unless that held it where
+    it was born, when the receipt was out already."""
+    receipts = list(Cancellation.objects.all())
+    undone = {receipt.pk: receipt for receipt in receipts if receipt.undone_at is not None}
     reports = Counter[tuple[str, Any]]()
-    for receipt in Cancellation.objects.all():
-        if receipt.swept_at is not None:
+    for receipt in receipts:
+        if receipt.swept_at is not None and not undone:
             assert receipt.cancelled == len(receipt.cancelled_run_ids)
-        reports.update((uid, receipt.pk) for uid in receipt.cancelled_run_ids)
+        reports.update((uid, receipt.pk) for uid in receipt.cancelled_run_ids if receipt.pk not in undone)
     borne = Counter[tuple[str, Any]](
-        (uid, run.called_off_by.pk) for uid, run in runs.items() if run.called_off_by is not None
+        (uid, run.called_off_by.pk)
+        for uid, run in runs.items()
+        if run.called_off_by is not None and run.reason != HELD
     )
-    assert reports == borne, f"reported {reports}, borne {borne}"
-    assert {uid for uid, _ in borne} == {uid for uid, run in runs.items() if run.public_status == "cancelled"}
+    # Runs of an undone cancellation may wait to be brought back, or have fallen to a bar that stands over them.
+    released = {uid for receipt in undone.values() for uid in receipt.cancelled_run_ids}
+    bars = {receipt.pk for receipt in receipts if receipt.bar is not None}
+    for uid, pk in list(borne - reports):
+        if pk in undone:
+            assert undone[pk].restored_at is None, f"{uid} bears {pk}, all of which is restored"
+        else:
+            assert uid in released and pk in bars, f"{uid} bears {pk}, which does not report it"  # noqa: PT018
+    assert not reports - borne, f"reported {reports}, borne {borne}"
+    held = {uid for uid, run in runs.items() if run.reason == HELD}
+    cancelled = {uid for uid, run in runs.items() if run.public_status == "cancelled"}
+    assert {uid for uid, _ in borne} | held == cancelled
 
 
 def _check_promise(history: History, cancel: Call, receipt: Cancellation) -> None:
     """Nothing of its runs starts after the acknowledgement; what is open then is on it, and nothing else."""
     listed = {(entry["run"], entry["fence"]) for entry in receipt.in_flight}
+    undone = next(
+        (call for call in history.calls if call.undoes == receipt.pk and call.ends < sys.maxsize), None
+    )
     for run in receipt.cancelled_run_ids:
         for call in history.calls:
             mine = {one for one in call.started if one[0] == run}
+            if undone is not None and mine and undone.begins < call.ends and cancel.ends < call.begins:
+                _check_repeats(history, mine, receipt, undone)
+                continue
             assert not mine or call.begins < cancel.ends, f"{mine} started after the acknowledgement"
             may_be_open = {one for one in mine if not _ended_before(history, one, cancel, surely=False)}
             assert may_be_open <= listed, f"open and not listed: {may_be_open - listed}"
             closed = {one for one in mine if _ended_before(history, one, cancel, surely=True)}
             assert not closed & listed, f"listed, and ended before: {closed & listed}"
+    held = {str(uid) for uid in receipt.held().values_list("uid", flat=True)}
+    assert not held & {run for call in history.calls for run, _ in call.started}, "a held run started"
     started = {one for call in history.calls if call.begins < cancel.ends for one in call.started}
     assert listed <= started, f"listed, and never started: {listed - started}"
+
+
+def _check_repeats(history: History, started: set[Attempt], receipt: Cancellation, undone: Call) -> None:
+    """Of what started after the undo, nothing is a step that had been in flight at the cancel and ended before the
+    undo."""
+    for entry in receipt.in_flight or ():
+        one = (entry["run"], entry["fence"])
+        if entry["action"] == "send" and _ended_before(history, one, undone, surely=True):
+            again = {
+                other
+                for other in started
+                if other[0] == one[0] and history.positions[other] == history.positions[one]
+            }
+            assert not again, f"{again} repeat {one}, which was in flight at the cancel"
 
 
 def _ended_before(history: History, one: Attempt, cancel: Call, *, surely: bool) -> bool:
@@ -226,5 +299,10 @@ def check_ends(history: History) -> None:
     """Lets everything come to its end and checks again: each run ended once, and its log says so."""
     history.drain()
     check_invariants(history)
-    cancelled = Event.objects.filter(kind="cancelled").values_list("run_id", flat=True)
-    assert sorted(cancelled) == sorted(Run.objects.filter(status="cancelled").values_list("pk", flat=True))
+    undone = {str(pk) for pk in Cancellation.objects.exclude(undone_at=None).values_list("pk", flat=True)}
+    cancelled = Event.objects.filter(kind="cancelled").exclude(data__cancellation__in=undone)
+    ended = Run.objects.filter(status="cancelled").values_list("pk", flat=True)
+    assert sorted(cancelled.values_list("run_id", flat=True)) == sorted(ended)
+    restored = Event.objects.filter(kind="restored").values_list("run_id", "data__cancellation")
+    assert len(restored) == len(set(restored)), "a run was restored twice"
+    assert all(receipt.restored_at for receipt in Cancellation.objects.exclude(undone_at=None))

@@ -34,8 +34,8 @@ def broken_off(*, before: int) -> Iterator[None]:
         yield
 
 
-def prepared(history: History) -> dict[str, Callable[[], Any]]:
-    """A run in the middle of its way, and every transition that it could make now."""
+def prepared(history: History, verb: str) -> Callable[[], Any]:
+    """A transition, with a run in the middle of its way that could make it now."""
     run = history.invoke(SEND, DELAY, SEND, token="t")
     history.start()
     expire_leases()
@@ -43,7 +43,14 @@ def prepared(history: History) -> dict[str, Callable[[], Any]]:
     (task,) = history.start()
     pass_time()
     head = {"action": "cancel", "cancellation_token": "t"}
-    return {
+    if verb.startswith("undo") or verb == "restore":
+        (history.bar if verb == "undo of a bar" else history.cancel)(token="t")
+    if verb == "restore":
+        history.finish(execution.perform(task))
+        history.settle()
+        history.keep_house()
+        assert history.undo()
+    transitions: dict[str, Callable[[], Any]] = {
         "invoke": lambda: history.invoke(SEND, token="t", recipients=["r1", "r2"]),
         "invoke that cancels": lambda: history.invoke(head, SEND, token="t"),
         "finish": lambda: history.finish(execution.perform(task)),
@@ -52,17 +59,33 @@ def prepared(history: History) -> dict[str, Callable[[], Any]]:
         "reap": lambda: housekeeping.reap(production()),
         "settle": history.settle,
         "renew": lambda: execution.renew(environment=production(), tasks=[task]),
+        "undo": history.undo,
+        "undo of a bar": history.undo,
+        "restore": history.keep_house,
     }
+    return transitions[verb]
 
 
 @pytest.mark.parametrize(
     "verb",
-    ["invoke", "invoke that cancels", "finish", "finish and start", "cancel", "reap", "settle", "renew"],
+    [
+        "invoke",
+        "invoke that cancels",
+        "finish",
+        "finish and start",
+        "cancel",
+        "reap",
+        "settle",
+        "renew",
+        "undo",
+        "undo of a bar",
+        "restore",
+    ],
 )
 def test_a_transition_cut_off_at_any_statement_leaves_all_or_nothing(verb: str) -> None:
     for number in range(MOST_STATEMENTS):
         history = History()
-        transition = prepared(history)[verb]
+        transition = prepared(history, verb)
         cut = False
         with broken_off(before=number):
             try:

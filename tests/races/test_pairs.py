@@ -29,9 +29,9 @@ CANCEL_PREVIOUS: dict[str, Any] = {"action": "cancel", "cancellation_token": "t"
 HELD_AT = {
     "invoke": "cancel.moved", "start": "start.moved", "finish": "finish.moved", "retry": "finish.moved",
     "fail": "finish.moved", "late": "finish.moved", "cancel": "cancel.moved",
-    "bar": "gate.passed", "sweep": "sweep.moved",
+    "bar": "gate.passed", "hold": "gate.passed", "sweep": "sweep.moved",
     "renew": "gate.passed", "reap": "reap.read", "settle": "settle.read", "archive": "archive.read",
-    "reschedule": "reschedule.moved",
+    "reschedule": "reschedule.moved", "undo": "undo.moved", "restore": "undo.read",
 }  # fmt: skip
 
 # The situations a run can be in, and the transitions that can meet it there.
@@ -46,15 +46,18 @@ MET = {
         "reap",
         "late",
         "settle",
+        "hold",
     ),
-    "waiting": ("invoke", "start", "cancel", "renew", "reap", "late", "settle", "reschedule"),
-    "cancelling": ("finish", "retry", "fail", "cancel", "renew", "reap", "late", "settle"),
-    "cancelled": ("invoke", "start", "cancel", "renew", "late", "archive"),
+    "waiting": ("invoke", "start", "cancel", "renew", "reap", "late", "settle", "reschedule", "hold"),
+    "cancelling": ("finish", "retry", "fail", "cancel", "renew", "reap", "late", "settle", "hold", "undo"),
+    "cancelled": ("invoke", "start", "cancel", "renew", "late", "archive", "hold", "undo"),
+    # Archived, and its cancellation undone; it is not brought back yet.
+    "undone": ("invoke", "start", "cancel", "renew", "late", "restore", "undo"),
 }
 
 # What a bar meets, and what meets the runs under one that is not swept.
 MET_BY_BARS = {
-    **{situation: met for situation, met in MET.items() if situation != "cancelled"},
+    **{situation: met for situation, met in MET.items() if situation not in ("cancelled", "undone")},
     "barred": (
         "invoke",
         "finish",
@@ -67,6 +70,7 @@ MET_BY_BARS = {
         "reap",
         "late",
         "settle",
+        "undo",
     ),
 }
 
@@ -84,10 +88,13 @@ def bring_about(situation: str, history: History) -> dict[str, Transition]:
         expire_leases()
     else:
         make_due(run)
-    if situation == "cancelled":
+    if situation in ("cancelled", "undone"):
         history.settle()
-    if situation in ("cancelling", "cancelled"):
+    if situation in ("cancelling", "cancelled", "undone"):
         history.cancel(token="t")
+    if situation == "undone":
+        history.keep_house()
+        assert history.undo()
     if situation == "barred":
         history.bar(token="t")
     return transitions(history, task=task, lost=lost)
@@ -106,12 +113,15 @@ def transitions(history: History, *, task: Task, lost: Task) -> dict[str, Transi
         "late": lambda: history.finish(late),
         "cancel": lambda: history.cancel(token="t"),
         "bar": lambda: history.bar(token="t"),
+        "hold": lambda: history.hold(token="t"),
         "sweep": lambda: housekeeping.sweep(production()),
         "renew": lambda: execution.renew(environment=production(), tasks=[task]),
         "reap": lambda: housekeeping.reap(production()),
         "settle": history.settle,
         "archive": history.keep_house,
         "reschedule": lambda: history.reschedule(lost.claim.run_id),
+        "undo": history.undo,
+        "restore": history.keep_house,
     }
 
 
@@ -137,7 +147,7 @@ def told(situation: str, *names: str) -> Iterator[tuple[History, list[Transition
 def test_one_held_in_its_transaction_meets_each_of_the_others(situation: str, first: str) -> None:
     for second in MET[situation]:
         with told(situation, first, second) as (_, (one, other)):
-            overlap(one, other, at=HELD_AT[first])
+            overlap(one, other, at=HELD_AT[first], always=situation != "undone")
 
 
 @pytest.mark.slow

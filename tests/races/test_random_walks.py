@@ -81,6 +81,10 @@ class Walk(RuleBasedStateMachine):
     def cancel_one(self, data: st.DataObject) -> None:
         self.history.cancel(run_pks=(data.draw(st.sampled_from(self.runs)).pk,))
 
+    @rule(number=st.integers(0, 5), overdue=st.sampled_from(["fire_now", "shift", "skip"]))
+    def undo(self, number: int, overdue: str) -> None:
+        self.history.undo(number, overdue)
+
     @rule()
     def lose_the_workers(self) -> None:
         """Every lease runs out; their tasks stay in hand, to be answered late."""
@@ -114,6 +118,8 @@ class Walk(RuleBasedStateMachine):
             "reap": ("reap.read", lambda: housekeeping.reap(production())),
             "settle": ("settle.read", self.history.settle),
             "house": ("archive.read", self.keep_house),
+            "undo": ("undo.moved", self.history.undo),
+            "restore": ("undo.read", self.keep_house),
         }
         first, second = (data.draw(st.sampled_from(sorted(verbs))) for _ in range(2))
         at, one = verbs[first]

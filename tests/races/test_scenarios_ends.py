@@ -250,9 +250,7 @@ def test_disabling_waits_for_an_invoke_that_has_read_the_automation_as_enabled()
     publish("welcome", {"steps": [DELAY]})
     with held(lambda: invoke(automation="welcome", definition=None), at="gate.passed") as worker:
         disabling = worker.meanwhile(
-            lambda: publication.set_disabled(
-                environment=production(), key="welcome", disabled=True, by="test"
-            )
+            lambda: publication.disable(environment=production(), key="welcome", by="test")
         )
         assert not disabling.has_ended
     assert status(run_of(worker.result())) == "waiting"

@@ -27,7 +27,7 @@ def test_each_says_where_it_stands() -> None:
     changed = {"steps": [DELAY, DELAY], "cancellation_token": TOKEN}
     publication.save_draft(environment=production(), key="b", definition=changed, by="user/ana")
     publish("c", {"steps": [DELAY]}, name="Disabled")
-    publication.set_disabled(environment=production(), key="c", disabled=True, by="user/ana")
+    publication.disable(environment=production(), key="c", by="user/ana")
     publication.create(environment=production(), key="d", name="Drafted", definition={}, by="user/ana")
     assert rows() == [
         ["Changed b", "Draft changes · v1 live", TOKEN, "0"],

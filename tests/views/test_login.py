@@ -18,11 +18,11 @@ def attempt(browser: Client, **changes: str) -> Any:
     return browser.post("/login/", {"username": "vera", "password": PASSWORD, **changes})
 
 
-def test_the_right_password_leads_to_the_logs_or_where_one_came_from() -> None:
+def test_the_right_password_leads_to_the_overview_or_where_one_came_from() -> None:
     person("viewer")
-    assert attempt(client())["Location"] == "/logs/"
+    assert attempt(client())["Location"] == "/"
     assert attempt(client(), next="/templates/?a=b")["Location"] == "/templates/?a=b"
-    assert attempt(client(), next="https://evil.example/")["Location"] == "/logs/"
+    assert attempt(client(), next="https://evil.example/")["Location"] == "/"
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,14 @@ from rest_framework.response import Response
 
 from automations import publication
 from automations.api import paging
+from automations.api.authentication import demand_scope
 from automations.api.endpoint import Endpoint
+from automations.api.errors import request_id
 from automations.api.moments import stamp
+from automations.api.native.receipts import in_flight, receipt
 from automations.api.reading import Body, Query
-from automations.models import Automation, No, Refusal, Version
+from automations.cancellation import LONGEST_REASON, outstanding
+from automations.models import Automation, Cancellation, DisableMode, No, Overdue, Refusal, Version
 
 HIGHEST_REVISION = 2**31 - 1
 
@@ -88,12 +92,24 @@ class Publish(Endpoint):
     post_scope = "write"
 
     def post(self, request: Request, key: str) -> Response:
-        """Makes the draft the version that new runs follow."""
+        """Makes the draft the version that new runs follow; runs of earlier versions keep theirs, or are called
+        off."""
         body = Body(self.body(optional=True))
         note = body.text("note", longest=500)
+        running = body.choice("running", ("keep", "cancel"), "keep")
+        is_rehearsal = body.flag("dry_run")
         body.finish()
-        version = publication.publish(environment=self.environment, key=key, by=self.actor, note=note or "")
-        return Response({"version": version.number})
+        if is_rehearsal:
+            automation = publication.find(environment=self.environment, key=key)
+            return Response({"version": publication.would_publish(automation), **_impact(automation)})
+        given: dict[str, Any] = {
+            "environment": self.environment, "key": key, "by": self.actor, "note": note or "",
+        }  # fmt: skip
+        if running == "keep":
+            return Response({"version": publication.publish(**given).number})
+        demand_scope(self.key, "cancel")
+        version, cancelled = publication.publish_and_cancel(**given, request_id=request_id(request))
+        return Response({"version": version.number, "cancellation": _receipt(cancelled)})
 
 
 class Versions(Endpoint):
@@ -133,16 +149,27 @@ class Disable(Endpoint):
     post_scope = "write"
 
     def post(self, request: Request, key: str) -> Response:
-        """Refuses new invokes from now on; runs under way go on (`drain`)."""
+        """Refuses new invokes from now on; runs under way go on (`drain`), wait until it is enabled (`hold`), or
+        are called off (`cancel`)."""
         body = Body(self.body(optional=True))
-        mode = body.choice("mode", ("drain", "hold", "cancel"), "drain")
-        if mode != "drain":
-            body.refuse("mode", "not_supported", f"mode “{mode}” is not supported yet")
+        mode = body.choice("mode", tuple(DisableMode.values), DisableMode.DRAIN)
+        reason = body.text("reason", longest=LONGEST_REASON)
+        is_rehearsal = body.flag("dry_run")
         body.finish()
-        automation = publication.set_disabled(
-            environment=self.environment, key=key, disabled=True, by=self.actor
-        )
-        return Response(_whole(automation))
+        if is_rehearsal:
+            return Response(_impact(publication.find(environment=self.environment, key=key)))
+        if mode == DisableMode.CANCEL:
+            demand_scope(self.key, "cancel")
+        done = publication.disable(
+            environment=self.environment, key=key, by=self.actor, mode=mode, reason=reason or "",
+            request_id=request_id(request),
+        )  # fmt: skip
+        answer = dict(_whole(done.automation))
+        if done.cancellation is not None:
+            answer["cancellation"] = _receipt(done.cancellation)
+        if mode == DisableMode.HOLD:
+            answer["in_flight"] = in_flight(done.in_flight)
+        return Response(answer)
 
 
 class Enable(Endpoint):
@@ -151,12 +178,33 @@ class Enable(Endpoint):
     post_scope = "write"
 
     def post(self, request: Request, key: str) -> Response:
-        """Accepts invokes again."""
-        Body(self.body(optional=True)).finish()
-        automation = publication.set_disabled(
-            environment=self.environment, key=key, disabled=False, by=self.actor
+        """Accepts invokes again, and lets runs go on that were held: those whose time has passed at once, later by
+        the time they were held, or without the step that was due."""
+        body = Body(self.body(optional=True))
+        overdue = body.choice("overdue", tuple(Overdue.values), Overdue.FIRE_NOW)
+        is_rehearsal = body.flag("dry_run")
+        body.finish()
+        if is_rehearsal:
+            return Response(_impact(publication.find(environment=self.environment, key=key)))
+        return Response(
+            _whole(publication.enable(environment=self.environment, key=key, by=self.actor, overdue=overdue))
         )
-        return Response(_whole(automation))
+
+
+def _impact(automation: Automation) -> dict[str, Any]:
+    """Whom it concerns: unfinished runs, of ten thousand at most."""
+    found = publication.impact(automation)
+    by_version = [{"version": number, "unfinished": count} for number, count in found.by_version]
+    return {
+        "dry_run": True, "waiting": found.waiting, "running": found.running, "overdue": found.overdue,
+        "by_version": by_version, "counted": found.counted,
+    }  # fmt: skip
+
+
+def _receipt(cancellation: Cancellation | None) -> dict[str, Any] | None:
+    if cancellation is None:
+        return None
+    return receipt(cancellation, settled=not outstanding(cancellation))
 
 
 def _summary(automation: Automation) -> dict[str, Any]:
@@ -168,6 +216,8 @@ def _summary(automation: Automation) -> dict[str, Any]:
         "description": automation.description,
         "status": automation.status,
         "disabled": automation.disabled_at is not None,
+        "disable_mode": automation.mode,
+        "disable_reason": automation.disabled_reason or None,
         "published_version": published.number if published else None,
         "created_at": stamp(automation.created_at),
         "updated_at": stamp(automation.updated_at),

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from uuid import UUID
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from automations import cancellation
+from automations import cancellation, scheduled
 from automations.api import idempotency, paging
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
 from automations.api.native.receipts import asked_of, followed_receipt, receipt, receipts, rehearsed, wait_of
 from automations.api.reading import UUID_PATTERN, Body, Query
 from automations.cancellation import CancelRequest
+from automations.definition import LONGEST_HOLD, parse_moment
 from automations.models import Cancellation, CancellationFilter, Environment, No, Origin, Refusal
 from automations.rehearsal import planned, rehearse
 
 MOST_RUN_IDS = 10_000
 MOST_RECIPIENTS, MOST_TAGS = 1_000, 20
-LATER_SETTINGS = frozenset({"hold_for", "undo_for", "at"})
+LONGEST_UNDO = 600.0  # seconds
 LONGEST_PLAN = 1_000_000
 LISTS = ("run_ids", "recipients", "tags")
 # Each of them may mean more runs than the caller had in mind, so the request as a whole is no request.
@@ -53,8 +55,11 @@ class Cancellations(Endpoint):
         plan = body.text("plan", longest=LONGEST_PLAN)
         scope, at_most = self._planned(body, plan) if plan else (_filter(body, self.environment), None)
         reason = body.text("reason", longest=cancellation.LONGEST_REASON)
+        hold_for = body.seconds("hold_for", None, most=LONGEST_HOLD.total_seconds())
         is_rehearsal = body.flag("dry_run")
-        body.finish(later=LATER_SETTINGS, malformed=MALFORMED)
+        undo_for = body.seconds("undo_for", None, most=LONGEST_UNDO)
+        at = _when(body, has_plan=plan is not None)
+        body.finish(malformed=MALFORMED)
         asked = CancelRequest(
             environment=self.environment,
             filter=scope,
@@ -65,10 +70,12 @@ class Cancellations(Endpoint):
             idempotency_key=None if is_rehearsal else key,
             fingerprint=idempotency.fingerprint(address="cancellations", body=raw) if key else None,
             at_most=at_most,
+            hold_for=hold_for,
+            undo_for=undo_for,
         )
         if is_rehearsal:
             return Response(rehearsed(rehearse(asked), request=asked))
-        done, replayed = cancellation.cancel(asked)
+        done, replayed = cancellation.cancel(asked) if at is None else scheduled.schedule(asked, at=at)
         settled = cancellation.wait_until_settled(done, seconds=wait)
         response = Response(receipt(done, settled=settled))
         if replayed:
@@ -101,6 +108,28 @@ def find_cancellation(environment: Environment, uid: UUID) -> Cancellation:
     if row is None:
         raise Refusal(No.NOT_FOUND, "cancellation_not_found", f"there is no cancellation {uid}")
     return row
+
+
+def _when(body: Body, *, has_plan: bool) -> datetime | None:
+    """The time for which the cancel is asked. A zone is required: an hour's error would call off other runs."""
+    text = body.label("at", longest=100)
+    if text is None:
+        return None
+    if has_plan:
+        body.refuse("at", "ambiguous", "a plan is for what there is now, and “at” for what there will be")
+        return None
+    try:
+        moment = parse_moment(text)
+    except ValueError as error:
+        body.refuse("at", "invalid_moment", str(error))
+        return None
+    if not _ZONED.search(text.strip()):
+        body.refuse("at", "zone_required", "“at” needs a zone, such as 2026-11-20T14:00:00Z")
+    return moment
+
+
+# Of ISO 8601: a time, and behind it Z or an offset.
+_ZONED = re.compile(r"[T ]\S*(?:[Zz]|[+-]\d\d(?::?\d\d){0,2}(?:\.\d+)?)$", re.ASCII)
 
 
 def _filter(body: Body, environment: Environment) -> CancellationFilter:

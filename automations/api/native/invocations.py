@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef, Value
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -18,7 +18,18 @@ from automations.api.authentication import demand_scopes_of
 from automations.api.endpoint import Endpoint
 from automations.api.reading import Body
 from automations.invocation import LISTED, MOST_RECIPIENTS, InvokeRequest, Recipient
-from automations.models import Invocation, No, Refusal, Run, RunStatus, Version
+from automations.models import (
+    Cancellation,
+    Invocation,
+    LiveRun,
+    No,
+    Refusal,
+    Run,
+    RunStatus,
+    Version,
+    reached,
+    standing,
+)
 
 MOST_TAGS = 50
 
@@ -83,11 +94,15 @@ class OneInvocation(Endpoint):
         )
         if invocation is None:
             raise Refusal(No.NOT_FOUND, "invocation_not_found", f"there is no invocation {uid}")
-        counts, has_errors = _counts(invocation)
-        runs = (
-            Run.objects.filter(invocation=invocation).select_related("live").order_by("pk").defer("profile")
+        runs = list(Run.objects.filter(invocation=invocation).listed().order_by("pk")[:LISTED])
+        # Read before the counts: what was swept in between says so itself.
+        bars = (
+            list(standing(environment=self.environment))
+            if any(getattr(run, "barred", False) for run in runs)
+            else []
         )
-        answer = shown(invocation, [_run(run) for run in runs[:LISTED]])
+        counts, has_errors = _counts(invocation, bars)
+        answer = shown(invocation, [_run(run) for run in runs])
         return Response({**answer, "status": roll_up(counts, has_errors=has_errors), "counts": counts})
 
 
@@ -161,15 +176,20 @@ def _run(run: Run) -> dict[str, Any]:
     }
 
 
-def _counts(invocation: Invocation) -> tuple[dict[str, int], bool]:
-    """How many runs have which status, and whether any has errors."""
+def _counts(invocation: Invocation, bars: Sequence[Cancellation]) -> tuple[dict[str, int], bool]:
+    """How many runs have which status, under the bars that stand, and whether any has errors."""
+    under: Exists | Value = Value(False)
+    if bars:
+        barred = reached(bars, environment=invocation.environment_id)
+        under = Exists(LiveRun.objects.filter(barred, pk=OuterRef("pk")))
     rows = (
         Run.objects.filter(invocation=invocation)
-        .values_list("status", "live__state", "has_errors")
+        .annotate(under=under)
+        .values_list("status", "live__state", "under", "has_errors")
         .annotate(count=Count("pk"))
         .order_by()
     )
     counts: Counter[str] = Counter()
-    for status, state, _, count in rows:
-        counts[status or ("cancelled" if state == "cancelling" else state)] += count
-    return dict(sorted(counts.items())), any(has_errors for _, _, has_errors, _ in rows)
+    for status, state, barred, _, count in rows:
+        counts[status or ("cancelled" if barred or state == "cancelling" else state)] += count
+    return dict(sorted(counts.items())), any(has_errors for *_, has_errors, _ in rows)

@@ -30,7 +30,7 @@ def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
     """The receipt; `settled` says whether every step listed in flight is known to have ended."""
     return {
         "id": str(cancellation.pk),
-        "as_of": stamp(cancellation.as_of),
+        "as_of": stamp(cancellation.as_of) if cancellation.is_carried_out else None,
         "actor": cancellation.actor,
         "reason": cancellation.reason or None,
         "filter": asked_of(cancellation.filter),
@@ -38,16 +38,32 @@ def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:
         "cancelled": cancellation.cancelled,
         "cancelled_run_ids": cancellation.cancelled_run_ids,
         "already_finished": cancellation.already_finished,
-        "in_flight": [_entry(entry) for entry in cancellation.in_flight or ()],
-        "settled": settled,
+        "in_flight": in_flight(cancellation.in_flight or ()),
+        "settled": settled and cancellation.is_carried_out,
         "counted": cancellation.counted,
         "dry_run": False,
+        **_also(cancellation),
     }
 
 
+def _also(cancellation: Cancellation) -> dict[str, Any]:
+    """What only some receipts have: the time it was asked for, until when whoever may cancel may undo it, and that
+    it was undone."""
+    moments = {"at": cancellation.at, "undo_until": cancellation.undo_until}
+    also: dict[str, Any] = {name: stamp(moment) for name, moment in moments.items() if moment is not None}
+    if cancellation.undone_at is not None:
+        also["undone"] = {
+            "at": stamp(cancellation.undone_at),
+            "actor": cancellation.undone_by,
+            "restored": cancellation.restored if cancellation.restored_at is not None else None,
+            "overdue": cancellation.overdue,
+        }
+    return also
+
+
 ASKED = (
-    "token", "key", "run_ids", "recipients", "automation", "invocation", "idempotency_key", "source", "tags",
-    "created_before", "created_after", "due_before", "due_after",
+    "token", "key", "run_ids", "recipients", "automation", "invocation", "idempotency_key", "source", "tenant",
+    "tags", "created_before", "created_after", "due_before", "due_after",
 )  # fmt: skip
 
 
@@ -91,22 +107,30 @@ def rehearsed(rehearsal: Rehearsal, *, request: CancelRequest) -> dict[str, Any]
 
 def receipts(cancellations: Sequence[Cancellation]) -> list[dict[str, Any]]:
     """Their receipts; one statement tells which of them have settled."""
-    unarchived = [row for row in cancellations if row.archived_at is None]
+    unarchived = [row for row in cancellations if row.archived_at is None or row.undone_at is not None]
     left = all_outstanding(unarchived)
     # A bar whose steps in flight are not listed yet is not known to have settled.
     return [receipt(row, settled=row.in_flight is not None and not left.get(row.pk)) for row in cancellations]
 
 
 def followed_receipt(cancellation: Cancellation) -> dict[str, Any]:
-    """The receipt with, for every step that was in flight, its `outcome`: null while that is not known."""
+    """The receipt with, for every step that was in flight, its `outcome`: null while that is not known; and for one
+    that holds, until when, and how many runs accepted later it has had so far."""
     left = {(entry["run"], entry["fence"]) for entry in outstanding(cancellation)}
     known = _outcomes(cancellation)
     answer = receipt(cancellation, settled=not left)
+    if cancellation.hold_until is not None:
+        answer["hold"] = {"until": stamp(cancellation.hold_until), "held": cancellation.held().count()}
     for shown, entry in zip(answer["in_flight"], cancellation.in_flight or (), strict=True):
         attempt = (entry["run"], entry["fence"])
         # What ended without leaving an event never had an effect: the run was called off before it.
         shown["outcome"] = None if attempt in left else known.get(attempt, "aborted")
     return answer
+
+
+def in_flight(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Steps that had started and are not known to have ended, as they are answered."""
+    return [_entry(entry) for entry in entries]
 
 
 def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from automations.models import (
     Run,
     RunQuerySet,
     definition_of_run,
+    due_before,
     steps_of_run,
 )
 from automations.timeline import StepState
@@ -176,9 +177,9 @@ def _filtered(runs: RunQuerySet, query: Query, environment: Environment) -> RunQ
         "recipient": query.text("recipient", longest=255),
         "invocation__uid": query.uuid("invocation"),
         "parent__uid": query.uuid("parent"),
-        "live__due_at__lt": (due_before := query.moment("due_before")),
-        "live__state": "waiting" if due_before else None,
     }
+    if due := query.moment("due_before"):
+        runs = runs.filter(due_before(due, of="live__"), live__state="waiting")
     return runs.filter(**{name: value for name, value in conditions.items() if value is not None})
 
 
@@ -203,6 +204,7 @@ def _summary(run: Run, *, parent: str | None) -> dict[str, Any]:
         "cancellation_key": run.key,
         "status": run.public_status,
         "settling": run.is_settling,
+        "held": run.is_held,
         "status_reason": run.reason or None,
         "parent": parent,
         "replay_of": str(run.replay_of) if run.replay_of else None,

@@ -1,7 +1,8 @@
-"""Makes an API key and prints it, alone, on standard output."""
+"""Makes an API key and prints it, alone, on standard output; or what SuprSend's SDKs take for it, as JSON."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -19,15 +20,22 @@ class Command(BaseCommand):
             "--scopes", default="read,invoke,cancel", help=f"comma-separated, of: {', '.join(SCOPES)}"
         )
         parser.add_argument("--environment", default=DEFAULT_ENVIRONMENT)
+        parser.add_argument(
+            "--suprsend",
+            action="store_true",
+            help="print a workspace key and secret, with which SuprSend's SDKs sign; the secret is an API key, too",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        _, text = ApiKey.objects.issue(
+        key, text = ApiKey.objects.issue(
             environment=_environment(options["environment"]),
             name=_name(options["name"]),
             scopes=_scopes(options["scopes"]),
             created_by="command",
+            signs=options["suprsend"],
         )
-        self.stdout.write(text)
+        workspace = {"workspace_key": key.workspace, "workspace_secret": text}
+        self.stdout.write(json.dumps(workspace) if options["suprsend"] else text)
 
 
 def _name(name: str) -> str:

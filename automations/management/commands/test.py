@@ -31,6 +31,7 @@ REAL = {
     "DJANGO_SETTINGS_MODULE",
     "SITE_URL",
     "SECRET_KEY",
+    "FIELD_KEYS",
     "ALLOWED_HOSTS",
 }
 NO_TESTS_COLLECTED = 5  # pytest's exit status

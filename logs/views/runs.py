@@ -1,13 +1,14 @@
-"""The pages of the logs: the list of runs, one run, and the cancel button."""
+"""The list of runs, one run, and the cancel button."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -17,9 +18,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 from automations.cancellation import LONGEST_REASON, CancelRequest, cancel
 from automations.models import Automation, Cancellation, CancellationFilter, Origin, Run
 from logs import http, rows, words
+from logs.export import FORMATS
 from logs.http import PageRequest
 from logs.run_page import RunPage
-from logs.search import PRESETS, Search
+from logs.search import PRESETS, WAKES, Search
 
 POLL_LIST = 2_000  # milliseconds
 POLL_RUN = 1_000
@@ -48,7 +50,8 @@ def runs(request: PageRequest) -> HttpResponseBase:
         "all_address": search.address(status="", before=None),
         "older": search.address(before=older) if older else "",
         "newest": search.address(before=None),
-        "any_time": search.address(started="", before=None),
+        "export": search.address(before=None),
+        "any_time": search.address(started="", wakes="", before=None),
         "poll": "" if search.before else f"{address}{'&' if '?' in address else '?'}tag={tag}",
         "poll_every": POLL_LIST,
         "may_cancel": request.user.can("cancel"),
@@ -56,8 +59,23 @@ def runs(request: PageRequest) -> HttpResponseBase:
     if http.wants_part(request):
         return http.part(request, "logs/_results.html", context, url=None if polled else address)
     context["presets"] = [(key, label) for key, (label, _) in PRESETS.items()]
+    context["wakes"] = [(key, label) for key, (label, _) in WAKES.items()]
     context["automations"] = Automation.objects.within(request.environment).order_by("name", "key")[:500]
     return render(request, "logs/list.html", context)
+
+
+@require_safe
+def exported(request: PageRequest, kind: str) -> HttpResponseBase:
+    """Everything that the list's filters find, streamed as a file."""
+    search = replace(Search.read(request.GET), before=None)
+    content_type, lines = FORMATS[kind]
+    now = timezone.now()
+    response = StreamingHttpResponse(
+        lines(search, environment=request.environment, now=now), content_type=content_type
+    )
+    name = f"runs-{request.environment.key}-{now:%Y%m%d-%H%M%S}.{kind}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
 
 
 @require_safe
@@ -149,6 +167,7 @@ def _panel(request: PageRequest, page: RunPage) -> dict[str, Any]:
         "page": page,
         "run": page.run,
         "may_cancel": request.user.can("cancel"),
+        "may_invoke": request.user.can("invoke"),
         "poll": f"{address}?tag={page.tag}" if page.may_change else "",
         "poll_every": POLL_RUN,
     }

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('automations', '0006_notices'),
+        ('automations', '0011_undo'),
     ]
 
     operations = [
@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='event',
             name='kind',
-            field=models.CharField(choices=[('invoked', 'Invoked'), ('step_completed', 'Step Completed'), ('step_failed', 'Step Failed'), ('step_skipped', 'Step Skipped'), ('step_retried', 'Step Retried'), ('advanced', 'Advanced'), ('late_result', 'Late Result'), ('reaped', 'Reaped'), ('settled', 'Settled'), ('cancelled', 'Cancelled'), ('followed', 'Followed'), ('rescheduled', 'Rescheduled'), ('carried', 'Carried'), ('replayed', 'Replayed'), ('child_ended', 'Child Ended')], max_length=16),
+            field=models.CharField(choices=[('invoked', 'Invoked'), ('step_completed', 'Step Completed'), ('step_failed', 'Step Failed'), ('step_skipped', 'Step Skipped'), ('step_retried', 'Step Retried'), ('advanced', 'Advanced'), ('late_result', 'Late Result'), ('reaped', 'Reaped'), ('settled', 'Settled'), ('cancelled', 'Cancelled'), ('followed', 'Followed'), ('rescheduled', 'Rescheduled'), ('carried', 'Carried'), ('replayed', 'Replayed'), ('restored', 'Restored'), ('child_ended', 'Child Ended')], max_length=16),
         ),
         migrations.AddIndex(
             model_name='liverun',

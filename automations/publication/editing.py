@@ -1,4 +1,4 @@
-"""The verb *publish*: automations are drafted, published, disabled and enabled here."""
+"""Automations as people edit them: drafts created, saved, and applied from documents."""
 
 from __future__ import annotations
 
@@ -19,15 +19,11 @@ from automations.models import (
     Environment,
     No,
     Refusal,
-    Version,
-    database_now,
-    gate,
-    insert,
-    listeners_of,
     retried,
 )
+from automations.publication.publishing import check_revision, locked, publish
 
-SAMPLES = Path(__file__).parent / "samples"
+SAMPLES = Path(__file__).parent.parent / "samples"
 LARGEST_DEFINITION = 256 * 1024
 
 
@@ -80,8 +76,8 @@ def save_draft(
     changes = dict(settings or {})
     try:
         with transaction.atomic():
-            automation = _locked(environment, key)
-            _check_revision(automation, revision)
+            automation = locked(environment, key)
+            check_revision(automation, revision)
             for name, value in changes.items():
                 setattr(automation, name, value)
             _check_names(
@@ -94,54 +90,6 @@ def save_draft(
             return automation
     except IntegrityError as error:
         raise _taken(environment, key, changes.get("alias")) from error
-
-
-@retried
-def publish(
-    *, environment: Environment, key: str, by: str, note: str = "", revision: int | None = None
-) -> Version:
-    """The draft as a new version, which every later invoke follows; runs under way keep theirs.
-
-    A draft equal to the published version gives that version again. Refusal with pointers for a definition
-    that cannot be run, and for a `revision` other than the draft's own: somebody saved in between.
-    """
-    if len(note) > 500:
-        raise Refusal.at("/note", "too_long", "a note may have at most 500 characters")
-    with transaction.atomic():
-        automation = _locked(environment, key)
-        _check_revision(automation, revision)
-        try:
-            definition = parse(automation.draft)
-        except DefinitionError as error:
-            raise Refusal.of_definition(error) from error
-        source = dict(definition.source)
-        current = automation.published
-        if current is not None and current.definition == source:
-            return current
-        number = (current.number if current else 0) + 1
-        version = Version.objects.create(
-            automation=automation, number=number, definition=source, note=note,
-            published_at=database_now(), published_by=by,
-        )  # fmt: skip
-        insert(listeners_of(definition, environment=environment, automation=automation, version=version))
-        automation.published = version
-        automation.updated_by = by
-        automation.save()
-        return version
-
-
-@retried
-def set_disabled(*, environment: Environment, key: str, disabled: bool, by: str) -> Automation:
-    """Refuses, or accepts again, new invokes of it; runs under way go on (mode `drain`).
-
-    Behind the exclusive gate: an invoke that read the automation as enabled has committed before this does.
-    """
-    with gate(environment_id=environment.pk, exclusive=True) as (now, *_):
-        automation = _locked(environment, key)
-        automation.disabled_at = (automation.disabled_at or now) if disabled else None
-        automation.updated_by = by
-        automation.save()
-        return automation
 
 
 def apply(*, environment: Environment, document: object, by: str) -> tuple[Automation, str]:
@@ -191,20 +139,6 @@ def load_samples() -> list[str]:
         return []
     documents = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(SAMPLES.glob("*.json"))]
     return [apply(environment=environment, document=document, by="samples")[0].key for document in documents]
-
-
-def _locked(environment: Environment, key: str) -> Automation:
-    """The automation, locked until the transaction ends."""
-    automation = Automation.objects.within(environment).select_for_update().filter(key=key).first()
-    if automation is None:
-        raise Refusal(No.NOT_FOUND, "automation_not_found", f"there is no automation “{key[:100]}”")
-    return automation
-
-
-def _check_revision(automation: Automation, revision: int | None) -> None:
-    if revision is not None and revision != automation.draft_revision:
-        message = f"the draft is at revision {automation.draft_revision}, not {revision}"
-        raise Refusal(No.STALE, "stale_draft", message)
 
 
 def _storable(definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""Reads whom Knock's calls name: users by id or with properties, and objects of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, unquote
+
+from automations.api.reading import Body
+from automations.invocation import Recipient
+
+LONGEST_ID = 255
+OBJECT = "object:"
+# What identifies a recipient; all else are properties.
+_NAMES = frozenset({"id", "collection"})
+
+
+def read_recipients(body: Body, name: str, *, most: int) -> Sequence[Recipient]:
+    """A list of them; absent is empty."""
+    entries = body.entries(name, most=most)
+    members = {str(index): entry for index, entry in enumerate(entries)}
+    below = Body(members, f"{body.pointer}/{name}", body.notes)
+    for index, entry in enumerate(entries):
+        if entry is None:
+            below.refuse(str(index), "required", "a recipient is required")
+    return [read_recipient(below, index) for index in below.value]
+
+
+def read_recipient(body: Body, name: str) -> Recipient:
+    """An id, or an object with `id`, perhaps `collection`, and the properties known with it."""
+    if not isinstance(body.value.get(name), dict):
+        return Recipient(id=body.label(name, longest=LONGEST_ID))
+    members = body.document(name)
+    inline = Body(members, f"{body.pointer}/{name}", body.notes)
+    identifier = inline.label("id", longest=LONGEST_ID, required=True)
+    collection = inline.label("collection", longest=LONGEST_ID)
+    if identifier is not None and collection is not None:
+        identifier = object_text(collection, identifier)
+        if len(identifier) > LONGEST_ID:
+            inline.refuse(
+                "id", "too_long", f"“collection” and “id” may have {LONGEST_ID} characters together"
+            )
+    return Recipient(
+        id=identifier, profile={key: value for key, value in members.items() if key not in _NAMES}
+    )
+
+
+def object_text(collection: str, identifier: str) -> str:
+    """The object as the records name a recipient; a user whose id is this text would be the same recipient."""
+    return f"{OBJECT}{quote(collection, safe='')}/{identifier}"
+
+
+def reference(text: str | None) -> str | Mapping[str, Any] | None:
+    """The recipient as Knock shows it: a user's id, or an object with `id` and `collection`."""
+    if text is None or not text.startswith(OBJECT) or "/" not in text:
+        return text
+    collection, _, identifier = text.removeprefix(OBJECT).partition("/")
+    return {"id": identifier, "collection": unquote(collection)}

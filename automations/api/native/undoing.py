@@ -1,0 +1,35 @@
+"""Cancellations undone over the native API."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from automations.api.authentication import demand_scope
+from automations.api.endpoint import Endpoint
+from automations.api.native.cancellations import find_cancellation
+from automations.api.native.receipts import followed_receipt
+from automations.api.reading import Body
+from automations.models import Overdue, database_now
+from automations.undo import anybody_may, undo
+
+
+class Undo(Endpoint):
+    """`/api/v1/cancellations/{id}/undo`."""
+
+    post_scope = "cancel"
+
+    def post(self, request: Request, uid: str) -> Response:
+        """Lets the cancellation's runs go on. Once its `undo_until` has passed, that takes the scope `admin`."""
+        body = Body(self.body(optional=True))
+        overdue = body.choice("overdue", tuple(Overdue.values), Overdue.FIRE_NOW)
+        body.finish()
+        cancellation = find_cancellation(self.environment, UUID(uid))
+        if cancellation.undone_at is None and not anybody_may(cancellation, now=database_now()):
+            demand_scope(self.key, "admin")
+        undone = undo(
+            environment=self.environment, pk=cancellation.pk, actor=self.actor, overdue=Overdue(overdue)
+        )
+        return Response(followed_receipt(undone))

@@ -1,0 +1,91 @@
+"""JSON that is typed: what does not fit is said with line and column."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+DEEPEST = 64
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class JsonField(forms.CharField):
+    """A text that is JSON of one type; what does not fit is said with line and column."""
+
+    widget = forms.Textarea
+
+    def __init__(self, *, of: type, **kwargs: Any) -> None:
+        super().__init__(strip=False, **kwargs)
+        self.of = of
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text.strip() and not self.required:
+            return self.of()
+        parsed = parse_json(text)
+        if not isinstance(parsed, self.of):
+            wanted = "a list: [ … ]" if self.of is list else "an object: { … }"
+            raise ValidationError(f"This must be {wanted}")
+        return parsed
+
+
+def parse_json(text: str) -> Any:
+    """The JSON value. ValidationError with line and column, or for what a database could not store."""
+    try:
+        value = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise ValidationError(f"Line {error.lineno}, column {error.colno}: {_plain(error)}") from error
+    except RecursionError as error:
+        raise ValidationError(f"This is nested deeper than {DEEPEST} levels") from error
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+    if _depth(value) > DEEPEST:
+        raise ValidationError(f"This is nested deeper than {DEEPEST} levels")
+    if _UNSTORABLE.search(json.dumps(value, ensure_ascii=False)) or "\\u0000" in json.dumps(value):
+        raise ValidationError("This holds a NUL character or half a surrogate pair, which cannot be stored")
+    return value
+
+
+def _plain(error: json.JSONDecodeError) -> str:
+    """Python's words for it, where the usual slips have clearer ones."""
+    return {
+        "Expecting property name enclosed in double quotes": "a name in double quotes, or }, is expected here",
+        "Illegal trailing comma before end of object": "a comma too many before }",
+        "Illegal trailing comma before end of array": "a comma too many before ]",
+        "Expecting value": "a value is expected here",
+        "Expecting ',' delimiter": "a comma is missing here, or a bracket before it",
+        "Extra data": "nothing may follow here",
+    }.get(error.msg, error.msg)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"“{twice[:60]}” is given twice in one object")
+    return members
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects stand in each other; no recursion, no more than one level too many."""
+    depth, level = 0, [value]
+    while level and depth <= DEEPEST:
+        inner: list[Any] = []
+        for member in level:
+            if isinstance(member, dict):
+                inner += member.values()
+            elif isinstance(member, list):
+                inner += member
+        if not any(isinstance(member, dict | list) for member in level):
+            break
+        depth, level = depth + 1, inner
+    return depth

@@ -1,0 +1,23 @@
+"""The verb *publish*: automations are drafted, published, disabled and enabled here."""
+
+from automations.publication.counting import Impact, impact
+from automations.publication.disabling import Disabled, disable, enable, resume
+from automations.publication.editing import apply, create, find, load_samples, save_draft
+from automations.publication.publishing import publish, publish_and_cancel, would_publish
+
+__all__ = [
+    "Disabled",
+    "Impact",
+    "apply",
+    "create",
+    "disable",
+    "enable",
+    "find",
+    "impact",
+    "load_samples",
+    "publish",
+    "publish_and_cancel",
+    "resume",
+    "save_draft",
+    "would_publish",
+]

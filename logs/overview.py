@@ -1,0 +1,235 @@
+"""What the overview says: how runs stand, what wakes next, who works, what was called off and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.cache import cache
+from django.db.models import QuerySet
+
+from automations.execution import roster
+from automations.models import (
+    Automation,
+    Cancellation,
+    Environment,
+    LiveRun,
+    LiveState,
+    Run,
+    RunStatus,
+    Worker,
+    covered,
+    standing,
+)
+from automations.models.run_search import CappedCount
+from logs import rows
+from logs.rows import MOST_COUNTED, Row
+from logs.search import LATE_AFTER, Search, Span
+from logs.tags import tag
+
+SPANS = {
+    "hour": ("Next hour", timedelta(minutes=5), 12),
+    "day": ("Next 24 hours", timedelta(hours=2), 12),
+    "week": ("Next 7 days", timedelta(days=1), 7),
+}
+MOST_IN_A_BIN = 1_000
+COUNTS_KEPT = 2  # seconds; one count serves all tabs, however many are open
+SILENT_AFTER = timedelta(seconds=30)
+RECENT = 5
+HEIGHT = 56  # of the strip, in units of its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """A number that leads to the runs it counts, counted up to one more than MOST_COUNTED."""
+
+    name: str
+    label: str
+    count: int
+    search: Search
+
+    @property
+    def address(self) -> str:
+        """The query string of the logs."""
+        return self.search.address()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """The runs that wake in one stretch of time, counted up to one more than MOST_IN_A_BIN; drawn at `x`, `width`
+    and `height` units large."""
+
+    span: Span
+    count: int
+    x: float
+    width: float
+    height: float
+
+    @property
+    def y(self) -> float:
+        return HEIGHT - self.height
+
+    @property
+    def address(self) -> str:
+        """The query string of the logs."""
+        return Search(wakes=str(self.span)).address()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """One thing to do before everything has been seen once."""
+
+    words: str
+    is_done: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """The environment as it stands at `now` (UTC). `workers` are alive; `oldest_due` is the due time of the step
+    that waits longest, None when none is due."""
+
+    now: datetime
+    span: str
+    tiles: Sequence[Tile]
+    bins: Sequence[Bin]
+    workers: int
+    oldest_due: datetime | None
+    is_stuck: bool
+    cancellations: Sequence[Cancellation]
+    failures: Sequence[Row]
+    checklist: Sequence[Stop]
+
+    @classmethod
+    def read(cls, *, environment: Environment, span: str, now: datetime) -> Overview:
+        """Fifteen statements at most; the counts are kept for two seconds."""
+        workers = Worker.objects.filter(seen_at__gte=now - SILENT_AFTER, died_at=None).count()
+        due = LiveRun.objects.within(environment.pk).due(now=now)
+        tiles = _tiles(environment, now)
+        return cls(
+            now=now,
+            span=span,
+            tiles=tiles,
+            bins=_bins(environment, span, now),
+            workers=workers,
+            oldest_due=due.values_list("due_at", flat=True).first(),
+            is_stuck=workers > 0 and roster.is_idle_over_work(),
+            cancellations=_recent_cancellations(environment),
+            failures=_recent_failures(environment, now),
+            checklist=() if any(tile.count for tile in tiles) else _checklist(environment),
+        )
+
+    @property
+    def tag(self) -> str:
+        """Changes whenever something would look different."""
+        return tag(
+            self.span,
+            [tile.count for tile in self.tiles],
+            [(str(bin.span), bin.count) for bin in self.bins],
+            [self.workers, self.is_stuck, self.oldest_due],
+            [row.pk for row in self.cancellations],
+            [row.run.pk for row in self.failures],
+            [stop.is_done for stop in self.checklist],
+        )
+
+
+def _tiles(environment: Environment, now: datetime) -> list[Tile]:
+    """What needs an eye first, each through an index."""
+    searches = {
+        "waiting": ("Waiting", Search(status="waiting")),
+        "running": ("Running", Search(status="running")),
+        "late": ("Late by a minute", Search(wakes="late")),
+        "failed": ("Failed, of 24 h", Search(status="failed", started="24h")),
+        "cancelled": ("Cancelled, of 24 h", Search(status="cancelled", started="24h")),
+    }
+    name = "tiles-" + tag(environment.pk)
+    counts: Sequence[int] | None = cache.get(name)
+    if counts is None:
+        counts = _counts(environment, [search for _, search in searches.values()], now)
+        cache.set(name, counts, COUNTS_KEPT)
+    return [
+        Tile(name=name, label=label, count=count, search=search)
+        for (name, (label, search)), count in zip(searches.items(), counts, strict=True)
+    ]
+
+
+def _counts(environment: Environment, searches: Sequence[Search], now: datetime) -> list[int]:
+    """How many runs each search finds, in one statement."""
+    bars = list(standing(environment=environment))
+    waiting = LiveRun.objects.within(environment.pk).filter(state=LiveState.WAITING).exclude(covered(bars))
+    capped = []
+    for search in searches:
+        found: QuerySet[Any]
+        if search == Search(status=RunStatus.WAITING):  # without looking each of them up in Run
+            found = waiting
+        elif search.wakes:
+            found = waiting.filter(due_at__lt=now - LATE_AFTER)
+        else:
+            runs = search.runs(environment, now=now)
+            found = runs.in_status(search.status, environment=environment, most=MOST_COUNTED + 1, bars=bars)
+        capped.append(CappedCount(found.order_by().values("pk")[: MOST_COUNTED + 1]))
+    return list(Environment.objects.filter(pk=environment.pk).values_list(*capped).get())
+
+
+def _bins(environment: Environment, span: str, now: datetime) -> list[Bin]:
+    """What wakes in each stretch of the span, the first of which has begun."""
+    _, length, number = SPANS[span]
+    seconds = int(length.total_seconds())
+    first = now - timedelta(seconds=now.timestamp() % seconds)
+    first = first.replace(second=0, microsecond=0)
+    spans = [Span(start=first + index * length, end=first + (index + 1) * length) for index in range(number)]
+    name = "bins-" + tag(environment.pk, [str(one) for one in spans])
+    counts: Sequence[int] | None = cache.get(name)
+    if counts is None:
+        counts = _waking(environment, spans, now)
+        cache.set(name, counts, COUNTS_KEPT)
+    highest, width = max([*counts, 1]), 600 / number
+    return [
+        Bin(
+            span=one, count=count, x=round(index * width, 2), width=round(width, 2),
+            height=round(max(HEIGHT * min(count, MOST_IN_A_BIN) / min(highest, MOST_IN_A_BIN), 3), 1) if count else 1,
+        )
+        for index, (one, count) in enumerate(zip(spans, counts, strict=True))
+    ]  # fmt: skip
+
+
+def _waking(environment: Environment, spans: Sequence[Span], now: datetime) -> list[int]:
+    """How many waiting runs are due in each span, in one statement; what is due already counts no more."""
+    bars = list(standing(environment=environment))
+    waiting = LiveRun.objects.within(environment.pk).filter(state=LiveState.WAITING).exclude(covered(bars))
+    capped = [
+        CappedCount(
+            waiting.filter(due_at__gte=max(one.start, now), due_at__lt=one.end)
+            .order_by()
+            .values("pk")[: MOST_IN_A_BIN + 1]
+        )
+        for one in spans
+    ]
+    return list(Environment.objects.filter(pk=environment.pk).values_list(*capped).get())
+
+
+def _recent_cancellations(environment: Environment) -> list[Cancellation]:
+    return list(
+        Cancellation.objects.filter(environment=environment).order_by("-pk")
+        .only("id", "actor", "origin", "reason", "filter", "as_of", "cancelled", "counted", "environment_id")[:RECENT]
+    )  # fmt: skip
+
+
+def _recent_failures(environment: Environment, now: datetime) -> list[Row]:
+    search = Search(status=RunStatus.FAILED)
+    runs, _ = rows.read_page(
+        search, environment=environment, runs=search.runs(environment, now=now), size=RECENT
+    )
+    return rows.rows_of(runs, now=now)
+
+
+def _checklist(environment: Environment) -> list[Stop]:
+    """What a newcomer does first."""
+    automations = Automation.objects.within(environment)
+    return [
+        Stop(words="Write an automation", is_done=automations.exists()),
+        Stop(words="Publish it", is_done=automations.exclude(published=None).exists()),
+        Stop(words="Invoke it", is_done=Run.objects.within(environment).exists()),
+        Stop(words="Call a run off", is_done=Cancellation.objects.filter(environment=environment).exists()),
+    ]

@@ -1,0 +1,138 @@
+"""The pages of cancellations: calling off many runs at once, and what came of each request to cancel."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from automations.cancellation import CancelRequest, all_outstanding, cancel
+from automations.models import Automation, Cancellation, CancellationFilter, Origin, Refusal
+from automations.rehearsal import Rehearsal, planned, rehearse
+from logs import bulk_forms, http
+from logs.bulk_forms import ConfirmForm, FilterForm, asked_by
+from logs.cancellation_page import CancellationPage
+from logs.http import PageRequest
+from logs.search import Search
+
+SIZE = 50
+POLL = 1_000  # milliseconds
+
+
+@require_safe
+def history(request: PageRequest) -> HttpResponse:
+    """Every request to cancel, newest first, also those that matched nothing."""
+    rows = Cancellation.objects.filter(environment=request.environment).order_by("-pk")
+    try:
+        rows = rows.filter(pk__lt=UUID(request.GET["before"])) if "before" in request.GET else rows
+    except ValueError:
+        raise Http404("there is no such page") from None
+    page = list(rows.defer("cancelled_run_ids")[: SIZE + 1])
+    shown = page[:SIZE]
+    unarchived = [row for row in shown if row.archived_at is None]
+    left = all_outstanding(unarchived)
+    context = {
+        "lines": [(row, len(left.get(row.pk, ()))) for row in shown],
+        "older": shown[-1].pk if len(page) > SIZE else None,
+        "is_first": "before" not in request.GET,
+        "may_cancel": request.user.can("cancel"),
+    }
+    return render(request, "logs/bulk.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: PageRequest) -> HttpResponseBase:
+    """Which runs, what a cancel of them would hit, and the cancel itself: exactly what was shown, or nothing."""
+    http.require(request, "cancel")
+    if request.method == "POST":
+        return _confirmed(request)
+    asked = {name: value for name, value in request.GET.items() if name in FilterForm.base_fields and value}
+    if asked:
+        form = FilterForm(asked)
+        return _page(request, form, status=200 if form.is_valid() else 422)
+    search = Search.read(request.GET)
+    return _page(request, FilterForm(initial=asked_by(search, now=timezone.now())))
+
+
+def _page(
+    request: PageRequest,
+    form: FilterForm,
+    *,
+    confirm: ConfirmForm | None = None,
+    status: int = 200,
+    refusal: str = "",
+) -> HttpResponse:
+    """The form and, once it is right, what would be hit."""
+    shown: Rehearsal | None = None
+    if form.is_bound and form.is_valid():
+        try:
+            shown = rehearse(_request_of(request, form.filter))
+        except Refusal as error:
+            form.add_error("automation" if error.code == "automation_not_found" else None, error.message)
+            status = 422
+    context = {
+        "form": form,
+        "shown": shown,
+        "confirm": confirm or ConfirmForm(),
+        "typed_above": bulk_forms.TYPED_ABOVE,
+        "refusal": refusal,
+        "automations": Automation.objects.within(request.environment).order_by("name", "key")[:500],
+    }
+    return render(request, "logs/bulk_new.html", context, status=status)
+
+
+def _confirmed(request: PageRequest) -> HttpResponseBase:
+    form = FilterForm(request.POST)
+    try:
+        scope, most = planned(request.POST.get("plan", ""), environment=request.environment)
+    except Refusal as error:
+        return _page(
+            request, form, status=412, refusal=f"{error.message.capitalize()}. Look at the new preview."
+        )
+    confirm = ConfirmForm(request.POST, most=most)
+    if not confirm.is_valid():
+        return _page(request, form, confirm=confirm, status=422)
+    try:
+        done, _ = cancel(_request_of(request, scope, reason=confirm.cleaned_data["reason"], at_most=most))
+    except Refusal as error:
+        return _page(
+            request, form, status=412, refusal=f"{error.message.capitalize()}. Look at the new preview."
+        )
+    return http.to_page(request, reverse("logs:cancellation", args=[done.pk]))
+
+
+def _request_of(
+    request: PageRequest, scope: CancellationFilter, *, reason: str = "", at_most: int | None = None
+) -> CancelRequest:
+    return CancelRequest(
+        environment=request.environment, filter=scope, actor=f"user/{request.user.username}",
+        origin=Origin.BROWSER, reason=reason, at_most=at_most,
+    )  # fmt: skip
+
+
+@require_safe
+def cancellation(request: PageRequest, uid: UUID) -> HttpResponse:
+    """What one request to cancel did: it polls until all is counted and every step in flight has ended."""
+    row = Cancellation.objects.filter(environment=request.environment, pk=uid).first()
+    if row is None:
+        raise Http404("there is no such cancellation in this environment")
+    page = CancellationPage(row)
+    if http.wants_part(request) and request.GET.get("tag") == page.tag:
+        return http.unchanged()
+    address = reverse("logs:cancellation", args=[uid])
+    context: dict[str, Any] = {
+        "page": page,
+        "cancellation": row,
+        "poll": f"{address}?tag={page.tag}" if page.may_change else "",
+        "poll_every": POLL,
+        "runs": Search(cancellation=str(uid)).address(),
+    }
+    if http.wants_part(request):
+        return http.part(request, "logs/_cancellation.html", context)
+    return render(request, "logs/cancellation.html", context)

@@ -1,0 +1,238 @@
+"""Many runs called off from the browser: the preview, exactly what it showed, and what is told afterwards."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from automations import cancellation as cancelling
+from automations.models import Cancellation, Run, database_now
+from logs import bulk_forms
+from logs.bulk_forms import FilterForm, asked_by
+from logs.search import Search
+from tests.pages import Element, read
+from tests.people import client
+from tests.scenes import DELAY, SEND, archive_all, cancel_runs, invoke, production, publish, run_of, start
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+MANY = "\n".join(map(str, range(1001)))
+
+
+def preview(**fields: str) -> Element:
+    return read(client("operator").get(f"/bulk/new/?{urlencode(fields)}"))
+
+
+def confirm(page: Element, **more: str) -> Any:
+    """What pressing the button of that preview is answered."""
+    form = page.one("#confirm")
+    fields = {field["name"]: field["value"] for field in form.all("input") if field.has("value")}
+    return client("operator").post("/bulk/new/", {**fields, **more})
+
+
+def status_of(*runs: Run) -> list[str]:
+    found = Run.objects.with_state().in_bulk([run.pk for run in runs])
+    return [found[run.pk].public_status for run in runs]
+
+
+def runs(number: int, **given: Any) -> list[Run]:
+    recipients = [f"user-{index}" for index in range(number)]
+    accepted = invoke(DELAY, SEND, recipients=recipients, **given)
+    return list(accepted.invocation.runs.order_by("pk"))
+
+
+def test_the_preview_says_how_many_of_what_and_which() -> None:
+    publish("onboarding", {"steps": [DELAY, SEND]}, name="Onboarding")
+    runs(2, token="t", source="api/a")
+    invoke(definition=None, automation="onboarding", source="api/a", recipients=["ana"])
+    page = preview(source="api/a").one("#plan")
+    assert page.one("h2").text == "This calls off 3 runs"
+    assert page.one(".prospects").texts("li") == ["2 of ad hoc steps", "1 of onboarding"]
+    assert [line.split(" ", 1)[1] for line in page.one(".recent").texts("li")] == [
+        "Onboarding · ana", "Ad hoc steps · user-1 · t", "Ad hoc steps · user-0 · t",
+    ]  # fmt: skip
+
+
+def test_confirming_calls_off_what_was_shown_and_no_run_invoked_since() -> None:
+    shown = runs(2, token="t")
+    page = preview(token="t")
+    later = run_of(invoke(DELAY, SEND, token="t"))
+    answer = confirm(page, reason="wrong audience")
+    row = Cancellation.objects.get()
+    assert (answer.status_code, answer["Location"]) == (302, f"/bulk/{row.pk}/")
+    assert status_of(*shown, later) == ["cancelled", "cancelled", "waiting"]
+    assert (row.actor, row.origin, row.reason, row.cancelled) == ("user/otto", "browser", "wrong audience", 2)
+
+
+def test_more_than_a_hundred_are_confirmed_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_forms, "TYPED_ABOVE", 2)
+    shown = runs(3, token="t")
+    page = preview(token="t")
+    for typed in ("", "2", "three"):
+        refused = confirm(page, count=typed)
+        assert refused.status_code == 422
+        assert (
+            read(refused).one("#count-errors").text == "Type 3 to confirm that so many runs are called off."
+        )
+    assert status_of(*shown) == ["waiting"] * 3
+    assert confirm(page, count="3").status_code == 302
+    assert status_of(*shown) == ["cancelled"] * 3
+
+
+def test_a_plan_that_was_tampered_with_or_is_old_shows_a_new_preview() -> None:
+    shown = runs(1, token="t")
+    page = preview(token="t")
+    answer = confirm(page, plan="x")
+    assert answer.status_code == 412
+    said = "This is not a plan that a dry run gave. Look at the new preview."
+    assert read(answer).one("#refusal").text == said
+    assert read(answer).one("#plan").one("h2").text == "This calls off 1 run"
+    assert status_of(*shown) == ["waiting"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "said"),
+    [
+        ({"invocation": "7"}, "invocation", "An invocation's id is a UUID."),
+        ({"automation": "nobody"}, "automation", "there is no automation “nobody”"),
+        ({"automation": "No Key"}, "automation", "This is not an automation's key."),
+        ({"due_before": "tomorrow"}, "due_before", "Write a date and a time, such as 2026-11-20T14:00."),
+        ({"token": "x" * 513}, "token", "Ensure this value has at most 512 characters (it has 513)."),
+        (
+            {"recipients": MANY},
+            "recipients",
+            "There may be at most 1,000; these are 1,001.",
+        ),
+        ({"token": " "}, "filter", "Say which runs: fill in at least one field."),
+        ({"token": "a\0b"}, "token", "Null characters are not allowed."),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(fields: dict[str, str], name: str, said: str) -> None:
+    answer = client("operator").get(f"/bulk/new/?{urlencode(fields)}")
+    assert answer.status_code == 422
+    assert read(answer).one(f"#{name}-errors").text == said
+    assert read(answer).all("#plan") == []
+
+
+def test_a_filter_without_hits_has_nothing_to_confirm() -> None:
+    page = preview(token="nothing")
+    assert page.one("#plan").one("h2").text == "No unfinished run matches"
+    assert page.all("#confirm") == []
+
+
+def test_a_search_of_the_logs_becomes_the_filter() -> None:
+    now = database_now()
+    search = Search(
+        text='recipient:ana token:"a b" source:api/x', automation="onboarding", started="1h", wakes="24h"
+    )
+    fields = asked_by(search, now=now)
+    form = FilterForm(fields)
+    assert form.is_valid(), form.errors
+    scope = form.filter
+    assert (scope.token, scope.recipients, scope.source, scope.automation) == (
+        "a b",
+        ("ana",),
+        "api/x",
+        "onboarding",
+    )
+    assert scope.created_after == (now - timedelta(hours=1)).replace(microsecond=0)
+    assert scope.due_before == (now + timedelta(days=1)).replace(microsecond=0)
+    page = read(client("operator").get("/logs/?q=user-1&status=waiting"))
+    assert page.one("#to-bulk")["href"] == "/bulk/new/?q=user-1&status=waiting"
+    assert read(client("operator").get(page.one("#to-bulk")["href"])).one("#token")["value"] == "user-1"
+
+
+def test_moments_are_read_in_the_zone_of_the_page() -> None:
+    browser = client("operator")
+    browser.cookies["zone"] = "Asia/Tokyo"
+    run = run_of(invoke(DELAY, SEND))
+    written = (run.created_at + timedelta(hours=9)).replace(microsecond=0).strftime("%Y-%m-%dT%H:%M:%S")
+    page = read(browser.get(f"/bulk/new/?created_after={written}"))
+    assert page.one("#plan").one("h2").text == "This calls off 1 run"
+
+
+def test_the_page_of_a_cancellation_follows_the_steps_in_flight() -> None:
+    run = run_of(invoke(SEND, token="t"))
+    start()
+    row = cancel_runs(token="t")
+    browser = client("viewer")
+    page = read(browser.get(f"/bulk/{row.pk}/"))
+    assert re.search(
+        r"0 Send of \w+…\w+ had started at [\d:.]+: it may still finish\.", page.one("#called-off").text
+    )
+    poll = page.one("#cancellation")["hx-get"]
+    assert browser.get(poll, headers=HTMX).status_code == 204
+    quiet = cancel_runs(run_ids=(run.uid,))
+    page = read(browser.get(f"/bulk/{quiet.pk}/"))
+    assert page.one("#called-off").text == "No run was called off. No step was in flight."
+    assert not page.one("#cancellation").has("hx-get")
+
+
+def test_a_bar_says_how_far_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancelling, "AT_ONCE", 2)
+    runs(5, token="t")
+    row = cancel_runs(token="t")
+    browser = client("viewer")
+    page = read(browser.get(f"/bulk/{row.pk}/"))
+    assert "In force; the runs are being counted." in page.one("#called-off").text
+    assert page.one("#written")["value"] == "0"
+    poll = page.one("#cancellation")["hx-get"]
+    archive_all()
+    page = read(browser.get(poll, headers=HTMX))
+    assert "Called off 5 runs." in page.one("#called-off").text
+    assert not page.one("#cancellation").has("hx-get")
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_the_runs_of_a_cancellation_are_listed(archived: bool) -> None:
+    mine, other = runs(3, token="t"), runs(1, token="u")
+    row, _ = cancel_runs(token="t"), cancel_runs(token="u")
+    if archived:
+        archive_all()
+    listed = read(client("viewer").get(f"/bulk/{row.pk}/")).one("#its-runs")["href"]
+    page = read(client("viewer").get(listed))
+    assert {line["id"] for line in page.all("[data-row]")} == {f"row-{run.uid}" for run in mine}
+    assert other[0].uid not in {run.uid for run in mine}
+    assert page.one("#to-cancellation")["href"] == f"/bulk/{row.pk}/"
+
+
+def test_history_tells_every_request_also_one_that_matched_nothing() -> None:
+    runs(2, token="t")
+    cancel_runs(token="t", reason="asked to")
+    cancel_runs(recipients=("nobody", "no one"))
+    page = read(client("viewer").get("/bulk/"))
+    assert [line.texts("td")[:4] for line in page.all("[data-row]")] == [
+        ["2 recipients", "ana API", "0", "none"], ["token t asked to", "ana API", "2", "none"],
+    ]  # fmt: skip
+    assert page.all("#new") == []
+    oldest = Cancellation.objects.order_by("pk").first()
+    assert oldest is not None
+    assert (
+        read(client("viewer").get(f"/bulk/?before={oldest.pk}")).one(".empty").text
+        == "No older cancellations."
+    )
+    assert client("viewer").get("/bulk/?before=x").status_code == 404
+
+
+def test_history_takes_as_many_statements_however_long_it_is(django_assert_max_num_queries: Any) -> None:
+    for index in range(12):
+        runs(1, token=f"t{index}")
+        start(room=1)
+        cancel_runs(token=f"t{index}")
+    browser = client("viewer")
+    browser.get("/bulk/")
+    with django_assert_max_num_queries(8):
+        assert len(read(browser.get("/bulk/")).all("[data-row]")) == 12
+
+
+def test_a_cancellation_of_another_environment_is_not_there() -> None:
+    row = cancel_runs(token="t")
+    Cancellation.objects.update(
+        environment=production().__class__.objects.exclude(pk=production().pk).first()
+    )
+    assert client("admin").get(f"/bulk/{row.pk}/").status_code == 404
+    assert client("admin").get(f"/logs/?cancellation={row.pk}").status_code == 200

@@ -1,0 +1,161 @@
+"""The overview: its numbers, what wakes when, who works, what was called off and what failed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from automations.models import LiveRun, Run, Worker, database_now
+from logs.overview import Overview
+from logs.search import Search, Span
+from tests.pages import Element, read
+from tests.people import client
+from tests.scenes import DELAY, SEND, cancel_runs, invoke, make_due, production, publish, run_of, work_off
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true"}
+BROKEN = {"action": "send", "message": {"content": {"title": "${throw new Error('no')}"}}}
+MOST_STATEMENTS = 22  # with the session, the person and the environment
+
+
+def page(query: str = "") -> Element:
+    cache.clear()
+    return read(client("viewer").get(f"/{query}"))
+
+
+def numbers() -> dict[str, str]:
+    found = page()
+    return {
+        name: found.one(f"#tile-{name}").one("b").text for name in ("waiting", "late", "failed", "cancelled")
+    }
+
+
+def due_at(run: Run, moment: datetime) -> None:
+    LiveRun.objects.filter(pk=run.pk).update(due_at=moment)
+
+
+def worker(*, seen: timedelta = timedelta(0)) -> None:
+    now = database_now()
+    Worker.objects.create(name="w", host="h", pid=1, started_at=now - seen, seen_at=now - seen)
+
+
+def test_each_tile_counts_what_its_address_lists() -> None:
+    waiting, late, cancelled, failed = (
+        run_of(invoke(*steps)) for steps in ([DELAY, SEND],) * 3 + ([BROKEN],)
+    )
+    work_off()
+    make_due(late)
+    due_at(late, database_now() - timedelta(minutes=5))
+    cancel_runs(run_ids=(cancelled.uid,))
+    assert numbers() == {"waiting": "2", "late": "1", "failed": "1", "cancelled": "1"}
+    for name, runs in {
+        "waiting": {waiting, late},
+        "late": {late},
+        "failed": {failed},
+        "cancelled": {cancelled},
+    }.items():
+        listed = read(client("viewer").get(page().one(f"#tile-{name}")["href"]))
+        assert {row["id"] for row in listed.all("[data-row]")} == {f"row-{run.uid}" for run in runs}
+
+
+def test_the_strip_says_when_runs_wake_and_leads_to_them() -> None:
+    now = database_now()
+    soon, later, tomorrow = (run_of(invoke(DELAY, SEND)) for _ in range(3))
+    start = now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0)
+    due_at(soon, start + timedelta(minutes=6))
+    due_at(later, start + timedelta(minutes=59, seconds=59))
+    due_at(tomorrow, now + timedelta(days=1))
+    shown = Overview.read(environment=production(), span="hour", now=now)
+    assert [bin.count for bin in shown.bins] == [0, 1, *[0] * 9, 1]
+    assert [bin.height for bin in shown.bins][:2] == [1, 56]
+    link = page().one("#bin-1")
+    listed = read(client("viewer").get(link["href"]))
+    assert [row["id"] for row in listed.all("[data-row]")] == [f"row-{soon.uid}"]
+    assert sum(bin.count for bin in Overview.read(environment=production(), span="week", now=now).bins) == 3
+
+
+def test_a_stretch_of_time_stands_in_the_address() -> None:
+    span = Span(
+        start=datetime(2026, 11, 21, 20, 5, tzinfo=UTC), end=datetime(2026, 11, 21, 20, 10, tzinfo=UTC)
+    )
+    search = Search(wakes=str(span))
+    assert search.address() == "?wakes=2026-11-21T20%3A05Z%2F2026-11-21T20%3A10Z"
+    assert Search.read({"wakes": str(span)}) == search
+    assert search.span == span
+    found = read(client("viewer").get(f"/logs/{search.address()}"))
+    assert found.one("#wakes").texts("option")[-1] == "20:05 to 20:10 UTC"
+    for unknown in ("soon", "2026-11-21T20:05Z", "2026-13-21T20:05Z/2026-11-21T20:10Z", "/", "a/b/c"):
+        assert Search.read({"wakes": unknown}).wakes == ""
+
+
+def test_a_banner_says_that_nobody_works_and_leaves_by_itself() -> None:
+    assert "Nobody works." in page().one("#alarm").text
+    worker()
+    assert page().all("#alarm") == []
+    assert page().one("#workers").text == "1 worker at work · nothing is due"
+
+
+def test_a_silent_worker_is_none() -> None:
+    worker(seen=timedelta(seconds=31))
+    assert "Nobody works." in page().one("#alarm").text
+
+
+def test_a_worker_that_takes_nothing_is_told() -> None:
+    worker()
+    due_at(run_of(invoke(SEND)), database_now() - timedelta(seconds=31))
+    assert "no worker takes any" in page().one("#alarm").text
+
+
+def test_the_first_steps_are_shown_until_something_ran() -> None:
+    assert page().one("#checklist").texts("li") == [
+        "Write an automation", "Publish it", "Invoke it", "Call a run off",
+    ]  # fmt: skip
+    publish("onboarding", {"steps": [SEND]})
+    assert page().one("#checklist").texts("li")[:3] == [
+        "Write an automation: done",
+        "Publish it: done",
+        "Invoke it",
+    ]
+    invoke(SEND)
+    assert page().all("#checklist") == []
+
+
+def test_what_was_called_off_and_what_failed_is_told() -> None:
+    run = run_of(invoke(DELAY, SEND))
+    cancel_runs(run_ids=(run.uid,), reason="asked to")
+    invoke(BROKEN)
+    work_off()
+    recent = page().texts("li")
+    short = f"{str(run.uid)[:8]}…{str(run.uid)[-4:]}"
+    assert any(f"run {short} → 1 run" in line and "asked to" in line for line in recent)
+    assert any("Failed · step 1 Send · Error: no" in line for line in recent)
+
+
+def test_a_poll_is_answered_with_nothing_until_something_changes() -> None:
+    browser = client("viewer")
+    poll = page().one("#overview")["hx-get"]
+    assert browser.get(poll, headers=HTMX).status_code == 204
+    invoke(DELAY, SEND)
+    cache.clear()
+    answer = browser.get(poll, headers=HTMX)
+    assert answer.status_code == 200
+    assert read(answer).one("#overview")["data-poll"] == "2000"
+
+
+def test_the_page_takes_as_many_statements_however_many_runs_there_are() -> None:
+    browser = client("viewer")
+    for number in (1, 12):
+        for _ in range(number):
+            invoke(BROKEN)
+            cancel_runs(run_ids=(run_of(invoke(DELAY, SEND)).uid,))
+        work_off()
+        cache.clear()
+        with CaptureQueriesContext(
+            connection,
+        ) as captured:
+            browser.get("/")
+        assert len(captured) <= MOST_STATEMENTS, [query["sql"][:80] for query in captured]

@@ -60,9 +60,12 @@ class CancellationPage:
     @property
     def may_change(self) -> bool:
         """Whether there is something to wait for."""
-        return not self.row.counted or self.row.in_flight is None or bool(self.open_steps)
+        row = self.row
+        restoring = row.undone_at is not None and row.restored_at is None
+        return restoring or not row.counted or row.in_flight is None or bool(self.open_steps)
 
     @property
     def tag(self) -> str:
         row = self.row
-        return tag(row.pk, row.counted, row.cancelled, row.swept_to, row.in_flight is None, self.open_steps)
+        known = (row.counted, row.cancelled, row.swept_to, row.in_flight is None, self.open_steps)
+        return tag(row.pk, known, row.undone_at, row.restored, row.restored_at)

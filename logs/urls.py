@@ -19,4 +19,5 @@ urlpatterns = [
     path("bulk/", bulk.history, name="bulk"),
     path("bulk/new/", bulk.new, name="bulk-new"),
     path("bulk/<uuid:uid>/", bulk.cancellation, name="cancellation"),
+    path("bulk/<uuid:uid>/undo/", bulk.undo_it, name="undo"),
 ]

@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.db import connection
 
 from automations import invocation
-from automations.models import definitions, forget_endpoints
+from automations.models import definitions, forget_endpoints, forget_signing_secrets
 
 pytest_plugins = ["tests.live"]
 
@@ -73,6 +73,7 @@ def _forget() -> None:
     definitions.forget()
     invocation.forget()
     forget_endpoints()
+    forget_signing_secrets()
     cache.clear()
 
 

@@ -23,6 +23,7 @@ class Product:
         self.folder = trial.folder
         self.pid = trial.process.pid
         self.manage = trial.manage
+        self.environment = trial.environment  # the variables it was started with
         self._trial = trial
         # A key is as good the second time, and making one starts a Python.
         self.key: Callable[[str], str] = cache(self._make_key)

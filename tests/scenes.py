@@ -48,6 +48,11 @@ def run_of(accepted: Accepted, index: int = 0) -> Run:
     return Run.objects.with_state().get(uid=accepted.runs[index]["id"])
 
 
+def run_of_uid(uid: str) -> Run:
+    """The run of that public id, as a page reads it."""
+    return Run.objects.with_state().get(uid=uid)
+
+
 def read(run: Run) -> Run:
     """The run as a page reads it now."""
     return Run.objects.with_state().get(pk=run.pk)
@@ -108,13 +113,18 @@ def expire_leases() -> None:
 
 
 def cancel_runs(
-    *, reason: str = "", origin: Origin = Origin.API, hold_for: timedelta | None = None, **fields: Any
+    *,
+    reason: str = "",
+    origin: Origin = Origin.API,
+    hold_for: timedelta | None = None,
+    undo_for: timedelta | None = None,
+    **fields: Any,
 ) -> Cancellation:
     """The cancellation of a filter."""
     scope = CancellationFilter(**fields)
     request = CancelRequest(
         environment=production(), filter=scope, actor="user/ana", origin=origin, reason=reason,
-        hold_for=hold_for,
+        hold_for=hold_for, undo_for=undo_for,
     )  # fmt: skip
     return cancel(request)[0]
 

@@ -56,6 +56,7 @@ TRANSACTIONS = (
         "automations/occurrence",
         "automations/execution",
         "automations/notices",
+        "automations/directory",
     ),
     *("automations/models/gate", "automations/views/setup"),
 )
@@ -75,7 +76,8 @@ CLOCK = (
 ONE_L = re.compile(r"cancel(?:ed|ing|er|ation|able)", re.IGNORECASE)
 ONE_L_ALLOWED = (
     *("automations/api/", "automations/definition", "tests/api/", "tests/definition", "tests/sdk/"),
-    *("README.md", "docs/", "CHANGELOG.md"),
+    "automations/management/commands/import_courier",
+    *("README.md", "docs/", "CHANGELOG.md", "tests/test_docs.py"),
 )
 MACHINE_PATH = re.compile(r"(?<![\w.~}])/(?:work|root|farm|home/\w+|Users/\w+)/")
 INLINE = re.compile(

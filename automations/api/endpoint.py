@@ -35,7 +35,7 @@ class Endpoint(APIView):
     authentication_classes: Sequence[type[BaseAuthentication]] = (KeyAuthentication,)
     permission_classes: Sequence[type[BasePermission]] = (HasScope,)
     content_negotiation_class = AlwaysJson
-    http_method_names = ("get", "post", "put", "head")
+    http_method_names: Sequence[str] = ("get", "post", "put", "head")
     largest_body = LARGEST_BODY
 
     @property

@@ -45,6 +45,14 @@ class Body(Fields):
             return None
         return text
 
+    def matching(self, name: str, pattern: str) -> str | None:
+        """A text that must be there and match the pattern."""
+        text = self.label(name, longest=100, required=True)
+        if text is not None and not re.fullmatch(pattern, text):
+            self.refuse(name, "invalid", f"“{name}” must match {pattern}")
+            return None
+        return text
+
     def labels(self, name: str, *, most: int, longest: int) -> list[str]:
         """A list of such texts; absent is empty."""
         value = self.entries(name, most=most)

@@ -6,9 +6,12 @@ from django.urls import URLPattern, path, re_path, register_converter
 
 from automations.api import health
 from automations.api.courier.cancels import Cancel
-from automations.api.courier.invokes import InvokeAdHoc, InvokeTemplate
+from automations.api.courier.invokes import InvokeAdHoc, InvokeJourney, InvokeTemplate
+from automations.api.courier.journeys import Journeys, JourneyVersions, OneJourney, PublishJourney
+from automations.api.courier.runs import JourneyRuns, JourneyRunSteps, OneJourneyRun, RunSteps
+from automations.api.courier.runs import OneRun as OneCourierRun
 from automations.api.courier.runs import Runs as CourierRuns
-from automations.api.courier.runs import RunSteps
+from automations.api.courier.templates import Templates
 from automations.api.endpoint import Endpoint
 from automations.api.knock import cancels as knock_cancels
 from automations.api.knock import runs as knock_runs
@@ -19,7 +22,11 @@ from automations.api.native import (
     events,
     explanations,
     invocations,
+    lists,
+    message_templates,
     previews,
+    providers,
+    recipients,
     revivals,
     runs,
     undoing,
@@ -28,9 +35,10 @@ from automations.api.native import (
 from automations.api.reading import UUID_PATTERN
 from automations.api.suprsend import cancels as suprsend_cancels
 from automations.api.suprsend import triggers as suprsend_triggers
-from automations.models import WORKSPACE, ApiKey
+from automations.models import MESSAGE_KEY, WORKSPACE, ApiKey
 
 KEY = r"(?P<key>[a-z0-9][a-z0-9_.-]{0,99})"
+NAME = rf"(?P<key>{MESSAGE_KEY})"
 UID = rf"(?P<uid>{UUID_PATTERN})"
 
 
@@ -83,6 +91,15 @@ NATIVE = {
     f"cancellations/{UID}/undo": undoing.Undo,
     "events": events.Events,
     f"events/{UID}": events.OneEvent,
+    "recipients": recipients.Recipients,
+    "recipients/(?P<recipient>.+?)": recipients.OneRecipient,
+    "lists": lists.Lists,
+    f"lists/{NAME}": lists.OneList,
+    "message-templates": message_templates.MessageTemplates,
+    f"message-templates/{NAME}": message_templates.OneMessageTemplate,
+    f"message-templates/{NAME}/preview": message_templates.PreviewMessageTemplate,
+    "providers": providers.Providers,
+    f"providers/{NAME}": providers.OneProvider,
     "webhooks": webhooks.Webhooks,
     f"webhooks/{UID}": webhooks.OneWebhook,
     f"webhooks/{UID}/roll": webhooks.RollWebhook,
@@ -90,15 +107,27 @@ NATIVE = {
     f"webhooks/{UID}/deliveries": webhooks.WebhookDeliveries,
     rf"webhooks/{UID}/deliveries/(?P<delivery>{UUID_PATTERN})/retry": webhooks.RetryDelivery,
 }
-COURIER = {
+Routes = dict[str, type[Endpoint]]
+TEMPLATE, RUN = "(?P<template_id>.+)", "(?P<run_id>[^/]+)"
+COURIER: Routes = {
+    "automations": Templates,
     "automations/invoke": InvokeAdHoc,
+    f"automations/{TEMPLATE}/invoke": InvokeTemplate,
     "automations/runs": CourierRuns,
-    "automations/runs/(?P<run_id>[^/]+)/steps": RunSteps,
-    "automations/(?P<template_id>.+)/invoke": InvokeTemplate,
+    f"automations/runs/{RUN}": OneCourierRun,
+    f"automations/runs/{RUN}/steps": RunSteps,
+    "journeys": Journeys,
+    f"journeys/{TEMPLATE}/invoke": InvokeJourney,
+    f"journeys/{TEMPLATE}/publish": PublishJourney,
+    f"journeys/{TEMPLATE}/versions": JourneyVersions,
     "journeys/cancel": Cancel,
+    "journeys/runs": JourneyRuns,
+    f"journeys/runs/{RUN}": OneJourneyRun,
+    f"journeys/runs/{RUN}/steps": JourneyRunSteps,
+    "journeys/(?P<template_id>[^/]+)": OneJourney,
 }
 WORKFLOW = "(?P<workflow>.+)"
-KNOCK = {
+KNOCK: Routes = {
     f"v1/workflows/{WORKFLOW}/trigger": knock_triggers.Trigger,
     f"v1/workflows/{WORKFLOW}/cancel": knock_cancels.Cancel,
     "v1/workflow_recipient_runs": knock_runs.Runs,
@@ -106,7 +135,7 @@ KNOCK = {
     "v1/notify": knock_triggers.Notify,
     "v1/notify/cancel": knock_cancels.CancelNotify,
 }
-SUPRSEND = {
+SUPRSEND: Routes = {
     "trigger": suprsend_triggers.Trigger,
     "v1/workflow_run/cancel": suprsend_cancels.Cancel,
 }

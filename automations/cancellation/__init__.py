@@ -92,6 +92,7 @@ class CancelRequest:
     request_id: str = ""
     idempotency_key: str | None = None
     fingerprint: str | None = None
+    key_kept: timedelta = KEY_KEPT
     at_most: int | None = None  # runs: it is refused if it would call off more
     hold_for: timedelta | None = None
     undo_for: timedelta | None = None  # how long whoever may cancel may undo it; so long nothing is archived
@@ -268,7 +269,7 @@ def _new(request: CancelRequest, *, now: datetime) -> Cancellation:
         request_id=request.request_id,
     )  # fmt: skip
     cancellation.take_key(
-        request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + KEY_KEPT,
+        request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + request.key_kept,
         environment=request.environment,
     )  # fmt: skip
     return cancellation

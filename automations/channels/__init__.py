@@ -6,13 +6,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from automations.channels import console, email, webhook
+from automations.channels import apprise, console, email, webhook
 from automations.channels.base import Channel, DeliveryError, Message
 
-__all__ = ["CHANNELS", "Channel", "DeliveryError", "Message", "channel_of", "deliver"]
+__all__ = ["ADDRESSED", "CHANNELS", "Channel", "DeliveryError", "Message", "channel_of", "deliver"]
 
-CHANNELS: dict[str, Channel] = {"console": console.send, "email": email.send, "webhook": webhook.send}
-_ADDRESSED = ("email", "webhook")  # the channels that read their own key of a message's `to`
+CHANNELS: dict[str, Channel] = {
+    "apprise": apprise.send, "console": console.send, "email": email.send, "webhook": webhook.send,
+}  # fmt: skip
+ADDRESSED = ("email", "webhook", "apprise")  # the channels that read their own key of a message's `to`
 
 
 def channel_of(*, channel: str | None, to: Mapping[str, Any] | None) -> str:
@@ -26,7 +28,7 @@ def channel_of(*, channel: str | None, to: Mapping[str, Any] | None) -> str:
     if not isinstance(name, str) or name not in CHANNELS:
         known = ", ".join(sorted(CHANNELS))
         raise DeliveryError(f"unknown channel {str(name)[:50]!r}; known: {known}", retryable=False)
-    if name in _ADDRESSED and name not in (to or {}):
+    if name in ADDRESSED and name not in (to or {}):
         raise DeliveryError(f'the channel "{name}" needs "to": {{"{name}": ...}}', retryable=False)
     return name
 
@@ -43,7 +45,7 @@ def deliver(channel: str, message: Message, *, deadline: float) -> dict[str, Any
 
 
 def _addressed_by(to: Mapping[str, Any]) -> str:
-    named = [name for name in _ADDRESSED if name in to]
+    named = [name for name in ADDRESSED if name in to]
     if len(named) > 1 or (to and not named):
-        raise DeliveryError('"to" must hold either "email" or "webhook"', retryable=False)
+        raise DeliveryError('"to" must hold one of "email", "webhook" and "apprise"', retryable=False)
     return named[0] if named else "console"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import codecs
 import string
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -21,14 +22,18 @@ class Message:
     recipient: str | None
     title: str
     body: str
-    to: Mapping[str, Any] | None  # {"email": "..."} or {"webhook": {"url": "...", "headers"?: {...}}}
-    template: str | None = None  # a reference to a template without a message of its own
-    data: Mapping[str, Any] | None = None  # recorded beside `template`, never sent
+    to: Mapping[str, Any] | None  # {"email": "..."}, {"webhook": {"url", "headers"?}} or {"apprise": ...}
+    template: str | None = None  # the key of the template that said so
+    member: str | None = None  # which member of a list this is for
+    secrets: Sequence[str] = field(default=(), repr=False)  # what signs a webhook; an Apprise service's URL
+    at: datetime | None = None  # when it is sent (UTC), which a signature tells
 
     @property
     def idempotency_key(self) -> str:
-        """`{run}:{step}`, the same on every attempt, as visible ASCII that fits a header."""
-        return quote(f"{self.run}:{self.step}", safe=_VISIBLE)
+        """`{run}:{step}`, for a list's member `{run}:{step}:{member}`; the same on every attempt, as visible ASCII
+        that fits a header."""
+        whole = f"{self.run}:{self.step}" if self.member is None else f"{self.run}:{self.step}:{self.member}"
+        return quote(whole, safe=_VISIBLE)
 
 
 class DeliveryError(Exception):

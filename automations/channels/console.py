@@ -8,7 +8,7 @@ from automations.channels.base import Message
 
 
 def send(message: Message, /, *, deadline: float) -> dict[str, Any]:
-    """The message itself; a reference to a template is recorded with the data meant for it."""
+    """The message itself."""
     output: dict[str, Any] = {
         "channel": "console",
         "title": message.title,
@@ -17,6 +17,4 @@ def send(message: Message, /, *, deadline: float) -> dict[str, Any]:
     }
     if message.template is not None:
         output["template"] = message.template
-        if message.data is not None:
-            output["data"] = dict(message.data)
     return output

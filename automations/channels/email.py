@@ -65,7 +65,8 @@ def _address(message: Message) -> str:
 def _message_id(message: Message) -> str:
     """The same for every attempt, so that a mailbox can drop a second copy."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
-    return f"<{quote(message.run, safe='')}.{quote(message.step, safe='')}@{domain}>"
+    parts = [message.run, message.step, *([message.member] if message.member is not None else [])]
+    return f"<{'.'.join(quote(part, safe='') for part in parts)}@{domain}>"
 
 
 def _connection(deadline: float) -> BaseEmailBackend:

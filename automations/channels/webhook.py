@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from automations.channels import client
+from automations.channels import client, signing
 from automations.channels.base import DeliveryError, Message, excerpt
 
 _READ_MOST = 64 * 1024
@@ -19,30 +19,33 @@ _FORBIDDEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _RETRYABLE = frozenset({408, 425, 429})
 _OURS = re.compile(
     r"host|content-length|transfer-encoding|connection|keep-alive|proxy-.*|te|trailer|upgrade|expect"
-    r"|idempotency-key",
+    r"|idempotency-key|webhook-(?:id|timestamp|signature)",
     re.IGNORECASE,
 )
 
 
 def send(message: Message, /, *, deadline: float) -> dict[str, Any]:
-    """POSTs run, step, title, body and recipient; any 2xx is a delivery. `deadline` is monotonic.
+    """POSTs run, step, title, body and recipient; any 2xx is a delivery. `deadline` is monotonic. Signed as
+    Standard Webhooks are, if the message comes with secrets.
 
     Raises DeliveryError: retryable for 408, 425, 429, 5xx and a failed connection; not for the other 4xx, a
     redirect (none is followed) and a URL that must not be reached.
     """
     url, extra = _target(message)
     content = {name: getattr(message, name) for name in ("run", "step", "title", "body", "recipient")}
+    body = json.dumps(content).encode()
     answer = client.shared(allow_private=tuple(getattr(settings, "ALLOW_PRIVATE_NETWORKS", ()))).request(
         method="POST",
         url=url,
-        headers=_headers(extra, key=message.idempotency_key),
-        body=json.dumps(content).encode(),
+        headers={**_headers(extra, key=message.idempotency_key), **_signature(message, body)},
+        body=body,
         deadline=deadline,
         limit=_READ_MOST,
     )
     text = excerpt(raw=answer.body)
     if 200 <= answer.status < 300:
-        return {"channel": "webhook", "status": answer.status, "answer": text}
+        to = re.split(r"[?#]", str(url), maxsplit=1)[0]
+        return {"channel": "webhook", "to": to, "status": answer.status, "answer": text}
     detail = {"status": answer.status, "answer": text}
     if 300 <= answer.status < 400:
         said = f"the webhook answered {answer.status}; redirects are not followed"
@@ -52,6 +55,17 @@ def send(message: Message, /, *, deadline: float) -> dict[str, Any]:
         f"the webhook answered {answer.status}",
         retryable=answer.status in _RETRYABLE or 500 <= answer.status < 600,
         detail=detail,
+    )
+
+
+def _signature(message: Message, body: bytes) -> dict[str, str]:
+    if not message.secrets or message.at is None:
+        return {}
+    return signing.headers(
+        message=message.idempotency_key,
+        seconds=int(message.at.timestamp()),
+        body=body,
+        secrets=message.secrets,
     )
 
 

@@ -8,6 +8,7 @@ import threading
 from typing import ClassVar
 
 from automations import execution
+from automations.cluster.desk import Desk
 from automations.execution import Done, Task
 
 _Order = tuple[Task, "queue.SimpleQueue[Done]"]
@@ -16,7 +17,7 @@ _Order = tuple[Task, "queue.SimpleQueue[Done]"]
 class Crew:
     """Threads that live as long as their process, at a fraction of an executor's cost per task.
 
-    They touch no database: `execution.perform` raises nothing and writes nothing.
+    They touch no database: `execution.perform` raises nothing and writes nothing, and what it asks goes to the desk.
     """
 
     _crews: ClassVar[dict[int, Crew]] = {}
@@ -52,7 +53,7 @@ class Crew:
     def _work(self) -> None:
         while True:
             task, into = self.orders.get()
-            done = execution.perform(task)
+            done = execution.perform(task, ask=Desk.of_this_process().ask)
             with self.counting:
                 self.load -= 1
             into.put(done)

@@ -2,8 +2,9 @@
 
 from automations.definition.cancel_step import CANNOT_HOLD, LONGEST_HOLD, LONGEST_REASON, Sought, sought
 from automations.definition.fields import DefinitionError, Problem
-from automations.definition.parse import ACTIONS, CHANNEL_NAMES, parse
+from automations.definition.parse import ACTIONS, parse
 from automations.definition.rules import EVENT_LENGTH
+from automations.definition.sends import CHANNEL_NAMES
 from automations.definition.shape import (
     DEFAULT_TIMEOUT,
     Cancel,
@@ -15,6 +16,7 @@ from automations.definition.shape import (
     Kind,
     Retry,
     Send,
+    SendList,
     Step,
 )
 from automations.definition.times import FURTHEST_UNTIL, LONGEST_DELAY, parse_duration, parse_moment
@@ -40,6 +42,7 @@ __all__ = [
     "Problem",
     "Retry",
     "Send",
+    "SendList",
     "Sought",
     "Step",
     "parse",

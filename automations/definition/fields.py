@@ -66,7 +66,10 @@ class Fields:
         return None
 
     def expression(self, name: str, *, required: bool = False) -> str | None:
-        """Text that may be an expression."""
+        """Text that may be an expression; Courier's accessor `{"$ref": "data.x"}` is the path `refs.data.x`."""
+        value = self.value.get(name)
+        if isinstance(value, dict) and len(value) == 1 and isinstance(path := value.get("$ref"), str):
+            self.value[name] = f"refs.{path.removeprefix('refs.')}"
         return self.text(name, longest=EXPRESSION_LENGTH, required=required)
 
     def condition(self, name: str) -> str | None:

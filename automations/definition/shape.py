@@ -58,7 +58,12 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Send(Step):
-    """An inline message for one channel; or, on Courier's paths, the name of a message template."""
+    """A message to one recipient: its `title` and `body` inline, or the key of a message template (None otherwise).
+
+    `recipient` is an expression, None for the run's own; `to` is {} where the profile has the address. `data` and
+    `profile` are laid over the run's for the template; `override` holds the `title` and `body` said instead of the
+    template's.
+    """
 
     action: ClassVar[str] = "send"
     kind: ClassVar[Kind] = Kind.EFFECT
@@ -69,7 +74,19 @@ class Send(Step):
     channel: str | None = None
     template: str | None = None
     recipient: str | None = None
-    data: Mapping[str, Any] | None = None
+    data: Mapping[str, Any] | str | None = None
+    profile: Mapping[str, Any] | str | None = None
+    override: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendList(Send):
+    """The same to every member of the list whose key `list_key` (an expression) gives; `to` and `recipient` are
+    empty, since each member has its own."""
+
+    action: ClassVar[str] = "send-list"
+
+    list_key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +121,7 @@ class Cancel(Step):
 @dataclass(frozen=True, kw_only=True)
 class Invoke(Step):
     """Starts a run of the automation that `template` names by key or alias, as a child of this run. Data, profile
-    and recipient are the parent's where they are None.
+    and recipient are the parent's where they are None; of another recipient, the profile that is stored.
 
     With `wait` the run goes on once the child has ended. Without `follows` the child is left alone when the run is
     cancelled.

@@ -21,6 +21,7 @@ from automations.models import (
     WebhookDelivery,
     called_off_at_birth,
     gate,
+    identify,
     insert,
     owed,
     retried,
@@ -112,11 +113,12 @@ def _transact(draft: Draft, plans: list[Plan], errands: Errands) -> Invocation:
         )
         composed = invocation.invoke(draft, plans=plans, now=now)
         concurrency.make_way(draft, composed.invocation, now=now, barred=passage.barred)
-        if not errands:
+        if errands:
+            insert(composed.rows())
+            insert([*_events(draft, composed, plans, errands, now), *_owed(composed, now)])
+        else:
             insert([*composed.rows(), *_events(draft, composed, plans, errands, now), *_owed(composed, now)])
-            return composed.invocation
-        insert(composed.rows())
-        insert([*_events(draft, composed, plans, errands, now), *_owed(composed, now)])
+        identify(draft.identified, environment_id=environment.pk, now=now)
         if any(step.include_self for plan in plans for step, _ in plan.cancels()):
             _correct_answer(composed, barred=bool(errands.bars))
     return composed.invocation

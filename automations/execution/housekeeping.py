@@ -12,6 +12,7 @@ from django.db.models import Q, Subquery
 from automations import cancellation as cancelling
 from automations import machine, publication, scheduled, undo
 from automations.definition import DEFAULT_TIMEOUT, Kind
+from automations.directory import providers
 from automations.execution import roster
 from automations.models import (
     BORN,
@@ -265,6 +266,7 @@ def tidy() -> None:
     roster.forget(now=now)
     endpoints.forget_deliveries()
     endpoints.reseal()
+    providers.reseal()
     for holder in (Invocation, Cancellation, Occurrence):
         holder.free_keys(now=now)
     Occurrence.forget(now=now)

@@ -86,7 +86,7 @@ def _request(start: OnCancelStart, run: Run, generation: int) -> InvokeRequest:
     by it again means the run that was, not what follows it."""
     return InvokeRequest(
         environment=run.environment, actor=f"run/{run.uid}", source=f"run/{run.uid}", dialect=DIALECT,
-        automation=start.automation, recipients=[Recipient(id=run.recipient, profile=run.profile)],
+        automation=start.automation, recipients=[Recipient(id=run.recipient)], profile=run.profile,
         data=run.invocation.data, tenant=run.invocation.tenant,
         idempotency_key=f"{generation}/{run.uid}/{start.cancellation_id}", fingerprint=DIALECT,
         key_kept=KEY_KEPT,

@@ -24,12 +24,13 @@ from automations.models import (
     LiveState,
     Move,
     Passage,
+    answers,
     gate,
     insert,
     owed,
     retried,
 )
-from automations.steps import Attempt, Outcome
+from automations.steps import Ask, Attempt, Outcome
 from automations.steps.cancel import Errands, TooMany
 from automations.steps.invoke import Birth, Family
 from automations.testpoints import testpoint
@@ -55,8 +56,9 @@ def lease() -> timedelta:
     return timedelta(seconds=settings.LEASE_SECONDS)
 
 
-def perform(task: Task) -> Done:
-    """Performs the step the task was started for and plans what follows; raises nothing, writes nothing."""
+def perform(task: Task, *, ask: Ask = answers) -> Done:
+    """Performs the step the task was started for and plans what follows; raises nothing, writes nothing. `ask`
+    looks up what few steps need of the database."""
     step = task.step
     if step is None or step.kind is not Kind.EFFECT:
         plan = machine.advance(
@@ -66,9 +68,13 @@ def perform(task: Task) -> Done:
         return Done(task=task, outcome=None, plan=plan)
     attempt = Attempt(
         run=task.run,
+        run_id=task.claim.run_id,
+        environment_id=task.claim.environment_id,
+        number=task.claim.attempt,
         recipient=task.claim.recipient,
         scope=task.scope(),
         deadline=task.started + step.timeout.total_seconds(),
+        ask=ask,
     )
     testpoint("effect.begins")
     outcome = steps.perform_effect(step, attempt)

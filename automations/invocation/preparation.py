@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from automations import expressions
 from automations.definition import Definition, DefinitionError, parse
 from automations.expressions import ExpressionError, Scope
+from automations.invocation import acquaintance
+from automations.invocation.acquaintance import identified, known_profiles, was_presumed_wrongly
 from automations.invocation.request import MOST_RECIPIENTS, Draft, InvokeRequest, Recipient, RunDraft
-from automations.models import Automation, Invocation, No, Refusal, clock, definition_of, new_uid
+from automations.models import (
+    Automation,
+    Invocation,
+    No,
+    Refusal,
+    clock,
+    definition_of,
+    new_uid,
+)
 
 
 def earlier(request: InvokeRequest) -> Invocation | None:
@@ -32,8 +44,19 @@ def prepare(request: InvokeRequest) -> Draft:
         definition = definition_of(version_id=automation.published_id, invocation_id=0)
     if request.skips_delays:
         definition = definition.without_delays()
-    runs = tuple(_draft_run(request, definition, recipient, now) for recipient in request.recipients)
-    return Draft(request=request, automation=automation, definition=definition, runs=runs, now=now)
+    known, presumed = known_profiles(request)
+    try:
+        runs = tuple(
+            _draft_run(request, definition, recipient, now, known) for recipient in request.recipients
+        )
+    except Refusal:
+        if presumed and was_presumed_wrongly(request.environment.pk):
+            return prepare(request)
+        raise
+    return Draft(
+        request=request, automation=automation, definition=definition, runs=runs, now=now,
+        identified=identified(request, known), presumes_no_profiles=presumed,
+    )  # fmt: skip
 
 
 def _published(request: InvokeRequest, name: str) -> Automation:
@@ -59,8 +82,9 @@ _kept: dict[tuple[int, str], Automation] = {}
 
 
 def forget() -> None:
-    """Drops the automations kept, for when primary keys begin again (a test that was rolled back)."""
+    """Drops what was kept, for when primary keys begin again (a test that was rolled back)."""
     _kept.clear()
+    acquaintance.forget()
 
 
 def forget_automation(automation: Automation) -> None:
@@ -76,10 +100,15 @@ def _brought(request: InvokeRequest) -> Definition:
 
 
 def _draft_run(
-    request: InvokeRequest, definition: Definition, recipient: Recipient, now: datetime
+    request: InvokeRequest,
+    definition: Definition,
+    recipient: Recipient,
+    now: datetime,
+    profiles: Mapping[str, Mapping[str, Any]],
 ) -> RunDraft:
     uid = new_uid()
-    profile = {**request.profile, **recipient.profile}
+    known = profiles.get(recipient.id, {}) if recipient.id is not None else {}
+    profile = {**known, **request.profile, **recipient.profile}
     refs = {"recipient": recipient.id, "template": request.automation}
     scope = Scope(data=dict(request.data), profile=profile, refs=refs, now=now, seed=str(uid))
     token, token_error = None, ""

@@ -20,7 +20,7 @@ KEY_KEPT = timedelta(hours=24)
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
-    """Whom a run is for: an id, or None, and the profile known with it."""
+    """Whom a run is for: an id, or None, and the profile that came with it, which is stored as well."""
 
     id: str | None = None
     profile: Mapping[str, Any] = field(default_factory=dict)
@@ -30,8 +30,9 @@ class Recipient:
 class InvokeRequest:
     """A request to run an automation by name (`by_alias`: also by alias), or the steps it brought itself.
 
-    `strict` says how a brought definition is read. `data` and profiles are JSON objects. `performer` is who did what
-    the runs are about, an id like a recipient's; with `skips_delays` its runs pass over their delays.
+    `strict` says how a brought definition is read. `data` and profiles are JSON objects; `profile` is for the runs
+    alone, laid over what is stored of their recipients. `performer` is who did what the runs are about, an id like a
+    recipient's; with `skips_delays` its runs pass over their delays.
     """
 
     environment: Environment
@@ -94,8 +95,9 @@ class Replay:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A request checked and ready to be stored. `now` is the clock (UTC) it was prepared by; `parent_id` the run
-    whose step asks for it."""
+    """A request checked and ready to be stored. `now` is the clock (UTC) it was prepared by; `identified` gives, by
+    recipient, what the request says of them that is not stored yet. `presumes_no_profiles` says that nothing was
+    looked up of them, since nothing was stored of anybody. `parent_id` is the run whose step asks for it."""
 
     request: InvokeRequest
     automation: Automation | None
@@ -104,6 +106,8 @@ class Draft:
     now: datetime
     replay: Replay | None = None
     parent_id: int | None = None
+    identified: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    presumes_no_profiles: bool = False
 
     @property
     def version_id(self) -> int | None:

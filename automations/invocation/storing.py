@@ -10,6 +10,7 @@ from typing import Any
 from django.db import models
 
 from automations.definition import Definition
+from automations.invocation.acquaintance import is_inhabited
 from automations.invocation.preparation import forget_automation
 from automations.invocation.request import LISTED, Draft, Replay, RunDraft
 from automations.machine import Plan
@@ -115,26 +116,34 @@ def invoked_event(
 
 
 STATE = """
-SELECT published_id FROM automations_automation WHERE id = %s AND disabled_at IS NULL AND archived_at IS NULL
+SELECT (
+  SELECT published_id FROM automations_automation WHERE id = %s AND disabled_at IS NULL AND archived_at IS NULL
+), EXISTS (SELECT 1 FROM automations_recipient WHERE environment_id = %s)
 """
 
 
 def _drawn_if_unchanged(draft: Draft) -> list[list[int]]:
     """Primary keys for the invocation and its runs; beside them the automation's state is read again, inside the
-    gate, which disabling takes exclusively."""
+    gate, which disabling takes exclusively, and whether the environment knows of recipients by now."""
     wanted = (Invocation, 1), (Run, len(draft.runs))
-    if draft.automation is None:
+    environment_id = draft.request.environment.pk
+    if draft.automation is None and not draft.presumes_no_profiles:
         return draw(*wanted)[0]
-    keys, (state,) = draw(*wanted, beside=[(STATE, [draft.automation.pk])])
+    automation_id = draft.automation.pk if draft.automation is not None else None
+    keys, (((published_id, inhabited),),) = draw(*wanted, beside=[(STATE, [automation_id, environment_id])])
     # A replay keeps its version, whatever was published since.
-    if not state or (draft.replay is None and state != [(draft.version_id,)]):
+    same = published_id is not None and (draft.replay is not None or published_id == draft.version_id)
+    if draft.automation is not None and not same:
         forget_automation(draft.automation)
+        raise ChangedMeanwhile
+    if inhabited and draft.presumes_no_profiles:
+        is_inhabited(environment_id)
         raise ChangedMeanwhile
     return keys
 
 
 class ChangedMeanwhile(Exception):
-    """The automation changed between preparing and storing: prepare again."""
+    """The automation, or what is known of the recipients, changed since it was prepared: prepare again."""
 
 
 def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Plan, now: datetime) -> Run:

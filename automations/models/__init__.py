@@ -27,16 +27,28 @@ from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import Passage, clock, database_now, gate, retried, serialise
 from automations.models.holds import Holds, Newborn, called_off_at_birth, what_cannot_hold
-from automations.models.invocation import Invocation
+from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import LiveRun, LiveState
 from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
 from automations.models.live_run_trees import Ended
+from automations.models.message_template import MESSAGE_KEY, MessageTemplate, Wording
 from automations.models.occurrence import Occurrence
 from automations.models.on_cancel import OnCancelStart
 from automations.models.overdue import Overdue
+from automations.models.provider import Provider, forget_signing_secrets, kept_signing_secrets
+from automations.models.questions import About, Answers, Question, answers
+from automations.models.recipient import (
+    MOST_MEMBERS,
+    Recipient,
+    RecipientList,
+    check_size,
+    identify,
+    merged,
+    profiles_of,
+)
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
@@ -63,10 +75,13 @@ __all__ = [
     "DEFAULT_ENVIRONMENT",
     "FINAL",
     "HELD",
+    "JOURNEYS",
     "KEPT_SECONDS",
     "KEY_PATTERN",
     "LATE_AFTER",
     "LONGEST_ADDRESS",
+    "MESSAGE_KEY",
+    "MOST_MEMBERS",
     "PARENT_CANCELLED",
     "RESERVED_KEYS",
     "RUN_EVENTS",
@@ -74,6 +89,8 @@ __all__ = [
     "TEST_EVENT",
     "UNFINISHED",
     "WORKSPACE",
+    "About",
+    "Answers",
     "ApiKey",
     "Automation",
     "Cancellation",
@@ -94,6 +111,7 @@ __all__ = [
     "Listener",
     "LiveRun",
     "LiveState",
+    "MessageTemplate",
     "Move",
     "Newborn",
     "No",
@@ -102,6 +120,10 @@ __all__ = [
     "Origin",
     "Overdue",
     "Passage",
+    "Provider",
+    "Question",
+    "Recipient",
+    "RecipientList",
     "Refusal",
     "Rescheduled",
     "Role",
@@ -113,10 +135,13 @@ __all__ = [
     "Version",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "Wording",
     "Worker",
     "ancestors_of",
+    "answers",
     "beneath",
     "called_off_at_birth",
+    "check_size",
     "clock",
     "counting",
     "covered",
@@ -127,14 +152,19 @@ __all__ = [
     "due_before",
     "first_uid",
     "forget_endpoints",
+    "forget_signing_secrets",
     "gate",
     "generation_of",
     "has_children",
+    "identify",
     "inputs_of",
     "insert",
+    "kept_signing_secrets",
     "listeners_of",
+    "merged",
     "new_uid",
     "owed",
+    "profiles_of",
     "reached",
     "resealed",
     "retried",

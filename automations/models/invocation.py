@@ -9,6 +9,8 @@ from automations.models.environment import Environment
 from automations.models.key_holder import KeyHolder
 from automations.models.uid import new_uid
 
+JOURNEYS = "journeys"  # the dialect of what came through Courier's journeys, and is listed there alone
+
 
 class Invocation(KeyHolder):
     """Wide and written once. `definition` is set when the request brought its own steps; `performer` is who did
@@ -67,6 +69,9 @@ class Invocation(KeyHolder):
                 fields=["key_expires_at"],
                 condition=models.Q(key_holder__isnull=False),
                 name="invocation_key_expiry",
+            ),
+            models.Index(
+                fields=["environment"], condition=models.Q(dialect=JOURNEYS), name="invocation_journeys"
             ),
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -11,11 +11,12 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models.functions import Coalesce, Now
+from django.db.models.lookups import Exact
 
 from automations.models.cancellation import Cancellation
 from automations.models.descent import BORN, reached
 from automations.models.environment import Environment
-from automations.models.invocation import Invocation
+from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.run_status import RunStatus
 from automations.models.uid import first_uid
 
@@ -29,6 +30,8 @@ SEARCHED = ("id", "source", "token", "recipient", "key")
 LEAST_DIGITS = 8  # of an id, to be searched for among other fields
 HIGHEST_PK = 2**63 - 1
 _HEX = frozenset("0123456789abcdef")
+# Asked of each run that a list looks at: a planner that could join would read them all.
+_DIALECT = models.Subquery(Invocation.objects.filter(pk=models.OuterRef("invocation")).values("dialect"))
 
 
 class CappedCount(models.Subquery):
@@ -81,8 +84,7 @@ class RunSearch(models.QuerySet["Run"]):
             live.filter(BORN, cancellation=uid),
             *([live.filter(reached(bars, environment=environment))] if bars else []),
         ]
-        first, *others = (self.model.objects.filter(pk__in=kind.values("pk")).values("pk") for kind in kinds)
-        return self.filter(pk__in=first.union(*others, all=True))
+        return self._one_of(kinds)
 
     def with_id(self, prefix: str) -> Self:
         """Runs whose id is, or begins with, `prefix`. ValueError for what no id begins with."""
@@ -105,6 +107,17 @@ class RunSearch(models.QuerySet["Run"]):
         pk, count = automation
         mine = models.Q(automation=pk)
         return self.filter(mine if count <= FEW else models.Case(models.When(mine, then=True), default=False))
+
+    def of_journeys(self, environment: Environment) -> Self:
+        """Runs that came through Courier's journeys; one statement of its own counts, as for `following`."""
+        journeys = Invocation.objects.filter(environment=environment, dialect=JOURNEYS)
+        if journeys[: FEW + 1].count() <= FEW:
+            return self.filter(invocation__in=journeys.values("pk"))
+        return self.filter(Exact(_DIALECT, JOURNEYS))
+
+    def not_of_journeys(self) -> Self:
+        """All others, told apart one by one: few are passed over where journeys are few."""
+        return self.exclude(Exact(_DIALECT, JOURNEYS))
 
     def found_by(
         self, text: str, *, environment: Environment, fields: Sequence[str] = SEARCHED, whole: bool = False
@@ -134,11 +147,17 @@ class RunSearch(models.QuerySet["Run"]):
         return self.filter(models.Case(models.When(anything, then=True), default=False))
 
     def in_status(
-        self, status: str, *, environment: Environment, most: int, bars: Sequence[Cancellation]
+        self,
+        status: str,
+        *,
+        environment: Environment,
+        most: int,
+        bars: Sequence[Cancellation],
+        order: str = "-pk",
     ) -> Self:
         """The environment's runs whose public status it is, archived or not, found in every case through an
-        index. Apply it last; it gives at least the newest `most` of the runs filtered before. `bars` are those that
-        stand in the environment: a run under one is cancelled, whatever its row says.
+        index. Apply it last; it gives at least the first `most` by `order` of the runs filtered before. `bars` are
+        those that stand in the environment: a run under one is cancelled, whatever its row says.
 
         Running rows are due by construction, so the index on due_at finds them. Cancelled runs that are not
         archived yet are found as housekeeping finds them, by their cancellation's own filter.
@@ -164,9 +183,11 @@ class RunSearch(models.QuerySet["Run"]):
         if bars:
             called_off |= barred
         with_parents = live.filter(BORN, cancellation__isnull=False)
-        kinds = [archived.order_by("-pk").values("pk")[:most], live.filter(called_off).values("pk")]
-        kinds.append(with_parents.values("pk"))
-        first, *others = (self.model.objects.filter(pk__in=kind).values("pk") for kind in kinds)
+        return self._one_of([archived.order_by(order)[:most], live.filter(called_off), with_parents])
+
+    def _one_of(self, kinds: Iterable[models.QuerySet[Any]]) -> Self:
+        """The runs among these, each kind found in a way of its own."""
+        first, *others = (self.model.objects.filter(pk__in=kind.values("pk")).values("pk") for kind in kinds)
         return self.filter(pk__in=first.union(*others, all=True))
 
 

@@ -16,10 +16,10 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef
 
-from automations.channels import DeliveryError, client
+from automations.channels import DeliveryError, client, signing
 from automations.channels.base import excerpt
 from automations.models import Unsealable, WebhookDelivery, WebhookEndpoint, database_now, unseal
-from automations.notices import facts, signing
+from automations.notices import facts
 from automations.testpoints import testpoint
 
 # The pauses between attempts that Standard Webhooks suggests.

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
-from automations.channels import DeliveryError, network
+from automations.channels import DeliveryError, network, signing
 from automations.models import (
     KEPT_SECONDS,
     RUN_EVENTS,
@@ -32,7 +32,6 @@ from automations.models import (
     retried,
     seal,
 )
-from automations.notices import signing
 
 MOST_ENDPOINTS = 20
 MOST_SECRETS = 5

@@ -1,7 +1,7 @@
 """The verb *publish*: automations are drafted, published, disabled and enabled here."""
 
 from automations.publication.counting import Impact, impact
-from automations.publication.disabling import Disabled, disable, enable, resume
+from automations.publication.disabling import Disabled, archive, disable, enable, resume
 from automations.publication.editing import apply, create, find, load_samples, save_draft
 from automations.publication.publishing import publish, publish_and_cancel, would_publish
 
@@ -9,6 +9,7 @@ __all__ = [
     "Disabled",
     "Impact",
     "apply",
+    "archive",
     "create",
     "disable",
     "enable",

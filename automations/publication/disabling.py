@@ -1,4 +1,4 @@
-"""Disabling and enabling: no more invokes are taken, and the runs under way go on, wait, or are called off."""
+"""Disabling, enabling, archiving: no more invokes are taken; runs under way go on, wait, or are called off."""
 
 from __future__ import annotations
 
@@ -118,6 +118,18 @@ def enable(*, environment: Environment, key: str, by: str, overdue: str = Overdu
         automation.updated_by = by
         automation.save()
         testpoint("enable.moved")
+        return automation
+
+
+@retried
+def archive(*, environment: Environment, key: str, by: str) -> Automation:
+    """Refuses new invokes of it for good from its commit on, behind the exclusive gate as disabling is. Runs under way
+    go on; what was held stays so until it is enabled."""
+    with gate(environment_id=environment.pk, exclusive=True) as (now, *_):
+        automation = locked(environment, key)
+        automation.archived_at = automation.archived_at or now
+        automation.updated_by = by
+        automation.save()
         return automation
 
 

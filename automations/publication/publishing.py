@@ -28,17 +28,24 @@ LONGEST_NOTE = 500
 
 @retried
 def publish(
-    *, environment: Environment, key: str, by: str, note: str = "", revision: int | None = None
+    *,
+    environment: Environment,
+    key: str,
+    by: str,
+    note: str = "",
+    revision: int | None = None,
+    again: int | None = None,
 ) -> Version:
-    """The draft as a new version, which every later invoke follows; runs under way keep theirs.
+    """The draft, or what the version of number `again` says, as a new version, which every later invoke follows; runs
+    under way keep theirs.
 
-    A draft equal to the published version gives that version again. Refusal with pointers for a definition
+    What equals the published version gives that version again. Refusal with pointers for a definition
     that cannot be run, and for a `revision` other than the draft's own: somebody saved in between.
     """
     with transaction.atomic():
         automation = locked(environment, key)
         check_revision(automation, revision)
-        return _published(automation, by=by, note=note)[0]
+        return _published(automation, by=by, note=note, again=again)[0]
 
 
 def publish_and_cancel(
@@ -74,14 +81,16 @@ def _publish_and_cancel(
 
 def would_publish(automation: Automation) -> int:
     """The number of the version that publishing the draft would give. Refusal as for publishing."""
-    return _next(automation, _parsed(automation))
+    return _next(automation, _parsed(automation.draft))
 
 
-def _published(automation: Automation, *, by: str, note: str) -> tuple[Version, bool]:
+def _published(
+    automation: Automation, *, by: str, note: str, again: int | None = None
+) -> tuple[Version, bool]:
     """The locked automation's version, and whether it is new."""
     if len(note) > LONGEST_NOTE:
         raise Refusal.at("/note", "too_long", f"a note may have at most {LONGEST_NOTE} characters")
-    definition = _parsed(automation)
+    definition = _parsed(automation.draft if again is None else _said(automation, again))
     number = _next(automation, definition)
     if (current := automation.published) is not None and current.number == number:
         return current, False
@@ -97,9 +106,17 @@ def _published(automation: Automation, *, by: str, note: str) -> tuple[Version, 
     return version, True
 
 
-def _parsed(automation: Automation) -> Definition:
+def _said(automation: Automation, number: int) -> object:
+    """What that version of it says."""
+    version = automation.versions.filter(number=number).first()
+    if version is None:
+        raise Refusal(No.NOT_FOUND, "version_not_found", f"“{automation.key}” has no version {number}")
+    return version.definition
+
+
+def _parsed(definition: object) -> Definition:
     try:
-        return parse(automation.draft)
+        return parse(definition)
     except DefinitionError as error:
         raise Refusal.of_definition(error) from error
 

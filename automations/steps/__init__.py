@@ -6,15 +6,19 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from django.db import DatabaseError, InterfaceError
+
 from automations import expressions
-from automations.definition import Send, Step
+from automations.definition import Send, SendList, Step
 from automations.expressions import ExpressionError
-from automations.steps import cancel, invoke, send
-from automations.steps.base import Attempt, Outcome
+from automations.steps import cancel, invoke, send, send_list
+from automations.steps.base import Ask, Attempt, Outcome
 
-__all__ = ["EFFECTS", "RECORDS", "Attempt", "Outcome", "cancel", "invoke", "perform_effect"]
+__all__ = ["EFFECTS", "RECORDS", "Ask", "Attempt", "Outcome", "cancel", "invoke", "perform_effect"]
 
-EFFECTS: dict[str, Callable[[Any, Attempt], Outcome]] = {Send.action: send.perform}
+EFFECTS: dict[str, Callable[[Any, Attempt], Outcome]] = {
+    Send.action: send.perform, SendList.action: send_list.perform,
+}  # fmt: skip
 RECORDS = {"cancel": cancel.errands, "invoke": invoke.bear}
 
 log = logging.getLogger(__name__)
@@ -29,6 +33,9 @@ def perform_effect(step: Step, attempt: Attempt) -> Outcome:
         if step.condition is not None and not expressions.check_condition(step.condition, attempt.scope):
             return Outcome(status="skipped", reason="condition_false")
         return EFFECTS[step.action](step, attempt)
+    except (DatabaseError, InterfaceError, TimeoutError) as error:  # of what a step looked up
+        log.warning("step %s of run %s could not look something up: %s", step.name, attempt.run, error)
+        return Outcome.failed("unavailable", "the database did not answer", retryable=True)
     except ExpressionError as error:
         return Outcome.failed(error.kind, error.message, retryable=error.retryable, paths=list(error.paths))
     except Exception as error:  # a step's own fault must not take its worker's other steps down

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from automations.expressions import Scope
+from automations.models import About, Answers, Question, answers
+
+Ask = Callable[[Sequence[Question]], Answers]
+"""Looks up what a step needs of the database; threads that have no connection hand it to one that has."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One attempt of one step. `run` is the run's public id; `deadline` a time.monotonic() value, hard."""
+    """One attempt of one step. `run` is the run's public id and `run_id` its primary key, `number` says which
+    attempt it is (1 is the first); `deadline` is a time.monotonic() value, hard. `ask` looks things up."""
 
     run: str
+    run_id: int
+    environment_id: int
+    number: int
     recipient: str | None
     scope: Scope
     deadline: float
+    ask: Ask = answers
+
+    def look_up(self, about: About, name: str = "") -> Any:
+        """The answer to one question."""
+        question = Question(about, self.environment_id, name)
+        return self.ask([question])[question]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,7 +110,10 @@ def _prepare(step: Invoke, order: Order, *, family: Family) -> Birth:
         message = f"{MOST_GENERATIONS} runs in a row were started by one another"
         raise Refusal(No.INVALID, "too_deep", message)
     data = family.data if order.data is None else _checked("data", order.data)
-    profile = family.profile if order.profile is None else _checked("profile", order.profile)
+    recipient = order.recipient or claim.recipient
+    profile = family.profile if recipient == claim.recipient else {}  # of another one what is stored
+    if order.profile is not None:
+        profile = _checked("profile", order.profile)
     request = InvokeRequest(
         environment=family.environment,
         actor=f"run/{claim.uid}",
@@ -118,8 +121,9 @@ def _prepare(step: Invoke, order: Order, *, family: Family) -> Birth:
         dialect=DIALECT,
         automation=order.template,
         by_alias=True,
-        recipients=[Recipient(id=order.recipient or claim.recipient, profile=profile)],
+        recipients=[Recipient(id=recipient)],
         data=data,
+        profile=profile,
         tenant=Invocation.objects.values_list("tenant", flat=True).get(pk=claim.invocation_id),
     )
     draft = replace(invocation.prepare(request), parent_id=claim.run_id)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from automations.cancellation import CancelRequest, all_outstanding, cancel
-from automations.models import Automation, Cancellation, CancellationFilter, Origin, Refusal
+from automations.models import Automation, Cancellation, CancellationFilter, Origin, Overdue, Refusal
 from automations.rehearsal import Rehearsal, planned, rehearse
-from logs import bulk_forms, http
+from automations.undo import anybody_may, undo
+from logs import bulk_forms, http, words
 from logs.bulk_forms import ConfirmForm, FilterForm, asked_by
 from logs.cancellation_page import CancellationPage
 from logs.http import PageRequest
 from logs.search import Search
 
 SIZE = 50
+UNDO_FOR = timedelta(minutes=10)
 POLL = 1_000  # milliseconds
 
 
@@ -112,7 +116,7 @@ def _request_of(
 ) -> CancelRequest:
     return CancelRequest(
         environment=request.environment, filter=scope, actor=f"user/{request.user.username}",
-        origin=Origin.BROWSER, reason=reason, at_most=at_most,
+        origin=Origin.BROWSER, reason=reason, at_most=at_most, undo_for=UNDO_FOR,
     )  # fmt: skip
 
 
@@ -131,8 +135,36 @@ def cancellation(request: PageRequest, uid: UUID) -> HttpResponse:
         "cancellation": row,
         "poll": f"{address}?tag={page.tag}" if page.may_change else "",
         "poll_every": POLL,
+        "may_undo": _may_undo(request, row),
         "runs": Search(cancellation=str(uid)).address(),
     }
     if http.wants_part(request):
         return http.part(request, "logs/_cancellation.html", context)
     return render(request, "logs/cancellation.html", context)
+
+
+@require_POST
+def undo_it(request: PageRequest, uid: UUID) -> HttpResponseBase:
+    """Lets the runs of the cancellation go on."""
+    row = Cancellation.objects.filter(environment=request.environment, pk=uid).first()
+    if row is None:
+        raise Http404("there is no such cancellation in this environment")
+    http.require(request, "cancel" if anybody_may(row, now=timezone.now()) else "admin")
+    overdue = request.POST.get("overdue", Overdue.FIRE_NOW)
+    rule = Overdue(overdue) if overdue in Overdue.values else Overdue.FIRE_NOW
+    try:
+        done = undo(
+            environment=request.environment, pk=uid, actor=f"user/{request.user.username}", overdue=rule
+        )
+    except Refusal as refusal:
+        messages.error(request, words.capitalised(refusal.message))
+    else:
+        restored = "its runs go" if done.restored != 1 else "its run goes"
+        messages.info(request, f"Undone: {restored} on.")
+    return http.to_page(request, reverse("logs:cancellation", args=[uid]))
+
+
+def _may_undo(request: PageRequest, row: Cancellation) -> bool:
+    if row.undone_at is not None or row.cancelled == 0:
+        return False
+    return request.user.can("cancel" if anybody_may(row, now=timezone.now()) else "admin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,9 @@ from logs.http import PageRequest
 from logs.run_page import RunPage
 from logs.search import PRESETS, WAKES, Search
 
+UNDO_FOR = timedelta(
+    minutes=1
+)  # for whoever may cancel; so long nobody else is told that the runs are cancelled
 POLL_LIST = 2_000  # milliseconds
 POLL_RUN = 1_000
 
@@ -126,7 +130,7 @@ def _cancelled(request: PageRequest, page: RunPage, asked: dict[str, Any]) -> Ht
     cancellation, _ = cancel(
         CancelRequest(
             environment=request.environment, filter=scope, actor=f"user/{request.user.username}",
-            origin=Origin.BROWSER, reason=asked["reason"],
+            origin=Origin.BROWSER, reason=asked["reason"], undo_for=UNDO_FOR,
         )
     )  # fmt: skip
     after = _page(request, run.uid)
@@ -134,7 +138,11 @@ def _cancelled(request: PageRequest, page: RunPage, asked: dict[str, Any]) -> Ht
     if not request.htmx:
         messages.info(request, said)
         return http.to_page(request, reverse("logs:run", args=[run.uid]))
-    context = _panel(request, after) | {"said": said, "on_run_page": request.POST.get("on") == "run"}
+    context = _panel(request, after) | {
+        "said": said,
+        "on_run_page": request.POST.get("on") == "run",
+        "undo": cancellation if cancellation.cancelled else None,
+    }
     response = http.part(request, "logs/_cancelled.html", context)
     response["HX-Trigger"] = "cancelled"
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -46,6 +47,15 @@ ADDRESSES = {
     f"/api/v1/cancellations/{UID}": {"GET": "read"},
     "/api/v1/events": {"GET": "read", "POST": "cancel"},
     f"/api/v1/events/{UID}": {"GET": "read"},
+    "/api/v1/recipients": {"GET": "read"},
+    "/api/v1/recipients/u": {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "write"},
+    "/api/v1/lists": {"GET": "read"},
+    "/api/v1/lists/k": {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "write"},
+    "/api/v1/message-templates": {"GET": "read", "POST": "write"},
+    "/api/v1/message-templates/k": {"GET": "read", "PUT": "write", "DELETE": "write"},
+    "/api/v1/message-templates/k/preview": {"POST": "read"},
+    "/api/v1/providers": {"GET": "admin", "POST": "admin"},
+    "/api/v1/providers/k": {"DELETE": "admin"},
     "/api/v1/webhooks": {"GET": "admin", "POST": "admin"},
     f"/api/v1/webhooks/{UID}": {"GET": "admin", "PATCH": "admin", "DELETE": "admin"},
     f"/api/v1/webhooks/{UID}/roll": {"POST": "admin"},
@@ -57,8 +67,18 @@ ADDRESSES = {
     "/automations/invoke": {"POST": "invoke"},
     "/automations/k/invoke": {"POST": "invoke"},
     "/automations/runs": {"GET": "read"},
+    "/automations": {"GET": "read"},
+    f"/automations/runs/{UID}": {"GET": "read"},
     f"/automations/runs/{UID}/steps": {"GET": "read"},
+    "/journeys": {"GET": "read", "POST": "write"},
+    "/journeys/k": {"GET": "read", "PUT": "write", "DELETE": "write"},
+    "/journeys/k/invoke": {"POST": "invoke"},
+    "/journeys/k/publish": {"POST": "write"},
+    "/journeys/k/versions": {"GET": "read"},
     "/journeys/cancel": {"POST": "cancel"},
+    "/journeys/runs": {"GET": "read"},
+    f"/journeys/runs/{UID}": {"GET": "read"},
+    f"/journeys/runs/{UID}/steps": {"GET": "read"},
     "/v1/workflows/k/trigger": {"POST": "invoke"},
     "/v1/workflows/k/cancel": {"POST": "cancel"},
     "/v1/workflow_recipient_runs": {"GET": "read"},
@@ -174,6 +194,16 @@ def test_another_scheme_is_no_key(make_key: Callable[..., str], header: str) -> 
     assert refused(response)[:2] == (401, "authentication_required")
 
 
+def test_couriers_old_packages_may_send_the_key_as_basic_credentials(make_key: Callable[..., str]) -> None:
+    key = make_key("read")
+    for user in (f"courier:{key}", f"{key}:", key, f":{key}"):
+        header = f"Basic {base64.b64encode(user.encode()).decode()}"
+        assert decoded(Caller("").send("GET", "/automations/runs", Authorization=header)) == {"runs": []}
+    for credentials in ("", "!", "é", "eA==", "Og==", base64.b64encode(b"\xff:\xff").decode(), "x" * 9000):
+        response = Caller("").send("GET", "/automations/runs", Authorization=f"Basic {credentials}")
+        assert courier_refused(response) == (401, "authentication_error", "Unauthorized")
+
+
 def test_a_key_costs_one_statement_and_its_use_is_noted_once_a_minute(api: Caller) -> None:
     path = "/api/v1/automations/k"
     with CaptureQueriesContext(
@@ -230,12 +260,24 @@ def test_another_environment_is_not_there(make_key: Callable[..., str]) -> None:
     assert refused(stranger.send("POST", f"/api/v1/runs/{run}/cancel"))[:2] == (404, "run_not_found")
     receipt = decoded(stranger.post("/api/v1/cancellations", {"filter": {"token": "t", "run_ids": [run]}}))
     assert (receipt["matched"], receipt["cancelled"]) == (0, 0)
+
+
+def test_another_environment_is_not_there_in_couriers_words(make_key: Callable[..., str]) -> None:
+    publish("k", {"steps": [DELAY]})
+    run = invoke(DELAY, token="t").runs[0]["id"]
+    stranger = Caller(make_key("read", "invoke", "cancel", "write", environment="test"))
     not_found = (404, "invalid_request_error", "Run not found")
-    assert courier_refused(stranger.send("GET", f"/automations/runs/{run}/steps")) == not_found
+    for path in (f"/automations/runs/{run}", f"/automations/runs/{run}/steps", f"/journeys/runs/{run}"):
+        assert courier_refused(stranger.send("GET", path)) == not_found
     assert courier_refused(stranger.post("/journeys/cancel", {"run_id": run})) == not_found
     gone = (404, "invalid_request_error", "Automation not found")
     assert courier_refused(stranger.post("/automations/k/invoke", {"recipient": None})) == gone
-    assert stranger.get("/automations/runs") == {"runs": []}
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/versions"), ("POST", "/invoke")):
+        assert courier_refused(stranger.send(method, f"/journeys/k{path}", b"{}")) == gone
+    for path in ("/automations/runs", "/journeys/runs"):
+        assert stranger.get(path) == {"runs": []}
+    for path in ("/automations", "/journeys"):
+        assert stranger.get(path) == {"templates": []}
 
 
 @pytest.mark.parametrize("path", ["/api/v1/invocations", "/automations/invoke"])

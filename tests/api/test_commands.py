@@ -108,7 +108,7 @@ def test_an_environment_has_its_own_automations(file: Path) -> None:
             {**DOCUMENT, "definition": {"steps": [{"action": "delay"}, {"action": "send"}]}},
             [
                 ("/definition/steps/0/duration", "a delay needs either “duration” or “until”"),
-                ("/definition/steps/1/message", "a send step needs a “message”"),
+                ("/definition/steps/1/message", "a step that sends needs a “message” or a “template”"),
             ],
         ),
     ],
@@ -147,3 +147,58 @@ def test_a_broken_file_does_not_keep_the_others_from_being_applied(file: Path) -
     with pytest.raises(CommandError, match=re.escape(f"{missing}: No such file or directory")):
         run("apply", str(missing), str(file))
     assert Automation.objects.get().key == "trial"
+
+
+JOURNEY: dict[str, Any] = {
+    "id": "3ac3b1ba-5910-4954-9871-99e601d77bb8", "name": "Welcome", "state": "PUBLISHED", "enabled": True,
+    "cancelation_token": "order-{{data.order_id}}", "created": 1715000000000, "published": None,
+    "nodes": [
+        {"id": "PK5BA6NV", "type": "trigger", "trigger_type": "api-invoke"},
+        {"id": "QX01", "type": "delay", "mode": "duration", "duration": "PT1H"},
+    ],
+}  # fmt: skip
+
+
+def test_a_journey_is_brought_over_under_its_id(tmp_path: Path) -> None:
+    file = tmp_path / "journey.json"
+    file.write_text(json.dumps(JOURNEY))
+    assert run("import_courier", str(file)) == f"{JOURNEY['id']}: created, version 1\n"
+    assert run("import_courier", str(file)) == f"{JOURNEY['id']}: unchanged, version 1\n"
+    row = Automation.objects.get()
+    assert (row.key, row.alias, row.name) == (JOURNEY["id"], None, "Welcome")
+    assert row.draft == {
+        "cancellation_token": "order-{{data.order_id}}", "trigger": {"id": "PK5BA6NV"},
+        "steps": [{"id": "QX01", "action": "delay", "duration": "PT1H"}],
+    }  # fmt: skip
+
+
+def test_a_journeys_id_that_is_no_key_is_its_alias(tmp_path: Path) -> None:
+    file = tmp_path / "journey.json"
+    file.write_text(json.dumps({**JOURNEY, "id": "PK5B A6"}))
+    run("import_courier", str(file))
+    assert Automation.objects.values_list("key", "alias").get() == ("pk5b-a6", "PK5B A6")
+
+
+@pytest.mark.parametrize(
+    ("journey", "message"),
+    [
+        ([], ": a journey must be an object"),
+        ({**JOURNEY, "id": None}, " at /id: “id” is required"),
+        ({**JOURNEY, "nodes": []}, " at /nodes: a journey needs a node that does something"),
+        (
+            {**JOURNEY, "nodes": [{"type": "delay", "duration": "soon"}]},
+            " at /nodes/0/duration: 'soon' is not a duration; write “5 minutes”, “1 day 2 hours” or “PT1H”",
+        ),
+        (
+            {**JOURNEY, "id": "%"},
+            " at /key: a key has up to 100 of a-z 0-9 _ . -, begins with a letter or digit, and is not reserved",
+        ),
+    ],
+)
+def test_what_is_no_journey_is_not_brought_over(tmp_path: Path, journey: Any, message: str) -> None:
+    file = tmp_path / "journey.json"
+    file.write_text(json.dumps(journey))
+    with pytest.raises(CommandError) as refused:
+        run("import_courier", str(file))
+    assert str(refused.value) == f"{file}{message}"
+    assert Automation.objects.count() == 0

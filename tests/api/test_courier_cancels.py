@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from automations.models import Cancellation
+from automations.models import Cancellation, database_now
 from tests.api.conftest import Caller, courier_refused, decoded
 from tests.scenes import DELAY, SEND, invoke, make_due, run_of, start, status, work_off
 
@@ -107,3 +108,11 @@ def test_a_retried_cancel_leaves_later_runs_alone(api: Caller) -> None:
     decoded(api.post(PATH, {"cancelation_token": "tok"}, Idempotency_Key="once"), 202)
     assert (status(later), Cancellation.objects.count()) == ("waiting", 1)
     assert api.post(PATH, {"cancelation_token": "x"}, Idempotency_Key="once").status_code == 422
+
+
+def test_a_cancels_key_expires_when_it_is_told_to(api: Caller) -> None:
+    soon = {"Idempotency_Key": "k", "x_idempotency_expiration": "2 hours"}
+    decoded(api.post(PATH, {"cancelation_token": "tok"}, **soon), 202)
+    kept = Cancellation.objects.get().key_expires_at
+    assert kept is not None
+    assert timedelta(hours=1, minutes=59) < kept - database_now() <= timedelta(hours=2)

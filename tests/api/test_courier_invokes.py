@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from automations.models import Invocation, Run, database_now
+from automations.models import Invocation, LiveRun, Run, database_now
 from tests.api.conftest import Caller, courier_refused, decoded
-from tests.scenes import DELAY, SEND, invoke, publish, run_of, status
+from tests.scenes import DELAY, SEND, invoke, publish, run_of, status, work_off
 
 pytestmark = pytest.mark.django_db
 AD_HOC = "/automations/invoke"
@@ -71,6 +71,33 @@ def test_typed_steps_of_sdk_6_come_without_their_action(api: Caller) -> None:
     assert status(hit) == "cancelled"
 
 
+def test_an_accessor_is_the_value_at_its_path(api: Caller) -> None:
+    hit = run_of(invoke(DELAY, token="tok-1"))
+    steps = [
+        {"action": "cancel", "cancelation_token": {"$ref": "data.old"}, "if": {"$ref": "data.go"}},
+        {"action": "send", "recipient": {"$ref": "profile.id"}, "data": {"n": {"$ref": "data.n"}}, **SEND},
+        {"action": "delay", "duration": {"$ref": "refs.data.wait"}},
+    ]
+    automation = {"cancelation_token": {"$ref": "data.token"}, "steps": steps}
+    data = {"old": "tok-1", "token": "tok-2", "wait": "2 hours", "n": 5, "go": True}
+    body = {"automation": automation, "data": data, "profile": {"id": "u9"}}
+    run = Run.objects.get(uid=run_id(api.post(AD_HOC, body)))
+    assert (status(hit), run.token) == ("cancelled", "tok-2")
+    work_off()
+    assert status(run) == "waiting"
+    live = LiveRun.objects.get(pk=run.pk)
+    assert timedelta(hours=1, minutes=59) < live.due_at - database_now() <= timedelta(hours=2)
+    sent = run.events.get(step="1").data["output"]
+    assert sent["recipient"] == "u9"
+
+
+@pytest.mark.parametrize("accessor", [{"$ref": 5}, {"$ref": "data.x", "y": 1}, {}, {"ref": "data.x"}, []])
+def test_what_is_no_accessor_is_refused(api: Caller, accessor: Any) -> None:
+    body = {"automation": {"steps": [{"action": "delay", "duration": accessor}]}}
+    message = "“duration” must be a non-empty text (/automation/steps/0/duration)"
+    assert courier_refused(api.post(AD_HOC, body)) == invalid(message)
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -80,7 +107,7 @@ def test_typed_steps_of_sdk_6_come_without_their_action(api: Caller) -> None:
         ({"automation": {}}, "“steps” must be a list with at least one step (/automation/steps)"),
         (
             {"automation": {"steps": [{"action": "wat"}]}},
-            "action “wat” is not known; known are: cancel, delay, invoke, send (/automation/steps/0/action)",
+            "action “wat” is not known; known are: cancel, delay, invoke, send, send-list (/automation/steps/0/action)",
         ),
         (
             {"automation": {"steps": [{"action": "delay"}]}},
@@ -192,6 +219,8 @@ def test_an_idempotency_key_expires_when_it_is_told_to(api: Caller) -> None:
     soon = datetime.now(UTC) + timedelta(hours=2)
     margin = timedelta(minutes=1)
     for spelt in (soon.isoformat(), soon.strftime("%Y-%m-%dT%H:%M:%SZ"), str(int(time.time()) + 7200)):
+        assert timedelta(hours=2) - margin < kept(api, spelt) <= timedelta(hours=2)
+    for spelt in ("2 hours", "PT2H"):
         assert timedelta(hours=2) - margin < kept(api, spelt) <= timedelta(hours=2)
     for default in ("", "2020-01-01T00:00:00Z", "1577836800"):
         assert timedelta(hours=24) - margin < kept(api, default) <= timedelta(hours=24)

@@ -131,6 +131,7 @@ def test_the_limit_is_clamped_and_the_last_page_has_no_cursor(api: Caller) -> No
         "limit=0": 1,
         "limit=-5": 1,
         "limit=51": 50,
+        "limit=99999999999": 50,
         "limit=7": 7,
     }
     for query, count in counts.items():

@@ -34,12 +34,11 @@ NATIVE = [
     "/api/v1/runs/not-an-id",
 ]
 COURIER = [
-    "/automations",
-    "/automations/",
     "/automations/x",
     "/automations/x/y/z",
-    "/journeys",
-    "/journeys/x/invoke",
+    "/journeys/x/templates",
+    "/journeys/x/templates/y/publish/z",
+    "/journeys/runs/x/y",
     "/compat/courier",
     "/compat/courier/v1/notify",
 ]
@@ -227,7 +226,13 @@ def test_a_trailing_slash_changes_nothing_and_redirects_nobody(api: Caller, path
 @pytest.mark.parametrize(
     "path",
     [
-        *("/api/v1/invocations", "/api/v1/cancellations", "/automations/invoke", "/journeys/cancel"),
+        *(
+            "/api/v1/invocations",
+            "/api/v1/cancellations",
+            "/automations/invoke",
+            "/journeys/cancel",
+            "/journeys",
+        ),
         *("/v1/workflows/k/trigger", "/v1/notify/cancel", "/trigger/", "/v1/workflow_run/cancel/"),
     ],
 )

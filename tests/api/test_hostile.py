@@ -13,6 +13,7 @@ import pytest
 from automations.api.shapes import dialect_of
 from tests.api.conftest import Caller
 from tests.api.test_authentication import CALLS
+from tests.letters import listed, template
 from tests.notices.scene import endpoint
 from tests.scenes import DELAY, SEND, cancel_runs, invoke, publish, run_of
 
@@ -99,6 +100,23 @@ BODIES: dict[str, Any] = {
                     "context": {"profile": {"p": 1}},
                 },
                 {
+                    "action": "send",
+                    "template": "t",
+                    "recipient": "refs.data.t",
+                    "data": {"a": "b"},
+                    "profile": {"email": "e"},
+                    "override": {"title": "t"},
+                },
+                {"action": "send", "message": {"template": "t", "to": {"user_id": "u"}, "channel": "email"}},
+                {
+                    "action": "send",
+                    "message": {
+                        "content": {"body": "b"},
+                        "to": {"apprise": {"provider": "p", "target": "t"}},
+                    },
+                },
+                {"action": "send-list", "list": "l", "template": "t", "data": {"a": "b"}},
+                {
                     **SEND,
                     "channel": "console",
                     "timeout": "1 second",
@@ -142,7 +160,42 @@ BODIES: dict[str, Any] = {
         "brand": "b",
         "template": "t",
     },
+    "/api/v1/recipients/u": {"profile": {"p": 1}},
+    "/api/v1/lists/l": {"name": "n", "members": ["u"]},
+    "/api/v1/lists/k": {"name": "n", "add": ["u"], "remove": ["v"]},
+    "/api/v1/message-templates": {
+        "key": "new",
+        "name": "n",
+        "title": "t",
+        "channels": {"email": {"body": "b"}},
+    },
+    "/api/v1/message-templates/t": {"name": "n", "body": "b"},
+    "/api/v1/message-templates/k/preview": {"data": {"a": 1}, "profile": {"p": 1}, "channel": "email"},
+    "/api/v1/providers": {"key": "p", "kind": "apprise", "url": "discord://1/2"},
     "/automations/k/invoke": {"recipient": "u", "data": {"a": 1}, "profile": {"p": 1}},
+    "/journeys/k/invoke": {"user_id": "u", "data": {"t": "tok"}, "profile": {"userId": "v"}},
+    "/journeys/k/publish": {"version": "v1"},
+    "/journeys": {
+        "name": "n",
+        "cancelation_token": "order-{{data.t}}",
+        "enabled": True,
+        "state": "PUBLISHED",
+        "nodes": [
+            {"type": "trigger", "trigger_type": "api-invoke", "id": "t", "schema": {"type": "object"}},
+            {"type": "delay", "mode": "duration", "duration": "PT1H", "id": "nap", "if": "true"},
+            {
+                "type": "send",
+                "channel": "email",
+                "conditions": {"OR": [{"AND": [["data.x", "is equal", "y"], ["data.z", "exists"]]}]},
+                "message": {
+                    "content": {"title": "t", "body": "b"},
+                    "to": {"email_override": "{{profile.email}}"},
+                },
+            },
+            {"type": "cancel", "cancelation_token": "x"},
+        ],
+    },
+    "/journeys/k": {"name": "n", "nodes": [{"type": "delay", "duration": "PT1H"}]},
     "/journeys/cancel": {"cancelation_token": "t"},
     "/v1/workflows/k/trigger": {
         "recipients": ["u", {"id": "v", "collection": "c", "email": "e"}],
@@ -183,6 +236,10 @@ BODIES: dict[str, Any] = {
         "data": {"a": 1},
     },
 }
+METHODS = {
+    "/api/v1/automations/k/draft": "PUT", WEBHOOK: "PATCH", "/api/v1/recipients/u": "PUT",
+    "/journeys/k": "PUT", "/api/v1/lists/l": "PUT", "/api/v1/lists/k": "PATCH", "/api/v1/message-templates/t": "PUT",
+}  # fmt: skip
 PAGING = ["limit", "cursor"]
 RUNS = [*PAGING, "status", "automation", "source", "token", "key", "recipient", "invocation", "id"]
 RUNS += ["parent", "created_after", "created_before", "due_before"]
@@ -192,11 +249,20 @@ PARAMETERS = {
     "/api/v1/runs": RUNS,
     "/api/v1/cancellations": PAGING,
     "/api/v1/events": PAGING,
+    "/api/v1/recipients": [*PAGING, "id"],
+    "/api/v1/lists": PAGING,
+    "/api/v1/message-templates": PAGING,
+    "/api/v1/providers": PAGING,
     "/api/v1/webhooks": PAGING,
     f"{WEBHOOK}/deliveries": PAGING,
     "/api/v1/runs/{waiting}/explain-cancel": ["cancellation"],
     "/api/v1/cancellations/{missed}/near-misses": ["cancellation"],
+    "/automations": ["cursor", "version"],
     "/automations/runs": [*PAGING, "status", "template_id", "start_date", "end_date"],
+    "/journeys": ["cursor", "version"],
+    "/journeys/k": ["version"],
+    "/journeys/k/versions": ["cursor"],
+    "/journeys/runs": [*PAGING, "status", "template_id", "start_date", "end_date"],
     "/v1/workflow_recipient_runs": [
         *("after", "before", "page_size", "workflow", "tenant", "has_errors", "starting_at", "ending_at"),
         *("status[]", "status", "recipient", "recipient[id]", "recipient[collection]"),
@@ -209,6 +275,8 @@ HEADED = [
     "/api/v1/events",
     "/api/v1/runs/{finished}/replay",
     "/automations/invoke",
+    "/journeys/k/invoke",
+    "/journeys",
     "/journeys/cancel",
     "/v1/workflows/k/trigger",
     "/trigger/",
@@ -259,6 +327,9 @@ def world(make_key: Callable[..., str]) -> Caller:
     invoke(definition={"cancel_on": [rule], "steps": [DELAY]}, data={"x": 2, "t": "tok"})
     invoke(DELAY, token="t")
     cancel_runs(token="nobody")
+    listed("k", "u")
+    for key in ("k", "t"):
+        template(key, body="{{data.a}}")
     endpoint(id=UUID(WEBHOOK.rpartition("/")[2]))
     return Caller(make_key("admin"))
 
@@ -275,7 +346,7 @@ def known(world: Caller) -> dict[str, object]:
 
 @pytest.mark.parametrize("path", BODIES)
 def test_no_value_in_a_body_is_our_undoing(world: Caller, known: dict[str, object], path: str) -> None:
-    method = {"/api/v1/automations/k/draft": "PUT", WEBHOOK: "PATCH"}.get(path, "POST")
+    method = METHODS.get(path, "POST")
     address = path.format(**known)
     for value in VALUES:
         for body in changed(BODIES[path], value):

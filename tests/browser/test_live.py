@@ -181,7 +181,11 @@ def test_cancelling_from_the_list_leaves_one_in_the_list(page: Page, product: Pr
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("All 2 unfinished runs with the token shared-1").check()
     dialog.get_by_role("button").last.click()
-    expect(page.locator("#toast")).to_have_text("Cancelled 2 runs. No further step of them will start.")
+    expect(page.locator("#toast .info")).to_have_text("Cancelled 2 runs. No further step of them will start.")
     expect(page.locator("[data-row] .badge")).to_have_text(["Cancelled", "Cancelled"])
     expect(page.locator(".cancel")).to_have_count(0)
     expect(page).to_have_url(re.compile(r"/logs/\?q=shared-1$"))
+    page.locator("#toast-undo").click()
+    expect(page).to_have_url(re.compile(r"/bulk/[-0-9a-f]{36}/$"))
+    expect(page.locator("#undone")).to_contain_text("2 runs go on.")
+    assert [status(product, run) for run in runs] == ["waiting", "waiting"]

@@ -12,7 +12,7 @@ from automations import channels
 from automations.channels import CHANNELS, DeliveryError, Message, channel_of, deliver
 
 WEBHOOK = {"webhook": {"url": "https://hooks.example/"}}
-UNADDRESSED = '"to" must hold either "email" or "webhook"'
+UNADDRESSED = '"to" must hold one of "email", "webhook" and "apprise"'
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def test_the_channel_is_the_named_one_else_the_one_of_the_address(
 @pytest.mark.parametrize(
     ("channel", "to", "message"),
     [
-        ("pigeon", None, "unknown channel 'pigeon'; known: console, email, webhook"),
-        ("", None, "unknown channel ''; known: console, email, webhook"),
-        ("x" * 90, None, f"unknown channel '{'x' * 50}'; known: console, email, webhook"),
-        (["email"], None, "unknown channel \"['email']\"; known: console, email, webhook"),
+        ("pigeon", None, "unknown channel 'pigeon'; known: apprise, console, email, webhook"),
+        ("", None, "unknown channel ''; known: apprise, console, email, webhook"),
+        ("x" * 90, None, f"unknown channel '{'x' * 50}'; known: apprise, console, email, webhook"),
+        (["email"], None, "unknown channel \"['email']\"; known: apprise, console, email, webhook"),
         ("email", None, 'the channel "email" needs "to": {"email": ...}'),
         ("email", WEBHOOK, 'the channel "email" needs "to": {"email": ...}'),
         ("webhook", {"email": "ada@example.com"}, 'the channel "webhook" needs "to": {"webhook": ...}'),
@@ -86,6 +86,7 @@ def test_the_idempotency_key_fits_a_header_and_keeps_ordinary_ids(message: Calla
     assert message(run="r", step="welcome-1.b").idempotency_key == "r:welcome-1.b"
     assert message(run="r", step="2/pro/0").idempotency_key == "r:2/pro/0"
     assert message(run="r", step="a\r\nb é").idempotency_key == "r:a%0D%0Ab%20%C3%A9"
+    assert message(run="r", step="a", member="user 1").idempotency_key == "r:a:user%201"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_the_message_is_posted_as_json(http: HttpSink, message: Callable[..., Me
     given = message(
         {"webhook": {"url": http.url("/in?a=1#b")}}, title="Grüße", body="\u2028 \N{PARTY POPPER}"
     )
-    assert send(given) == {"channel": "webhook", "status": 200, "answer": "ok"}
+    assert send(given) == {"channel": "webhook", "to": http.url("/in"), "status": 200, "answer": "ok"}
     (request,) = http.received
     assert request.path == "/in?a=1"
     assert json.loads(request.body) == {
@@ -133,7 +133,7 @@ def test_a_refusal_says_whether_to_try_again(
 @pytest.mark.usefixtures("allowed")
 def test_every_2xx_is_a_delivery(http: HttpSink, message: Callable[..., Message], status: int) -> None:
     given = message({"webhook": {"url": http.on("/yes", reply(status))}})
-    assert send(given) == {"channel": "webhook", "status": status, "answer": ""}
+    assert send(given) == {"channel": "webhook", "to": http.url("/yes"), "status": status, "answer": ""}
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
@@ -155,6 +155,7 @@ def test_the_first_1024_bytes_of_an_answer_are_recorded(
     url = http.on("/much", reply(200, b"y" * 1_000_000))
     assert send(message({"webhook": {"url": url}})) == {
         "channel": "webhook",
+        "to": url,
         "status": 200,
         "answer": "y" * 1024,
     }

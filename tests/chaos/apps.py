@@ -83,14 +83,14 @@ def tell_attempts() -> None:
     current = threading.local()
     perform, headers = execution.perform, webhook._headers
 
-    def telling(task: Task) -> Done:
+    def telling(task: Task, **given: Any) -> Done:
         claim, step = task.claim, task.step
         late = (claim.started_at - claim.due_at).total_seconds()
         timeout = step.timeout.total_seconds() if step else 0.0
         current.attempt = json.dumps(
             {"attempt": claim.attempt, "fence": claim.fence, "late": late, "deadline": task.started + timeout}
         )
-        return perform(task)
+        return perform(task, **given)
 
     def with_attempt(extra: Any, *, key: str) -> dict[str, str]:
         return {**headers(extra, key=key), "Chaos-Attempt": current.attempt}
@@ -133,9 +133,9 @@ def recheck() -> None:
     live_run_bars.CANCEL = wrong
     perform = execution.perform
 
-    def careful(task: Task) -> Done:
+    def careful(task: Task, **given: Any) -> Done:
         if LiveRun.objects.filter(pk=task.claim.run_id, state="running").exists():
-            return perform(task)
+            return perform(task, **given)
         plan = Plan(position=task.claim.position, due_at=task.now(), now=task.now())
         return Done(task=task, outcome=None, plan=plan)
 

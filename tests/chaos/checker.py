@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import inf
-from statistics import quantiles
 from typing import Any, NamedTuple
 
 from tests.chaos import holds
+from tests.chaos.evidence import Entry, Evidence, entries
 from tests.chaos.families import actions_of, beneath, escaped, misborn
+from tests.chaos.figures import figures_of
 from tests.chaos.undone import released, repeated, undone
-
-Entry = Mapping[str, Any]
 
 FINAL = frozenset({"completed", "failed", "cancelled", "skipped"})
 CALLED_OFF = frozenset({"cancelling", "cancelled"})
@@ -31,25 +28,6 @@ SETTLE_GRACE = 5.0  # seconds beyond a step's hard deadline after which a lost a
 HELD = "held"  # key of the automation that the driver holds and enables
 LATE_REQUEST = 30.0  # seconds within which the server carries out a request that its sender gave up
 MOST_SENDS = 2  # in one attempt: a connection found closed is replaced once, under the same idempotency key
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """All that a run left behind.
-
-    `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status, reason,
-    created and finished (wall, seconds), cancellation, live, parent,
-    automation}; `cancellations` {id, actor, runs,
-    in_flight, filter, as_of, until (of a hold), undone, bar}; `audit`, in the order of the writes, {run, table, old,
-    new, at (wall), finish}: `run` is the public id, `table` run or live, and `finish` tells that a worker wrote back
-    what it had done.
-    """
-
-    history: Sequence[Entry]
-    receipts: Sequence[Entry]
-    runs: Sequence[Entry]
-    cancellations: Sequence[Entry]
-    audit: Sequence[Entry]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +91,7 @@ def check(evidence: Evidence) -> Verdict:
         "requests refused": [entry for entry in evidence.history if entry["phase"] == "refused"],
     }
     return Verdict(
-        faults=faults, figures=_figures(evidence, listed=len(listed), apart=len(after) - len(within))
+        faults=faults, figures=figures_of(evidence, listed=len(listed), apart=len(after) - len(within))
     )
 
 
@@ -127,7 +105,7 @@ def _attempt(receipt: Entry) -> tuple[str, str, int]:
 def _told(evidence: Evidence) -> Iterator[Ack]:
     """What the client was told."""
     asked = undone(evidence)
-    for entry in _entries(evidence.history, "cancel", "ack"):
+    for entry in entries(evidence.history, "cancel", "ack"):
         listed = frozenset((run, step, attempt) for run, step, attempt in entry["in_flight"])
         until, runs = asked.get(entry["cancellation"], inf), frozenset(entry["runs"])
         yield Ack(t=entry["t"], runs=runs, listed=listed, settled=entry["settled"], until=until)
@@ -139,10 +117,10 @@ def _inferred(evidence: Evidence) -> Iterator[Ack]:
     have begun: it is known by an invoke that was answered at the first try alone."""
     invoked = {
         run["id"]: _Answer(entry["t"], entry["op"])
-        for entry in _entries(evidence.history, "invoke", "ack")
+        for entry in entries(evidence.history, "invoke", "ack")
         for run in entry["runs"]
     }
-    repeated = {entry["op"] for entry in _entries(evidence.history, "invoke", "unknown")}
+    repeated = {entry["op"] for entry in entries(evidence.history, "invoke", "unknown")}
     actions = {run["id"]: actions_of(run) for run in evidence.runs}
     receipts = _by_run(evidence.receipts)
     for row in evidence.cancellations:
@@ -179,9 +157,9 @@ def _while_held(evidence: Evidence) -> Iterator[Entry]:
     whose outcome is not known may still come; what is held shortly after one is not judged."""
     held = {run["id"] for run in evidence.runs if run.get("automation") == HELD}
     receipts = [receipt for receipt in evidence.receipts if receipt["run"] in held]
-    ends = [entry["t"] for entry in _entries(evidence.history, "enable", "begin")]
-    unknown = [entry["t"] for entry in _entries(evidence.history, "enable", "unknown")]
-    for ack in _entries(evidence.history, "hold", "ack"):
+    ends = [entry["t"] for entry in entries(evidence.history, "enable", "begin")]
+    unknown = [entry["t"] for entry in entries(evidence.history, "enable", "unknown")]
+    for ack in entries(evidence.history, "hold", "ack"):
         if any(t < ack["t"] < t + LATE_REQUEST for t in unknown):
             continue
         named = {tuple(attempt) for attempt in ack["in_flight"]}
@@ -219,7 +197,7 @@ def _is_past_deadline(receipt: Entry, frozen: Sequence[tuple[float, float]]) -> 
 def _lost(evidence: Evidence) -> Iterator[Entry]:
     """Acknowledged runs that are not there, and any that did not come to an end."""
     known = {run["id"] for run in evidence.runs}
-    for entry in _entries(evidence.history, "invoke", "ack"):
+    for entry in entries(evidence.history, "invoke", "ack"):
         yield from (run for run in entry["runs"] if run["id"] not in known)
     yield from (run for run in evidence.runs if run["status"] not in FINAL or run["live"] is not None)
 
@@ -261,7 +239,7 @@ def _misreported(evidence: Evidence) -> Iterator[Entry]:
             yield run
     yield from ({"run": run, "reported by": rows} for run, rows in reported.items())
     stored = {row["id"]: row for row in evidence.cancellations}
-    for ack in _entries(evidence.history, "cancel", "ack"):
+    for ack in entries(evidence.history, "cancel", "ack"):
         kept = stored.get(ack["cancellation"])
         if kept is None or sorted(kept["runs"]) != sorted(ack["runs"]):
             yield ack
@@ -270,18 +248,16 @@ def _misreported(evidence: Evidence) -> Iterator[Entry]:
 def _missed(evidence: Evidence) -> Iterator[Entry]:
     """Runs acknowledged before a cancel began, that match it, and still went on to an end of their own."""
     born = {
-        run["id"]: entry["t"]
-        for entry in _entries(evidence.history, "invoke", "ack")
-        for run in entry["runs"]
+        run["id"]: entry["t"] for entry in entries(evidence.history, "invoke", "ack") for run in entry["runs"]
     }
     begun: dict[int, float] = {}
-    for entry in _entries(evidence.history, "cancel", "begin"):
+    for entry in entries(evidence.history, "cancel", "begin"):
         begun.setdefault(entry["op"], entry["t"])
     labelled, let_go = defaultdict(list), released(evidence)
     for run in evidence.runs:
         for label in {run["id"], run["token"], run["key"]}:
             labelled[label].append(run)
-    for ack in _entries(evidence.history, "cancel", "ack"):
+    for ack in entries(evidence.history, "cancel", "ack"):
         ((_, label),) = ack["filter"].items()
         for run in labelled[label]:
             if (
@@ -296,7 +272,7 @@ def _missed(evidence: Evidence) -> Iterator[Entry]:
 
 def _strangers(evidence: Evidence) -> Iterator[Entry]:
     runs = {run["id"]: run for run in evidence.runs}
-    for ack in _entries(evidence.history, "cancel", "ack"):
+    for ack in entries(evidence.history, "cancel", "ack"):
         named = {run for run in ack["runs"] if run in runs and _matches(runs[run], ack["filter"])}
         for run in set(ack["runs"]) & runs.keys() - beneath(named, evidence.runs):
             yield {"run": runs[run], "cancel": ack}
@@ -335,80 +311,7 @@ def _too_often(receipts: Sequence[Entry]) -> Iterator[tuple[str, str, int]]:
     return (attempt for attempt, times in sends.items() if times > MOST_SENDS)
 
 
-# -- figures -----------------------------------------------------------------------------------------------
-
-
-def _figures(evidence: Evidence, *, listed: int, apart: int) -> dict[str, Any]:
-    history, receipts = evidence.history, evidence.receipts
-    acks = _entries(history, "cancel", "ack")
-    effects = len({(receipt["run"], receipt["step"]) for receipt in receipts})
-    drain = [entry["t"] for entry in history if entry["what"] == "drain"]
-    return {
-        "faults": dict(Counter(entry["kind"] for entry in _entries(history, "fault", "inject"))),
-        "faults not injected": len(_entries(history, "fault", "failed")),
-        "runs": len(evidence.runs),
-        "statuses": dict(Counter(run["status"] for run in evidence.runs)),
-        "invokes acknowledged": len(_entries(history, "invoke", "ack")),
-        "invokes unknown": len(_entries(history, "invoke", "unknown")),
-        "cancels acknowledged": len(acks),
-        "holds acknowledged": len(_entries(history, "hold", "ack")),
-        "runs held": sum(run.get("reason") == holds.HELD for run in evidence.runs),
-        "cancels unknown": len(_entries(history, "cancel", "unknown")),
-        "undos acknowledged": len(_entries(history, "undo", "ack")),
-        "runs moved by acknowledged cancels": sum(len(ack["runs"]) for ack in acks),
-        "in-flight lists not empty, %": _percent(sum(bool(ack["in_flight"]) for ack in acks), len(acks)),
-        "effects": effects,
-        "duplicates with the same key": len(receipts) - effects,
-        "effects after an acknowledged cancel, listed": listed,
-        "effects past the deadline of a frozen process": apart,
-        "recovery, s": _recoveries(evidence),
-        "longest pause between finishes, s": _longest_pause(evidence),
-        "lateness of starts, s": spread([receipt["late"] for receipt in receipts]),
-        "drain, s": round(drain[-1] - drain[0], 1) if len(drain) > 1 else None,
-    }
-
-
-def _recoveries(evidence: Evidence) -> dict[str, Any]:
-    """From the end of each fault to the next finish, in all and by kind."""
-    finishes = _finishes(evidence)
-    seconds: defaultdict[str, list[float]] = defaultdict(list)
-    for entry in _entries(evidence.history, "fault", "heal"):
-        following = bisect_right(finishes, entry["wall"])
-        if following < len(finishes):
-            for kind in ("all", entry["kind"]):
-                seconds[kind].append(finishes[following] - entry["wall"])
-    return {kind: spread(values) for kind, values in seconds.items()}
-
-
-def _longest_pause(evidence: Evidence) -> float:
-    """While there was load."""
-    invokes = [entry["wall"] for entry in _entries(evidence.history, "invoke", "begin")]
-    finishes = [at for at in _finishes(evidence) if invokes and at <= invokes[-1]]
-    pauses = (later - earlier for earlier, later in pairwise(finishes))
-    return round(max(pauses, default=0.0), 2)
-
-
-def _finishes(evidence: Evidence) -> list[float]:
-    return sorted(row["at"] for row in evidence.audit if row["finish"])
-
-
-def spread(values: Sequence[float]) -> dict[str, float] | None:
-    """Median, 99th percentile and most; None where there are no values."""
-    if not values:
-        return None
-    cuts = quantiles(values if len(values) > 1 else [*values, *values], n=100, method="inclusive")
-    return {"p50": round(cuts[49], 3), "p99": round(cuts[98], 3), "max": round(max(values), 3)}
-
-
-def _percent(part: int, whole: int) -> float:
-    return round(100 * part / whole, 1) if whole else 0.0
-
-
 # -- reading -----------------------------------------------------------------------------------------------
-
-
-def _entries(history: Sequence[Entry], what: str, phase: str) -> list[Entry]:
-    return [entry for entry in history if entry["what"] == what and entry["phase"] == phase]
 
 
 def _by_run(receipts: Sequence[Entry]) -> defaultdict[str, list[Entry]]:

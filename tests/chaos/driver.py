@@ -236,26 +236,26 @@ class Driver:
                 self._history.note(what, "unknown", op=op, error=repr(error)[:100])
             else:
                 if answer.status_code < 300:
-                    content: dict[str, Any] = answer.json()
-                    told = _told(what, content)
-                    if "hold" in detail:
-                        told["until"] = told["as_of"] + detail["hold"]
-                    self._history.note(what, "ack", op=op, **detail, **told)
-                    return content
+                    return self._acknowledged(what, answer, op=op, detail=detail)
                 if answer.status_code < 500:
                     turned_away = body.get("automation") == HELD and ":disabled" in answer.text
-                    self._history.note(
-                        what,
-                        "turned away" if turned_away else "refused",
-                        op=op,
-                        status=answer.status_code,
-                        said=answer.text[:500],
-                    )
+                    phase, said = "turned away" if turned_away else "refused", answer.text[:500]
+                    self._history.note(what, phase, op=op, status=answer.status_code, said=said)
                     return None
                 self._history.note(what, "unknown", op=op, status=answer.status_code)
             if self._stopping.wait(0.3):
                 break
         return None
+
+    def _acknowledged(
+        self, what: str, answer: httpx.Response, *, op: int, detail: dict[str, Any]
+    ) -> dict[str, Any]:
+        content: dict[str, Any] = answer.json()
+        told = _told(what, content)
+        if "hold" in detail:
+            told["until"] = told["as_of"] + detail["hold"]
+        self._history.note(what, "ack", op=op, **detail, **told)
+        return content
 
 
 def _told(what: str, content: dict[str, Any]) -> dict[str, Any]:

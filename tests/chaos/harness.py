@@ -22,9 +22,10 @@ import httpx
 
 from automations.cluster.parentage import tied_to_parent
 from tests.chaos import faults
-from tests.chaos.checker import Evidence, Verdict, check
+from tests.chaos.checker import Verdict, check
 from tests.chaos.database import Postgres, Server, Sqlite
 from tests.chaos.driver import Driver
+from tests.chaos.evidence import Evidence
 from tests.chaos.faults import Fault, Site
 from tests.chaos.history import History
 from tests.chaos.sink import HONEST, ROUGH, Sink

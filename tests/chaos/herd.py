@@ -16,9 +16,11 @@ from typing import Any
 
 import django
 
-from tests.chaos.checker import Evidence, check, spread
+from tests.chaos.checker import check
 from tests.chaos.database import Postgres, Server, Sqlite
 from tests.chaos.driver import Driver, definition
+from tests.chaos.evidence import Evidence
+from tests.chaos.figures import spread
 from tests.chaos.harness import Plan, beside, drained, environment_of, started
 from tests.chaos.history import History
 from tests.chaos.sink import Sink

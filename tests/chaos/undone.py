@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.chaos.checker import Entry, Evidence
+    from tests.chaos.evidence import Entry, Evidence
 
 
 def undone(evidence: Evidence) -> dict[str, float]:

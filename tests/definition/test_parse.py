@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from automations.definition import Cancel, DefinitionError, Delay, Invoke, Kind, Retry, Send, parse
+from automations.definition import Cancel, DefinitionError, Delay, Invoke, Kind, Retry, Send, SendList, parse
 
 MESSAGE = {"content": {"title": "Hi", "body": "there"}}
 SEND = {"action": "send", "message": MESSAGE}
@@ -121,8 +121,21 @@ def test_a_definition_is_an_object(raw: object) -> None:
             [("/steps/0/message/channel", "invalid")],
         ),
         (
-            {"steps": [{"action": "send", "message": {**MESSAGE, "channel": "email"}}]},
-            [("/steps/0/message/to", "required")],
+            {"steps": [{"action": "send", "message": {**MESSAGE, "channel": "email", "to": {"apprise": "x"}}}]},
+            [("/steps/0/message/to", "invalid")],
+        ),
+        (
+            {"steps": [{"action": "send", "message": {**MESSAGE, "to": {"email": "a@b.c", "apprise": "x"}}}]},
+            [("/steps/0/message/to", "invalid")],
+        ),
+        (
+            {"steps": [{"action": "send", "message": {**MESSAGE, "to": {"apprise": {"provider": "x"}}}}]},
+            [("/steps/0/message/to/apprise/target", "required")],
+        ),
+        ({"steps": [{"action": "send", "message": {**MESSAGE, "channel": "email"}}]}, []),
+        (
+            {"steps": [{**SEND, "recipient": "u", "message": {**MESSAGE, "to": {"user_id": "v"}}}]},
+            [("/steps/0/recipient", "duplicate")],
         ),
         (
             {"steps": [{"action": "send", "message": {**MESSAGE, "to": {"webhook": {}}}}]},
@@ -132,8 +145,19 @@ def test_a_definition_is_an_object(raw: object) -> None:
             {"steps": [{"action": "send", "message": {**MESSAGE, "to": {}}}]},
             [("/steps/0/message/to", "required")],
         ),
-        ({"steps": [{**SEND, "template": "T1"}]}, []),
-        ({"steps": [{"action": "send", "template": "T1"}]}, [("/steps/0/template", "not_supported")]),
+        ({"steps": [{**SEND, "template": "T1"}]}, [("/steps/0/message/content", "duplicate")]),
+        ({"steps": [{"action": "send", "template": "T1"}]}, []),
+        ({"steps": [{"action": "send", "template": "T1", "override": {"channel": "x"}}]},
+         [("/steps/0/override/channel", "unknown_field")]),
+        ({"steps": [{"action": "send", "template": "T1", "brand": "b"}]}, [("/steps/0/brand", "not_supported")]),
+        ({"steps": [{"action": "send-list", "template": "T1"}]}, [("/steps/0/list", "required")]),
+        ({"steps": [{"action": "send-list", "list": "l"}]}, [("/steps/0/message", "required")]),
+        ({"steps": [{"action": "send-list", "list": "l", "message": {**MESSAGE, "to": {"email": "a@b.c"}}}]},
+         [("/steps/0/message", "invalid")]),
+        ({"steps": [{"action": "send-list", "list": "l", "template": "T1", "data_source": {}}]},
+         [("/steps/0/data_source", "not_supported")]),
+        ({"steps": [{"action": "fetch-data"}]}, [("/steps/0/action", "not_supported")]),
+        ({"steps": [{"action": "add-to-digest"}]}, [("/steps/0/action", "not_supported")]),
         ({"steps": [{**SEND, "id": "1"}]}, [("/steps/0/id", "invalid")]),
         ({"steps": [{**SEND, "id": "a b"}]}, [("/steps/0/id", "invalid")]),
         ({"steps": [{**SEND, "id": "a"}, {**SEND, "id": "a"}]}, [("/steps/1/id", "duplicate")]),
@@ -149,6 +173,29 @@ def test_every_problem_has_its_pointer(raw: object, found: list[tuple[str, str]]
         parse(raw)
 
 
+def test_an_accessor_is_the_path_that_it_names() -> None:
+    steps = [
+        {"action": "delay", "duration": {"$ref": "data.wait"}},
+        {"action": "cancel", "cancellation_token": {"$ref": "refs.data.old"}, "if": {"$ref": "data.go"}},
+    ]
+    read = parse({"cancellation_token": {"$ref": "data.token"}, "steps": steps})
+    delay, cancel = read.steps
+    assert isinstance(delay, Delay)
+    assert isinstance(cancel, Cancel)
+    assert (read.cancellation_token, delay.duration) == ("refs.data.token", "refs.data.wait")
+    assert (cancel.token, cancel.condition) == ("refs.data.old", "refs.data.go")
+    assert parse(read.source) == read
+
+
+def test_what_a_journeys_trigger_says_is_kept_and_changes_nothing() -> None:
+    plain: dict[str, Any] = {"steps": [{"action": "delay", "duration": "1 hour"}]}
+    kept = parse({**plain, "trigger": {"id": "t", "schema": {"type": "object"}}})
+    assert (kept, kept.source["trigger"]["id"]) == (parse(plain), "t")
+    with pytest.raises(DefinitionError) as refused:
+        parse({**plain, "trigger": []})
+    assert [problem.pointer for problem in refused.value.problems] == ["/trigger"]
+
+
 def test_all_problems_are_reported_at_once() -> None:
     raw = {"steps": [{"action": "delay"}, {"action": "x"}, {**SEND, "id": "7"}], "foo": 1}
     assert problems(raw) == [
@@ -162,9 +209,52 @@ def test_a_lenient_reader_ignores_unknown_members_with_a_warning() -> None:
     definition = parse(raw, strict=False)
     assert definition.steps == (Send(position="0", template="T1"),)
     assert definition.warnings == (
-        "/steps/0/template is recorded on the run, not delivered",
         "/steps/0/zip is not known and was ignored",
         "/zap is not known and was ignored",
+    )
+
+
+def test_a_send_says_what_and_to_whom() -> None:
+    step = only_step(
+        action="send", template="welcome", recipient="refs.data.manager", data={"a": 1}, profile={"email": "x@y.z"},
+        override={"title": "T", "body": "B"},
+    )  # fmt: skip
+    assert step == Send(
+        position="0", template="welcome", recipient="refs.data.manager", data={"a": 1},
+        profile={"email": "x@y.z"}, override={"title": "T", "body": "B"},
+    )  # fmt: skip
+
+
+def test_a_whole_message_holds_its_template_its_data_and_its_recipient() -> None:
+    message = {
+        "template": "welcome",
+        "data": {"a": 1},
+        "to": {"user_id": "u1", "apprise": "chat"},
+        "channel": None,
+    }
+    assert only_step(action="send", message=message) == Send(
+        position="0", template="welcome", data={"a": 1}, recipient="u1", to={"apprise": "chat"}
+    )
+    assert only_step(action="send", message={**MESSAGE, "to": {"user_id": "u1"}}).to == {}
+    sms = {"apprise": {"provider": "sms", "target": "{{profile.phone}}"}}
+    assert only_step(action="send", message={**MESSAGE, "to": sms}).to == sms
+
+
+def test_a_list_is_sent_to_by_its_key() -> None:
+    assert only_step(action="send-list", list="refs.data.list", template="news", data={"a": 1}) == SendList(
+        position="0", list_key="refs.data.list", template="news", data={"a": 1}
+    )
+    assert only_step(action="send-list", list="l", message=MESSAGE).body == MESSAGE["content"]["body"]
+
+
+def test_a_lenient_reader_takes_what_vendors_mean_otherwise() -> None:
+    step = {"action": "send", "template": "T1", "message": MESSAGE, "override": "x", "profile": "refs.data.p"}
+    definition = parse({"steps": [step]}, strict=False)
+    assert definition.steps == (Send(position="0", title="Hi", body="there", profile="refs.data.p"),)
+    assert definition.warnings == ("/steps/0/message has “content”, so the template is not used",)
+    steps = [{**step, "message": None, "override": {"channel": {"email": {}}}}]
+    assert parse({"steps": steps}, strict=False).steps == (
+        Send(position="0", template="T1", profile="refs.data.p"),
     )
 
 

@@ -236,3 +236,44 @@ def test_a_cancellation_of_another_environment_is_not_there() -> None:
     )
     assert client("admin").get(f"/bulk/{row.pk}/").status_code == 404
     assert client("admin").get(f"/logs/?cancellation={row.pk}").status_code == 200
+
+
+def test_an_undo_lets_its_runs_go_on() -> None:
+    shown = runs(2, token="t")
+    row = cancel_runs(token="t", undo_for=timedelta(minutes=1))
+    browser = client("operator")
+    page = read(browser.get(f"/bulk/{row.pk}/"))
+    assert [option["value"] for option in page.one("#overdue").all("option")] == ["fire_now", "shift", "skip"]
+    answer = browser.post(f"/bulk/{row.pk}/undo/", {"overdue": "shift"})
+    assert (answer.status_code, answer["Location"]) == (302, f"/bulk/{row.pk}/")
+    assert status_of(*shown) == ["waiting"] * 2
+    page = read(browser.get(f"/bulk/{row.pk}/"))
+    assert re.search(r"Undone .* by otto\. 2 runs go on\.", page.one("#undone").text)
+    assert page.all("#undo") == []
+    row.refresh_from_db()
+    assert (row.undone_by, row.overdue) == ("user/otto", "shift")
+    browser.post(f"/bulk/{row.pk}/undo/")
+    assert "been undone already" in read(browser.get(f"/bulk/{row.pk}/")).one("#toast").text
+
+
+def test_later_only_an_admin_may_undo() -> None:
+    shown = runs(1, token="t")
+    row = cancel_runs(token="t")
+    archive_all()
+    assert read(client("operator").get(f"/bulk/{row.pk}/")).all("#undo") == []
+    assert client("operator").post(f"/bulk/{row.pk}/undo/").status_code == 403
+    assert client("admin").post(f"/bulk/{row.pk}/undo/").status_code == 302
+    archive_all()
+    assert status_of(*shown) == ["waiting"]
+
+
+def test_the_toast_of_a_cancel_offers_to_undo_it() -> None:
+    (run,) = runs(1, token="t")
+    browser = client("operator")
+    answer = browser.post(f"/logs/{run.uid}/cancel/", {"on": "list"}, headers=HTMX)
+    row = Cancellation.objects.get()
+    assert read(answer).one("form")["action"] == f"/bulk/{row.pk}/undo/"
+    again = browser.post(f"/logs/{run.uid}/cancel/", {"on": "list"}, headers=HTMX)
+    assert read(again).all("form") == []
+    browser.post(f"/bulk/{row.pk}/undo/")
+    assert status_of(run) == ["waiting"]

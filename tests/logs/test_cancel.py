@@ -78,7 +78,10 @@ def test_on_the_runs_page_the_answer_is_the_panel_and_what_is_said() -> None:
     assert (panel["id"], panel.has("data-poll"), panel.all("#cancel-run")) == ("panel", False, [])
     assert panel.one(".standing").text == "Cancelled"
     assert said["hx-swap-oob"] == "innerHTML:#toast"
-    assert said.text == f"Cancelled {clock(cancellation)} by otto. No further step of this run will start."
+    assert (
+        said.one(".info").text
+        == f"Cancelled {clock(cancellation)} by otto. No further step of this run will start."
+    )
 
 
 def test_in_the_list_the_answer_is_what_is_said() -> None:
@@ -86,7 +89,7 @@ def test_in_the_list_the_answer_is_what_is_said() -> None:
     answer = press(client("operator"), run, on="list")
     cancellation = Cancellation.objects.get()
     assert (
-        read(answer).text
+        read(answer).one(".info").text
         == f"Cancelled {clock(cancellation)} by otto. No further step of this run will start."
     )
     assert answer["HX-Trigger"] == "cancelled"
@@ -100,7 +103,7 @@ def test_a_step_that_had_started_is_named() -> None:
         "Step 2 Send will not run.",
         "Step 1 Send has started and may still finish; nothing after it starts.",
     ]
-    said = read(press(client("operator"), run, on="list")).text
+    said = read(press(client("operator"), run, on="list")).one(".info").text
     at = task.claim.started_at
     started = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d} UTC"
     assert said == (
@@ -148,7 +151,7 @@ def test_all_runs_with_the_token_can_be_cancelled_at_once() -> None:
         "This run only",
         "All 3 unfinished runs with the token t",
     ]
-    said = read(press(browser, runs[0], scope="token", on="list")).text
+    said = read(press(browser, runs[0], scope="token", on="list")).one(".info").text
     assert said == "Cancelled 3 runs. No further step of them will start."
     assert [status(run) for run in (*runs, other)] == ["cancelled"] * 3 + ["waiting"]
 

@@ -41,7 +41,7 @@ def test_an_unknown_requirement_is_refused_in_a_sentence() -> None:
     assert run(REQUIRE="browser,firefox") == (
         1,
         [],
-        "REQUIRE=browser,firefox: expected browser, postgres or both\n",
+        "REQUIRE=browser,firefox: expected some of browser, node, postgres\n",
     )
 
 

@@ -79,7 +79,7 @@ def effect_begins_before_the_commit() -> None:
         early.update({(task.claim.run_id, task.claim.fence): perform(task) for task in found})
         return found
 
-    def performed(task: Task) -> Done:
+    def performed(task: Task, **_: Any) -> Done:
         return early[task.claim.run_id, task.claim.fence]
 
     swap(work, "tasks_of", eager)

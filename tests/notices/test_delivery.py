@@ -13,8 +13,9 @@ from uuid import UUID
 import pytest
 
 from automations import execution
+from automations.channels import signing
 from automations.models import TEST_EVENT, WebhookDelivery, WebhookEndpoint, database_now, first_uid, seal
-from automations.notices import delivery, endpoints, signing
+from automations.notices import delivery, endpoints
 from tests.channels.sinks import HttpSink, Received, reply
 from tests.notices.scene import SECRET, deliver_all, endpoint, make_due, secrets_of
 from tests.scenes import (

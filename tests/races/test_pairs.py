@@ -1,7 +1,7 @@
 """Every transition against every other on one run: whichever commits first, the promise is kept.
 
-The first is held inside its transaction until the second has ended or waits for it, in both orders; with --all,
-two and three are also let go at the same moment.
+The first is held inside its transaction until the second has ended or waits for it, in both orders: a cancel with each
+by default, all pairs with --all, where two and three are also let go at the same moment.
 """
 
 from __future__ import annotations
@@ -141,6 +141,15 @@ def told(situation: str, *names: str) -> Iterator[tuple[History, list[Transition
         clear()
 
 
+@pytest.mark.parametrize("situation", [situation for situation, met in MET.items() if "cancel" in met])
+def test_a_cancel_held_in_its_transaction_and_what_meets_it(situation: str) -> None:
+    for other in MET[situation]:
+        for first, second in {("cancel", other), (other, "cancel")}:
+            with told(situation, first, second) as (_, (one, two)):
+                overlap(one, two, at=HELD_AT[first], always=situation != "undone")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("situation", "first"), [(situation, first) for situation, met in MET.items() for first in met]
 )

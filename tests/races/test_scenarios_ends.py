@@ -245,16 +245,28 @@ def test_a_reader_sees_a_run_before_its_end_or_after_it_and_never_in_between(ver
         assert (status(run), LiveRun.objects.count()) == ("cancelled", 0)
 
 
-def test_disabling_waits_for_an_invoke_that_has_read_the_automation_as_enabled() -> None:
-    """The gate: once an automation is disabled, nothing invoked before appears any more."""
+def switch_off(word: str) -> None:
+    """Disables or archives the automation."""
+    place: dict[str, Any] = {"environment": production(), "key": "welcome", "by": "test"}
+    if word == "archive":
+        publication.archive(**place)
+    else:
+        publication.disable(**place)
+
+
+@pytest.mark.parametrize(
+    ("word", "refusal"), [("disable", "disabled"), ("archive", "there is no automation")]
+)
+def test_disabling_waits_for_an_invoke_that_has_read_the_automation_as_enabled(
+    word: str, refusal: str
+) -> None:
+    """The gate: once an automation is disabled or archived, nothing invoked before appears any more."""
     publish("welcome", {"steps": [DELAY]})
     with held(lambda: invoke(automation="welcome", definition=None), at="gate.passed") as worker:
-        disabling = worker.meanwhile(
-            lambda: publication.disable(environment=production(), key="welcome", by="test")
-        )
+        disabling = worker.meanwhile(lambda: switch_off(word))
         assert not disabling.has_ended
     assert status(run_of(worker.result())) == "waiting"
-    with pytest.raises(Refusal, match="disabled"):
+    with pytest.raises(Refusal, match=refusal):
         invoke(automation="welcome", definition=None)
 
 

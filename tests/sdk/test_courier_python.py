@@ -49,11 +49,11 @@ def ad_hoc(client: Courier, token: str, **more: Any) -> str:
     return client.automations.invoke.invoke_ad_hoc(automation=automation, **more).run_id
 
 
-def publish(native: httpx.Client) -> str:
-    """The key of a published automation."""
+def publish(native: httpx.Client, *, suffix: str = "ü") -> str:
+    """The key of a published automation whose alias has a space, a slash and that suffix."""
     key = f"sdk-{uuid4().hex[:8]}"
     definition = {"cancelation_token": "refs.data.user_id", "steps": [{"id": "nap", **DELAY}]}
-    body = {"key": key, "alias": f"Tmpl {key}/ü", "name": key, "definition": definition}
+    body = {"key": key, "alias": f"Tmpl {key}/{suffix}", "name": key, "definition": definition}
     native.post("automations", json=body).raise_for_status()
     native.post(f"automations/{key}/publish").raise_for_status()
     return key

@@ -9,17 +9,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations import cancellation
-from automations.api import idempotency
+from automations.api.courier.endpoint import CourierEndpoint
 from automations.api.courier.runs import find_run
 from automations.api.courier.statuses import run_status
-from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
 from automations.api.reading import Body
 from automations.cancellation import CancelRequest
 from automations.models import Cancellation, CancellationFilter, Origin, Run
 
 
-class Cancel(Endpoint):
+class Cancel(CourierEndpoint):
     """`POST /journeys/cancel`, which reaches runs of automations as well."""
 
     post_scope = "cancel"
@@ -45,7 +44,6 @@ class Cancel(Endpoint):
         return Response({"run_id": run_id, "status": status}, status=202)
 
     def _cancel(self, raw: Mapping[str, Any], scope: CancellationFilter) -> Cancellation:
-        key = idempotency.key_of(self.request)
         done, _ = cancellation.cancel(
             CancelRequest(
                 environment=self.environment,
@@ -53,8 +51,7 @@ class Cancel(Endpoint):
                 actor=self.actor,
                 origin=Origin.COURIER,
                 request_id=request_id(self.request),
-                idempotency_key=key,
-                fingerprint=idempotency.fingerprint(address="journeys/cancel", body=raw) if key else None,
+                **self.repeatable(address="journeys/cancel", body=raw),
             )
         )
         return done

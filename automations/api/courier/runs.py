@@ -1,4 +1,7 @@
-"""Lists runs and their steps as Courier's run API does."""
+"""Lists runs and their steps as Courier's run APIs do: one for automations, one for journeys.
+
+Neither shows what the other does: a run belongs to the surface through which it was invoked.
+"""
 
 from __future__ import annotations
 
@@ -13,56 +16,127 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations.api import paging
+from automations.api.courier.endpoint import CourierEndpoint
 from automations.api.courier.statuses import run_status, statuses_named, step_status
-from automations.api.endpoint import Endpoint
 from automations.api.moments import stamp
 from automations.api.reading import UUID_PATTERN, Query
 from automations.api.run_filters import newest
-from automations.models import Automation, Environment, No, Refusal, Run, RunQuerySet, steps_of_run
+from automations.models import (
+    JOURNEYS,
+    Automation,
+    Environment,
+    No,
+    Refusal,
+    Run,
+    RunQuerySet,
+    definition_of_run,
+    steps_of_run,
+)
 from automations.timeline import StepState
 
 STANDARD_LIMIT = 20
 HIGHEST_LIMIT = 50
 MOST_WORDS = 100
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_CURSOR = r"-?\d{1,18}"  # with a minus: the page before that run
 
 
-class Runs(Endpoint):
-    """`GET /automations/runs`."""
+class Runs(CourierEndpoint):
+    """`GET /automations/runs`: every run but those of journeys."""
 
     get_scope = "read"
 
     def get(self, request: Request) -> Response:
         """The environment's runs, newest first; without `next_cursor` on the last page."""
-        query = Query(request.query_params)
-        page = paging.Page(limit=_limit(query), after=paging.cursor(query))
+        found, cursors = self.page()
+        cursors.pop("prev_cursor", None)
+        return Response({"runs": [_item(run) for run in found], **cursors})
+
+    def visible(self) -> RunQuerySet:
+        """The runs of this surface."""
+        return Run.objects.within(self.environment).not_of_journeys()
+
+    def page(self) -> tuple[list[Run], dict[str, str]]:
+        """The runs asked for, and the cursors of the pages beside them."""
+        query = Query(self.request.query_params)
+        limit, cursor = _limit(query), paging.cursor(query, pattern=_CURSOR)
         words = _words(query, "status")
-        runs = _filtered(Run.objects.within(self.environment), query, self.environment)
+        runs = _filtered(self.visible(), query, self.environment)
         query.finish(strict=False)
-        rows = newest(
+        back = cursor is not None and cursor.startswith("-")
+        place = None if cursor is None else abs(int(cursor))
+        fetched = newest(
             runs,
             environment=self.environment,
             statuses=None if words is None else statuses_named(words),
-            before=page.before,
-            most=page.fetch,
+            before=None if back else place,
+            after=place if back else None,
+            most=limit + 1,
         )
-        shown, cursor = page.cut(rows.listed(), lambda run: run.pk)
-        answer: dict[str, Any] = {"runs": [_item(run) for run in shown]}
-        if cursor is not None:
-            answer["next_cursor"] = cursor
-        return Response(answer)
+        listed = list(fetched.listed())
+        shown, more = listed[:limit], len(listed) > limit
+        if back:
+            shown.reverse()
+        return shown, _cursors(shown, newer=more if back else place is not None, older=more or back)
 
 
-class RunSteps(Endpoint):
+class RunSteps(CourierEndpoint):
     """`GET /automations/runs/{id}/steps`."""
 
     get_scope = "read"
 
     def get(self, request: Request, run_id: str) -> Response:
         """The steps that the run has reached."""
-        run = find_run(Run.objects.with_state(), self.environment, run_id)
-        states = [state for state in steps_of_run(run) if step_status(state.status) is not None]
-        return Response({"steps": [_step(state) for state in states]})
+        run = _run(self.environment, run_id, of_journeys=False)
+        return Response({"steps": [_step(state) for state in _reached(run)]})
+
+
+class OneRun(CourierEndpoint):
+    """`GET /automations/runs/{id}`, which Courier's SDKs knew in their first release."""
+
+    get_scope = "read"
+
+    def get(self, request: Request, run_id: str) -> Response:
+        """The run with its automation's steps, and how far each has come."""
+        run = _run(self.environment, run_id, of_journeys=False)
+        automation: dict[str, Any] = {"steps": [_step(state) for state in _reached(run)]}
+        if (token := definition_of_run(run).cancellation_token) is not None:
+            automation["cancelation_token"] = token
+        return Response({**_whole(run), "automation": automation})
+
+
+class JourneyRuns(Runs):
+    """`GET /journeys/runs`: the runs invoked through /journeys."""
+
+    def get(self, request: Request) -> Response:
+        """Newest first; without `next_cursor` on the last page, without `prev_cursor` on the first."""
+        found, cursors = self.page()
+        return Response({"runs": [_item(run) for run in found], **cursors})
+
+    def visible(self) -> RunQuerySet:
+        """The runs of this surface."""
+        return Run.objects.within(self.environment).of_journeys(self.environment)
+
+
+class OneJourneyRun(CourierEndpoint):
+    """`GET /journeys/runs/{id}`."""
+
+    get_scope = "read"
+
+    def get(self, request: Request, run_id: str) -> Response:
+        """The run, and when it last changed."""
+        return Response({"run": _whole(_run(self.environment, run_id, of_journeys=True))})
+
+
+class JourneyRunSteps(CourierEndpoint):
+    """`GET /journeys/runs/{id}/steps`."""
+
+    get_scope = "read"
+
+    def get(self, request: Request, run_id: str) -> Response:
+        """The nodes that the run has reached, by the ids they have in the journey."""
+        run = _run(self.environment, run_id, of_journeys=True)
+        return Response({"steps": [_node(state) for state in _reached(run)]})
 
 
 def find_run(runs: RunQuerySet, environment: Environment, run_id: str) -> Run:
@@ -70,8 +144,20 @@ def find_run(runs: RunQuerySet, environment: Environment, run_id: str) -> Run:
     known = re.fullmatch(UUID_PATTERN, run_id)
     run = runs.within(environment).filter(uid=UUID(run_id)).first() if known else None
     if run is None:
-        raise Refusal(No.NOT_FOUND, "run_not_found", "Run not found")
+        raise _missing()
     return run
+
+
+def _run(environment: Environment, run_id: str, *, of_journeys: bool) -> Run:
+    """A run of this surface; one of the other is not there."""
+    run = find_run(Run.objects.with_state(), environment, run_id)
+    if (run.invocation.dialect == JOURNEYS) is not of_journeys:
+        raise _missing()
+    return run
+
+
+def _missing() -> Refusal:
+    return Refusal(No.NOT_FOUND, "run_not_found", "Run not found")
 
 
 def _filtered(runs: RunQuerySet, query: Query, environment: Environment) -> RunQuerySet:
@@ -85,10 +171,19 @@ def _filtered(runs: RunQuerySet, query: Query, environment: Environment) -> RunQ
     return runs
 
 
+def _cursors(shown: list[Run], *, newer: bool, older: bool) -> dict[str, str]:
+    cursors = {}
+    if shown and older:
+        cursors["next_cursor"] = paging.encode(str(shown[-1].pk))
+    if shown and newer:
+        cursors["prev_cursor"] = paging.encode(f"-{shown[0].pk}")
+    return cursors
+
+
 def _limit(query: Query) -> int:
     """Clamped, and the standard where it is no number, as Courier documents."""
     text = query.parameters.get("limit", "").strip()
-    if not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
+    if not re.fullmatch(r"-?\d{1,300}", text, re.ASCII):
         return STANDARD_LIMIT
     return min(max(int(text), 1), HIGHEST_LIMIT)
 
@@ -126,12 +221,46 @@ def _item(run: Run) -> dict[str, Any]:
     return item
 
 
+def _whole(run: Run) -> dict[str, Any]:
+    """The run with the latest of what its row and its log know of."""
+    live = run.live_run
+    logged = run.events.order_by("-pk").values_list("at", flat=True).first()
+    known = [run.created_at, run.ended_at, logged, live.started_at if live else None]
+    return {**_item(run), "updated_at": stamp(max(moment for moment in known if moment is not None))}
+
+
+def _reached(run: Run) -> list[StepState]:
+    return [state for state in steps_of_run(run) if step_status(state.status) is not None]
+
+
 def _step(state: StepState) -> dict[str, Any]:
+    return _described(state, "step_id")
+
+
+def _node(state: StepState) -> dict[str, Any]:
+    described = _described(state, "node_id")
+    error, skipped = None, None
+    if described["status"] == "ERROR":
+        error = {"message": _message(state.error)}
+    if described["status"] == "SKIPPED":
+        skipped = _SKIPPED.get(state.skip_reason or "", state.skip_reason or "skipped")
+    return {**described, "error": error, "skip_reason": skipped}
+
+
+_SKIPPED = {"condition_false": "Node conditions not met"}
+
+
+def _message(error: object) -> str:
+    found = error.get("message") if isinstance(error, dict) else error
+    return str(found or "the step failed")
+
+
+def _described(state: StepState, name: str) -> dict[str, Any]:
     step = {
         "action": state.action,
         "status": step_status(state.status),
-        "step_id": state.id,
+        name: state.id,
         "created_at": stamp(state.started_at),
         "updated_at": stamp(state.finished_at or state.started_at),
     }
-    return {name: value for name, value in step.items() if value is not None}
+    return {member: value for member, value in step.items() if value is not None}

@@ -30,7 +30,7 @@ class Command(BaseCommand):
         faults: list[str] = []
         for file in options["files"]:
             try:
-                document = _read(file)
+                document = self.read(file)
                 automation, done = publication.apply(environment=environment, document=document, by="apply")
             except OSError as error:
                 faults.append(f"{file}: {error.strerror}")
@@ -42,18 +42,17 @@ class Command(BaseCommand):
         if faults:
             raise CommandError("\n".join(faults))
 
-
-def _read(file: Path) -> object:
-    """The file's JSON, its members of the right types; what they say is for `publication.apply` to judge."""
-    document = parse(file.read_bytes())
-    if isinstance(document, dict):
-        body = Body(document)
-        body.text("key", required=True)
-        for optional in ("name", "alias", "description"):
-            body.text(optional)
-        body.document("definition", required=True)
-        body.finish()
-    return document
+    def read(self, file: Path) -> object:
+        """The file's JSON, its members of the right types; what they say is for `publication.apply` to judge."""
+        document = parse(file.read_bytes())
+        if isinstance(document, dict):
+            body = Body(document)
+            body.text("key", required=True)
+            for optional in ("name", "alias", "description"):
+                body.text(optional)
+            body.document("definition", required=True)
+            body.finish()
+        return document
 
 
 def _located(file: Path, refusal: Refusal) -> list[str]:

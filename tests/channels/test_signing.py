@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from automations.notices import signing
+from automations.channels import signing
 from tests.notices.scene import SECRET
 
 pytestmark = pytest.mark.pure

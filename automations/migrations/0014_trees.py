@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('automations', '0011_undo'),
+        ('automations', '0013_journeys'),
     ]
 
     operations = [

@@ -1,0 +1,107 @@
+"""Who receives: recipients with what is known of them, and lists of recipients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+
+from automations.models.environment import Environment
+from automations.models.refusal import Refusal
+
+LARGEST_PROFILE = 256 * 1024
+MOST_MEMBERS = 1_000
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+class Recipient(models.Model):
+    """What an environment knows of the recipient `key`, the id that invokes name."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, db_index=False, related_name="+")
+    key = models.CharField(max_length=255)
+    profile = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["environment", "key"], name="recipient_key_unique")]
+        indexes = [
+            models.Index(fields=["environment", "id"], name="recipient_newest"),
+            models.Index(
+                fields=["environment", "key"], opclasses=["int8_ops", "varchar_pattern_ops"],
+                name="recipient_key_prefix",
+            ),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class RecipientList(models.Model):
+    """Recipients that a `send-list` names together: at most MOST_MEMBERS ids, in order, each once."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, db_index=False, related_name="+")
+    key = models.CharField(max_length=100)
+    name = models.CharField(max_length=200, blank=True)
+    members = models.JSONField(default=list)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["environment", "key"], name="recipient_list_key_unique")
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+def merged(profile: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile with what was said laid over it, member by member; a null takes its member away."""
+    return {name: value for name, value in {**profile, **said}.items() if value is not None}
+
+
+def profiles_of(keys: Iterable[str], *, environment_id: int) -> dict[str, dict[str, Any]]:
+    """The stored profiles of these recipients, those that have one; without keys it asks nothing."""
+    if not (wanted := set(keys)):
+        return {}
+    known = Recipient.objects.filter(environment_id=environment_id, key__in=wanted)
+    return dict(known.values_list("key", "profile"))
+
+
+def identify(said: Mapping[str, Mapping[str, Any]], *, environment_id: int, now: datetime) -> None:
+    """Merges into each recipient's stored profile what was said of it; nothing said, no statement.
+
+    Comes last in its transaction, and locks rows in the order of their keys: so it holds nobody up for long, and
+    two of them cannot wait for each other. Refusal for a profile that would be too large.
+    """
+    if not said:
+        return
+    rows = Recipient.objects.filter(environment_id=environment_id).select_for_update().order_by("key")
+    known = list(rows.filter(key__in=said))
+    if new := sorted(set(said) - {row.key for row in known}):
+        Recipient.objects.bulk_create(  # so that there is a row to lock, whoever else makes it at this moment
+            [
+                Recipient(environment_id=environment_id, key=key, created_at=now, updated_at=now)
+                for key in new
+            ],
+            ignore_conflicts=True,
+        )
+        known += rows.filter(key__in=new)
+    for row in known:
+        row.profile, row.updated_at = merged(row.profile, said[row.key]), now
+        check_size(row.profile, of=row.key)
+    Recipient.objects.bulk_create(
+        known, update_conflicts=True, unique_fields=["environment", "key"],
+        update_fields=["profile", "updated_at"],
+    )  # fmt: skip
+
+
+def check_size(profile: Mapping[str, Any], *, of: str) -> None:
+    """Refusal for more than 256 KiB as compact JSON."""
+    if len(_COMPACT.encode(dict(profile)).encode()) > LARGEST_PROFILE:
+        message = f"the profile of “{of[:100]}” would have more than 256 KiB"
+        raise Refusal.at("/profile", "data_too_large", message)

@@ -1,0 +1,163 @@
+"""From a step that sends to the messages it sends: which text, to whom, by which channel."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from automations import channels, expressions
+from automations.channels import ADDRESSED, DeliveryError, Message, apprise
+from automations.definition import Send
+from automations.expressions import FieldWarning, Scope
+from automations.models import (
+    MESSAGE_KEY,
+    About,
+    MessageTemplate,
+    Unsealable,
+    Wording,
+    kept_signing_secrets,
+    unseal,
+)
+from automations.steps.base import Attempt
+
+RECORDED = 16_000  # characters of a title or body that the run's log keeps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addressee:
+    """Whom a message is for and what is known of them; `member` is the same id where it is one of a list."""
+
+    id: str | None
+    profile: Mapping[str, Any]
+    member: str | None = None
+
+
+class Letter:
+    """What one attempt of a step says, its definition's expressions resolved against the run.
+
+    A message template is filled in for each addressee: its `data` are the run's with the step's laid over them,
+    its `profile` is the addressee's. DeliveryError (not retryable) for a template that does not exist.
+    """
+
+    def __init__(self, step: Send, attempt: Attempt) -> None:
+        self.attempt, self.step, self.begun = attempt, step, time.monotonic()
+        self.warnings: list[FieldWarning] = []
+        fields = {"title": step.title, "body": step.body, "to": step.to, "data": step.data,
+                  "profile": step.profile, "override": step.override}  # fmt: skip
+        resolved = expressions.resolve_tree(fields, attempt.scope, warnings=self.warnings)
+        self.to: Mapping[str, Any] | None = resolved["to"]
+        self.profile = _members(resolved["profile"])
+        self.data = {**_members(attempt.scope.data), **_members(resolved["data"])}
+        self.override = _members(resolved["override"])
+        self.inline = Wording(title=_text(resolved["title"]), body=_text(resolved["body"]))
+        self.template = self._template() if step.template is not None else None
+
+    def _template(self) -> MessageTemplate:
+        key = expressions.resolve_token(self.step.template or "", self.attempt.scope)
+        found: MessageTemplate | None = self.attempt.look_up(About.TEMPLATE, key)
+        if found is None:
+            said = f"there is no message template “{key[:100]}”"
+            raise DeliveryError(said, retryable=False, detail={"code": "unknown_template"})
+        return found
+
+    def deliver(self, addressee: Addressee) -> dict[str, Any]:
+        """Delivers to one addressee; what the run records of it. Raises DeliveryError, and ExpressionError for a
+        template that cannot be filled in."""
+        profile = {**_members(addressee.profile), **self.profile}
+        to = self._address(addressee, profile)
+        channel = channels.channel_of(channel=self.step.channel, to=to)
+        wording = self._wording(addressee, profile, channel)
+        attempt = self.attempt
+        message = Message(
+            run=attempt.run, step=self.step.name, recipient=addressee.id, member=addressee.member,
+            title=wording.title, body=wording.body, to=to, at=self._now(),
+            template=self.template.key if self.template is not None else None,
+            secrets=self._secrets(channel, to),
+        )  # fmt: skip
+        try:
+            output = channels.deliver(channel, message, deadline=attempt.deadline)
+        except DeliveryError as error:
+            error.detail = {"channel": channel, **error.detail}
+            raise
+        if self.template is None:
+            return output
+        said = {name: text[:RECORDED] for name, text in wording._asdict().items()}
+        return {**output, "recipient": addressee.id, "template": self.template.key, **said}
+
+    def _now(self) -> datetime:
+        """The run's clock: a list may take long."""
+        return self.attempt.scope.now + timedelta(seconds=time.monotonic() - self.begun)
+
+    def _address(self, addressee: Addressee, profile: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The message's own; else the profile's for the channel that is named, or the first that it has. A message
+        that is brought along and names neither a channel nor whom it is for is recorded only."""
+        step = self.step
+        is_note = self.template is None and addressee.member is None and step.to is None
+        if self.to or (is_note and step.channel is None):
+            return self.to
+        named = [step.channel] if step.channel else ADDRESSED
+        known = ((name, address) for name in named if (address := _known(profile, name)) is not None)
+        return next(({name: address} for name, address in known), None)
+
+    def _wording(self, addressee: Addressee, profile: Mapping[str, Any], channel: str) -> Wording:
+        if self.template is None:
+            return self.inline._replace(**self._overridden())
+        refs = {**self.attempt.scope.refs, "recipient": addressee.id}
+        scope: Scope = self.attempt.scope._replace(data=self.data, profile=dict(profile), refs=refs)
+        filled_in = self.template.wording(channel).filled_in(scope, warnings=self.warnings)
+        return filled_in._replace(**self._overridden())
+
+    def _overridden(self) -> dict[str, str]:
+        return {name: _text(said) for name, said in self.override.items()}
+
+    def _secrets(self, channel: str, to: Mapping[str, Any] | None) -> list[str]:
+        """What a webhook is signed with; the URL of an Apprise service."""
+        if channel == "webhook":
+            kept = kept_signing_secrets(self.attempt.environment_id)
+            sealed = self.attempt.look_up(About.SIGNING) if kept is None else kept
+            return [_unsealed(secret) for secret in sealed]
+        if channel == "apprise":
+            return [self._service((to or {})["apprise"])]
+        return []
+
+    def _service(self, named: Any) -> str:
+        """The Apprise URL: as it stands, or of the provider that is named, with the target behind it."""
+        provider, target = (
+            (named.get("provider"), named.get("target")) if isinstance(named, dict) else (named, None)
+        )
+        if not isinstance(provider, str) or not (target is None or isinstance(target, str | int)):
+            raise DeliveryError('"to.apprise" must be a provider or an Apprise URL', retryable=False)
+        url: str | None = provider
+        if "://" not in provider:
+            is_key = re.fullmatch(MESSAGE_KEY, provider) is not None
+            sealed = self.attempt.look_up(About.PROVIDER, provider) if is_key else None
+            url = None if sealed is None else _unsealed(sealed)
+        if url is None:
+            raise DeliveryError(f"there is no provider “{provider[:100]}”", retryable=False)
+        return url if target is None else apprise.with_target(url, str(target))
+
+
+def _unsealed(sealed: str) -> str:
+    try:
+        return unseal(sealed)
+    except Unsealable as error:
+        raise DeliveryError(error.message, retryable=True) from error
+
+
+def _known(profile: Mapping[str, Any], channel: str) -> Any:
+    """The address in a profile: `email`, `webhook` (a URL, or {"url", "headers"}), `apprise`."""
+    address = profile.get(channel) or None
+    return {"url": address} if channel == "webhook" and isinstance(address, str) else address
+
+
+def _members(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    """A resolved field as text; a number keeps its digits."""
+    return "" if value is None else str(value)

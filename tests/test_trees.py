@@ -260,6 +260,24 @@ def test_a_bar_is_over_the_trees_at_once_and_sweeps_them() -> None:
 
 
 @pytest.mark.usefixtures("bars")
+def test_what_is_swept_goes_with_all_beneath_it_wherever_its_keys_lie(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The runs beneath have higher keys than the bar knows of, and each range holds one run of the filter."""
+    monkeypatch.setattr(housekeeping, "_swept_at_once", [1])
+    monkeypatch.setattr(housekeeping, "SWEPT_AT_MOST", 1)
+    tops = [run_of(invoke(INVOKE, DELAY, SEND, token="t")) for _ in range(3)]
+    work_off()
+    runs = list(Run.objects.order_by("pk"))
+    receipt = cancel_runs(token="t", up_to=tops[-1].pk)
+    assert (receipt.as_of_run, len(runs)) == (tops[-1].pk, 9)
+    assert housekeeping.sweep(production()) == 3
+    receipt.refresh_from_db()
+    assert LiveRun.objects.under(receipt) == (2, 3)
+    assert (swept(receipt).cancelled, statuses(runs)) == (9, ["cancelled"] * 9)
+
+
+@pytest.mark.usefixtures("bars")
 def test_no_child_starts_under_the_bar_of_its_parent() -> None:
     runs = forest()
     make_due(*runs)

@@ -190,6 +190,8 @@ def _write_back(
     if passage.barred and LiveRun.objects.give_to_bars([item.task.claim.run_id for item in done]):
         look = True
     planned = [replace(item, plan=item.plan.at(passage.now)) for item in done]
+    if errands.holds:  # over the children that are born after it
+        passage = passage._replace(holds=True)
     _finish(environment, planned, errands, passage=passage, look=look)
 
 

@@ -14,6 +14,7 @@ SUITE = (
     "tests/test_cancellation.py",
     "tests/test_undo.py",
     "tests/test_trees.py",
+    "tests/test_undo_trees.py",
     "tests/execution",
     "tests/races",
 )

@@ -206,7 +206,9 @@ def test_the_rule_is_for_what_is_due_beneath_a_bar_as_well(
 
 @pytest.mark.usefixtures("bars")
 def test_what_an_older_bar_stands_over_through_a_parent_is_not_restored() -> None:
-    invokes = [run_of(invoke({**WAIT, "wait": False, "template": "ends"}, DELAY, token="t")) for _ in range(2)]
+    invokes = [
+        run_of(invoke({**WAIT, "wait": False, "template": "ends"}, DELAY, token="t")) for _ in range(2)
+    ]
     work_off()
     runs = list(Run.objects.filter(pk__gte=invokes[0].pk).order_by("pk"))
     make_due(*runs)

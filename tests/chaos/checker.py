@@ -85,7 +85,7 @@ def check(evidence: Evidence) -> Verdict:
         ),
         "duplicates with another idempotency key": list(_other_keys(evidence.receipts)),
         "steps out of order": list(_out_of_order(evidence)),
-        "children not born once": list(misborn(evidence.runs)),
+        "children not born once": list(misborn(evidence.runs, let_go=released(evidence))),
         "effects of unknown runs": list(_unknown(evidence)),
         "attempts that sent more than twice": list(_too_often(evidence.receipts)),
         "requests refused": [entry for entry in evidence.history if entry["phase"] == "refused"],

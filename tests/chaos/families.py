@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 Entry = Mapping[str, Any]
@@ -39,10 +39,12 @@ def escaped(runs: Iterable[str], known: Sequence[Entry]) -> set[str]:
     return beneath(mine, known) - mine - called_off
 
 
-def misborn(known: Sequence[Entry]) -> Iterator[Entry]:
-    """Runs with more children than they have steps that bear one; and, of those completed, with fewer."""
+def misborn(known: Sequence[Entry], *, let_go: Collection[str]) -> Iterator[Entry]:
+    """Runs with more children than they have steps that bear one; and, of those completed, with fewer, unless an
+    undo has `let_go` of them: it may have passed the step over."""
     born = Counter(run.get("parent") for run in known)
     for run in known:
         steps = sum(action in BEARING for action in actions_of(run))
-        if born[run["id"]] > steps or (run["status"] == "completed" and born[run["id"]] != steps):
+        must = steps if run["status"] == "completed" and run["id"] not in let_go else 0
+        if not must <= born[run["id"]] <= steps:
             yield run

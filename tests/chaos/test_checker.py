@@ -8,6 +8,7 @@ import pytest
 
 from tests.chaos.checker import check
 from tests.chaos.evidence import Evidence
+from tests.chaos.families import misborn
 from tests.chaos.made import CHANGED, HELD, LOST, MISREPORTED, MISSED, SETTLED, UNLISTED, Made
 
 pytestmark = pytest.mark.pure
@@ -269,6 +270,7 @@ def test_children_that_were_not_born_once() -> None:
     made = Made()
     made.runs[1]["source"] = "chaos/send,await,send"
     assert made.found() == ["children not born once"]
+    assert list(misborn(made.runs, let_go={made.runs[1]["id"]})) == []
 
 
 def test_the_figures() -> None:

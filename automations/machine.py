@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from automations.definition import (
     Cancel,
     Definition,
     Delay,
+    Invoke,
     Kind,
     Sought,
     Step,
@@ -27,19 +28,33 @@ from automations.expressions.tokens import check_token, token_text
 
 START = "0"
 STARVED_PAUSE = timedelta(seconds=1)
+LONGEST_NAME = 255  # of an automation, or a recipient
+AWAITING = datetime(9999, 1, 1, tzinfo=UTC)  # when a run is due that waits for its child to end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A child to be started: an automation's key or alias, and what it is given; None is the parent's."""
+
+    template: str
+    recipient: str | None
+    data: Any
+    profile: Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class Carried:
     """A step carried out, or passed over, without an effect of its own.
 
-    `outcome` is waiting (a delay), completed (a cancel), skipped or failed; `detail` is what the log keeps.
+    `outcome` is waiting (a delay, a child that is waited for), completed (a cancel, a child), skipped or failed;
+    `detail` is what the log keeps.
     """
 
     step: Step
     outcome: str
     detail: Mapping[str, Any] = field(default_factory=dict)
     sought: Sought | None = None
+    order: Order | None = None
 
     @property
     def due_at(self) -> datetime | None:
@@ -91,6 +106,22 @@ class Plan:
             if isinstance(carried.step, Cancel) and carried.sought is not None:
                 yield carried.step, carried.sought
 
+    def orders(self) -> Iterator[tuple[Invoke, Order]]:
+        """The children to bear in the plan's transaction."""
+        for carried in self.carried:
+            if isinstance(carried.step, Invoke) and carried.order is not None:
+                yield carried.step, carried.order
+
+    def cut_off(self, step: Step) -> Plan:
+        """The plan up to that step, at which the run rests; what came before stays carried out."""
+        before = tuple(item for item in self.carried if int(item.step.position) < int(step.position))
+        return Plan(position=step.position, due_at=self.now, now=self.now, carried=before)
+
+    def failed_at(self, step: Step, *, code: str, message: str) -> Plan:
+        """The plan up to that step, which fails and ends the run."""
+        before = list(self.cut_off(step).carried)
+        return _failed(step, code, message, carried=before, now=self.now, reason="step_failed")
+
 
 class _StepFailed(Exception):
     """A step without an effect that cannot be carried out."""
@@ -101,8 +132,17 @@ class _StepFailed(Exception):
         self.message = message
 
 
-def advance(*, definition: Definition, position: str, scope: Scope, now: datetime, owner: str = "") -> Plan:
-    """From `position` over every pure and record step to the next effect, wait or end.
+def advance(
+    *,
+    definition: Definition,
+    position: str,
+    scope: Scope,
+    now: datetime,
+    owner: str = "",
+    bears: bool = False,
+) -> Plan:
+    """From `position` over every pure and record step to the next effect, wait or end; where the transaction cannot
+    bear children (`bears` is false), to the next step that wants one.
 
     Evaluates those steps' expressions, so it is called before the transaction opens. A retryable
     ExpressionError (an evaluator starved or crashed) rests the run where it is for a second.
@@ -110,6 +150,8 @@ def advance(*, definition: Definition, position: str, scope: Scope, now: datetim
     carried: list[Carried] = []
     plan = partial(Plan, now=now)
     while (step := definition.step_at(position)) is not None and step.kind is not Kind.EFFECT:
+        if _wants_a_transition(step, carried, bears=bears):
+            return plan(position=position, due_at=now, carried=tuple(carried))
         following = definition.after(position)
         try:
             done = _carry(step, scope=scope, now=now, owner=owner)
@@ -124,14 +166,31 @@ def advance(*, definition: Definition, position: str, scope: Scope, now: datetim
             return _failed(step, error.code, error.message, carried=carried, now=now, reason="step_failed")
         carried.append(done)
         position = following
-        if isinstance(step, Delay) and done.due_at is not None and done.due_at > now:
-            fixed = step.until is not None
-            return plan(position=position, due_at=done.due_at, fixed=fixed, carried=tuple(carried))
-        if isinstance(step, Cancel) and step.include_self and done.sought is not None:
-            # The run must still be there for its own cancel to find it.
-            return plan(position=position, due_at=now, carried=tuple(carried))
+        if (rest := _rest(done, position=position, now=now)) is not None:
+            return replace(rest, carried=tuple(carried))
     status, reason = ("completed", "end") if step is None else (None, "")
     return plan(position=position, due_at=now, carried=tuple(carried), status=status, status_reason=reason)
+
+
+def _rest(done: Carried, *, position: str, now: datetime) -> Plan | None:
+    """Where the run waits after that step; None where it goes on at once."""
+    step = done.step
+    if isinstance(step, Delay) and done.due_at is not None and done.due_at > now:
+        return Plan(position=position, due_at=done.due_at, now=now, fixed=step.until is not None)
+    if done.order is not None and done.outcome == "waiting":
+        return Plan(position=position, due_at=AWAITING, now=now, fixed=True)
+    if isinstance(step, Cancel) and step.include_self and done.sought is not None:
+        # The run must still be there for its own cancel to find it.
+        return Plan(position=position, due_at=now, now=now)
+    return None
+
+
+def _wants_a_transition(step: Step, carried: list[Carried], *, bears: bool) -> bool:
+    """Whether the run has to rest before the step: children are born when it is carried forward, and a cancel finds
+    those born before it."""
+    if isinstance(step, Invoke):
+        return not bears
+    return isinstance(step, Cancel) and any(item.order is not None for item in carried)
 
 
 def after_failure(*, step: Step, attempt: int, retryable: bool, now: datetime) -> Plan:
@@ -177,7 +236,32 @@ def _carry(step: Step, *, scope: Scope, now: datetime, owner: str) -> Carried:
     if isinstance(step, Cancel):
         found = _sought(step, scope, owner)
         return Carried(step=step, outcome="completed", detail=_told(step, found), sought=found)
+    if isinstance(step, Invoke):
+        order = _order(step, scope, owner)
+        return Carried(step=step, outcome="waiting" if step.wait else "completed", order=order)
     raise AssertionError(f"no way to carry out {step.action}")
+
+
+def _order(step: Invoke, scope: Scope, owner: str) -> Order:
+    """What the child is given, resolved."""
+    given = {
+        "template": step.template,
+        "recipient": step.recipient,
+        "data": step.data,
+        "profile": step.profile,
+    }
+    fields = expressions.resolve_tree(given, scope, owner=owner)
+    for name in (name for name, member in given.items() if member is not None):
+        value = fields[name]
+        if name in ("data", "profile"):
+            is_fit = isinstance(value, dict)
+        else:
+            is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
+            fields[name] = str(value)
+            is_fit = is_text and len(fields[name].strip()) > 0 and len(fields[name]) <= LONGEST_NAME
+        if not is_fit:
+            raise _StepFailed(f"invalid_{name}", f"“{name}” resolved to {_shown(value)}")
+    return Order(**fields)
 
 
 def _sought(step: Cancel, scope: Scope, owner: str) -> Sought:

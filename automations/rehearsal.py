@@ -10,7 +10,7 @@ from typing import Any
 from django.core import signing
 from django.db.models import Count
 
-from automations.cancellation import CancelRequest, resolved, still_to_hit
+from automations.cancellation import CancelRequest, resolved, trees_to_hit
 from automations.models import (
     Automation,
     CancellationFilter,
@@ -52,7 +52,7 @@ def rehearse(request: CancelRequest) -> Rehearsal:
     """Counts and shows what the request would cancel; changes and stores nothing. Refusal as for a cancel."""
     request = resolved(request)
     scope = replace(request.filter, up_to=Run.objects.newest_pk())
-    live = still_to_hit(request.environment, scope)
+    live = trees_to_hit(request.environment, scope)
     by_status = live.values_list("state").annotate(count=Count("pk")).order_by("state")
     by_automation = (
         live.values_list("automation").annotate(count=Count("pk")).order_by("-count", "automation")

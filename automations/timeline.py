@@ -83,7 +83,7 @@ def _place(steps: list[StepState], resting: StepState, now: Now) -> None:
     if now.attempt:
         resting.status, resting.attempts, resting.started_at = "running", now.attempt, now.started_at
         resting.due_at = resting.error = None
-    elif now.status == "waiting" and (resting.attempts or not _behind_delay(steps, resting.index)):
+    elif now.status == "waiting" and (resting.attempts or not _behind_wait(steps, resting.index)):
         resting.status, resting.due_at = "waiting", now.due_at
 
 
@@ -110,11 +110,10 @@ def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | Non
         case "late_result" | "settled" if (
             cancelled_at is not None or is_passed
         ) and event.attempt == state.attempts:
-            unknown = data["outcome"] == "unknown"
-            state.status, state.finished_at = "failed" if unknown else data["outcome"], event.at
-            state.output, state.error = data.get("output"), data.get("error") or state.error
-            if cancelled_at is not None:
-                state.outcome_after_cancel = "unknown" if unknown else f"{data['outcome']}_after_cancel"
+            _end_late(state, event, is_cancelled=cancelled_at is not None)
+        case "child_ended":
+            state.status, state.finished_at = "completed", event.at
+            state.output = {name: data[name] for name in ("run", "status")}
         case "carried":
             state.output, state.error, state.skip_reason = (
                 data.get("output"),
@@ -125,6 +124,16 @@ def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | Non
             return
     if cancelled_at is not None and event.at >= cancelled_at and event.kind in _ENDS:
         state.outcome_after_cancel = f"{state.status}_after_cancel"
+
+
+def _end_late(state: StepState, event: LoggedEvent, *, is_cancelled: bool) -> None:
+    """What became of a step whose run went on without it, or was called off."""
+    data: Mapping[str, Any] = event.data
+    unknown = data["outcome"] == "unknown"
+    state.status, state.finished_at = "failed" if unknown else data["outcome"], event.at
+    state.output, state.error = data.get("output"), data.get("error") or state.error
+    if is_cancelled:
+        state.outcome_after_cancel = "unknown" if unknown else f"{data['outcome']}_after_cancel"
 
 
 _ENDS = frozenset({"step_completed", "step_failed", "step_skipped"})
@@ -139,6 +148,10 @@ def _apply_folded(steps: Mapping[str, StepState], folded: Mapping[str, Any], at:
     state.started_at = at
     if "due_at" in folded:
         state.due_at = datetime.fromisoformat(folded["due_at"])
+        return
+    if "run" in folded:
+        state.output = {"run": folded["run"]}
+    if state.status == "waiting":
         return
     state.finished_at = at
     state.error = folded.get("error")
@@ -199,5 +212,8 @@ def _close_delays(steps: list[StepState], now: Now) -> None:
             state.status, state.finished_at = "completed", state.due_at
 
 
-def _behind_delay(steps: list[StepState], index: int) -> bool:
-    return index > 0 and steps[index - 1].action == "delay" and steps[index - 1].status == "waiting"
+def _behind_wait(steps: list[StepState], index: int) -> bool:
+    """Whether the step before it is a delay, or a child, that has not ended."""
+    return (
+        index > 0 and steps[index - 1].action in ("delay", "invoke") and steps[index - 1].status == "waiting"
+    )

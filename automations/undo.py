@@ -18,9 +18,9 @@ from automations.models import (
     Overdue,
     Refusal,
     Run,
-    covered,
     database_now,
     gate,
+    reached,
     retried,
     standing,
 )
@@ -83,11 +83,11 @@ def _lift_bar(bar: Cancellation, *, now: datetime) -> int:
         one for one in standing(environment=bar.environment_id) if (one.as_of, one.pk) <= (bar.as_of, bar.pk)
     ]
     LiveRun.objects.give_what_passed(bars, now=now)
-    mine = LiveRun.objects.within(bar.environment_id).filter(
-        bar.scope.condition(), state__in=bar.scope.states
+    mine, older = (
+        reached(some, environment=bar.environment_id) for some in ([bar], [one for one in bars if one != bar])
     )
     bar.swept_at = now
-    return mine.exclude(covered(bars[:-1])).count() if len(bars) > 1 else mine.count()
+    return LiveRun.objects.within(bar.environment_id).filter(mine).exclude(older).count()
 
 
 def restore(environment: Environment, cancellation: Cancellation) -> int:
@@ -96,6 +96,7 @@ def restore(environment: Environment, cancellation: Cancellation) -> int:
     restored = _restore_chunk(environment, cancellation)
     if restored or Run.objects.filter(cancellation=cancellation.pk, status="cancelled").exists():
         return restored
+    _wake_left(environment, cancellation)
     now = database_now()
     if not cancellation.counted:
         cancelling.count(cancellation)
@@ -103,6 +104,16 @@ def restore(environment: Environment, cancellation: Cancellation) -> int:
     cancellation.restored_at = cancellation.restored_at or now
     cancellation.save(update_fields=["archived_at", "restored_at", "counted", "matched", "already_finished"])
     return restored
+
+
+@retried
+def _wake_left(environment: Environment, cancellation: Cancellation) -> None:
+    """Its runs that wait for a child which has ended meanwhile go on. All of them are live again, and whoever ends a
+    child from now on sees that; those who did not have committed when the gate is passed."""
+    if not LiveRun.objects.resting(cancellation).exists():
+        return
+    with gate(environment_id=environment.pk, exclusive=True) as (now, *_):
+        LiveRun.objects.wake_restored(cancellation, now=now)
 
 
 @retried

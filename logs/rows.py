@@ -22,7 +22,7 @@ from automations.models import (
     RunQuerySet,
     RunStatus,
     Version,
-    covered,
+    reached,
     standing,
 )
 from automations.models.run_search import CappedCount
@@ -109,7 +109,7 @@ def _counts(runs: RunQuerySet, environment: Environment, *, most: int, narrowed:
     }
     if not narrowed:  # the same rows, without looking each of them up in Run
         waiting = LiveRun.objects.within(environment.pk).filter(state=LiveState.WAITING)
-        rows[RunStatus.WAITING] = waiting.exclude(covered(bars)) if bars else waiting
+        rows[RunStatus.WAITING] = waiting.exclude(reached(bars, environment=environment)) if bars else waiting
     capped = (CappedCount(found.order_by().values("pk")[:most]) for found in rows.values())
     counts: Sequence[int] = Environment.objects.filter(pk=environment.pk).values_list(*capped).get()
     return counts

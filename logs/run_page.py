@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from automations.cancellation import unfinished_with_label
-from automations.definition import Cancel, Definition, Delay, Send, Step
+from automations.definition import Cancel, Definition, Delay, Invoke, Send, Step
 from automations.models import (
     Cancellation,
     Environment,
@@ -45,6 +45,8 @@ class StepLine:
                 return self.step.duration or f"until {self.step.until}"
             case Cancel():
                 return self.step.token or self.step.run_id or "by filter"
+            case Invoke():
+                return self.step.template
         return ""
 
     @property
@@ -134,6 +136,17 @@ class RunPage:
         ]  # fmt: skip
 
     @property
+    def source_of_children(self) -> str:
+        """The source of the runs that it starts; empty for one that starts none."""
+        bears = any(isinstance(line.step, Invoke) for line in self.steps)
+        return f"run/{self.run.uid}" if bears else ""
+
+    @property
+    def parent(self) -> str:
+        """The public id of the run that started it; empty for one that no run did."""
+        return self.run.source.removeprefix("run/") if self.run.parent_id is not None else ""
+
+    @property
     def too_late(self) -> str:
         return words.too_late(self.run)
 
@@ -201,6 +214,7 @@ _KINDS: dict[str, str] = {
     EventKind.RESCHEDULED: "Given another time",
     EventKind.CARRIED: "Taken over from the run that this one replays",
     EventKind.REPLAYED: "Replayed as another run",
+    EventKind.CHILD_ENDED: "Its child ended",
     EventKind.RESTORED: "Its cancellation was undone",
 }
 

@@ -91,6 +91,10 @@ def badge(run: Run, *, definition: Definition, now: datetime, failure: Failure |
 def _waiting(run: Run, live: LiveRun, definition: Definition, now: datetime) -> Badge:
     """A delay that has not ended rests in front of the step that the run stands at."""
     position, note, due_at = live.position, "next try" if live.attempt else "wakes", run.due_at or now
+    if live.awaits is not None:
+        before = definition.before(position)
+        where = step_at(definition, before.position if before else position)
+        return Badge(look="waiting", words=f"Waiting · {where}", note="for its child to end")
     if due_at <= now:
         note = "held since it was due" if run.is_held else "due"
     elif not live.attempt and position != "0":

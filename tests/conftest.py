@@ -29,6 +29,7 @@ RATHER_ON = {
     "views/test_hostile.py": "sqlite",
     "api/test_hostile.py": "postgresql",
     "races/test_pairs.py": "postgresql",
+    "races/test_trees.py": "postgresql",
     "chaos/test_census.py": "sqlite",
 }
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "live_server", "product"}

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
+from django.db.models import Q
 
 from automations.cancellation.receipt import (
     all_outstanding,
@@ -20,6 +21,7 @@ from automations.cancellation.receipt import (
     write_receipt,
 )
 from automations.models import (
+    UNFINISHED,
     Automation,
     Cancellation,
     CancellationFilter,
@@ -30,10 +32,12 @@ from automations.models import (
     Origin,
     Refusal,
     Run,
+    beneath,
     counting,
-    covered,
     gate,
+    has_children,
     insert,
+    reached,
     retried,
     standing,
     what_cannot_hold,
@@ -64,6 +68,7 @@ __all__ = [
     "resolved",
     "steps_in_flight",
     "still_to_hit",
+    "trees_to_hit",
     "unfinished_with_label",
     "wait_until_settled",
     "write_receipt",
@@ -180,7 +185,7 @@ def _place_bar(request: CancelRequest) -> Cancellation:
     """A cancellation of any size: its row is in force at its commit, behind the exclusive gate. What is in flight
     is read after that, when nothing can start any more."""
     most = request.at_most
-    if most is not None and matching(request.environment, request.filter)[: most + 1].count() > most:
+    if most is not None and trees_to_hit(request.environment, request.filter)[: most + 1].count() > most:
         raise _outgrown(most)
     cancellation = _place_alone(request)
     testpoint("bar.placed")
@@ -289,7 +294,18 @@ def still_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
     """Those of them that a cancel would call off: no bar has done so."""
     bars = list(standing(environment=environment))
     runs = matching(environment, scope)
-    return runs.exclude(covered(bars)) if bars else runs
+    return runs.exclude(reached(bars, environment=environment)) if bars else runs
+
+
+def trees_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
+    """The same with all beneath them."""
+    runs = still_to_hit(environment, scope)
+    if not has_children(environment):
+        return runs
+    named = scope.condition() & Q(state__in=scope.states)
+    live = LiveRun.objects.within(environment.pk).filter(named | beneath(runs), state__in=UNFINISHED)
+    bars = list(standing(environment=environment))
+    return live.exclude(reached(bars, environment=environment)) if bars else live
 
 
 def unfinished_with_label(*, environment: Environment, token: str, most: int = 10_001) -> int:

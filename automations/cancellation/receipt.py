@@ -16,9 +16,11 @@ from automations.models import (
     LiveRun,
     LiveState,
     Run,
-    covered,
+    beneath,
     database_now,
     definition_of,
+    has_children,
+    reached,
     standing,
 )
 
@@ -30,8 +32,11 @@ def list_in_flight(bar: Cancellation) -> None:
     """Completes the receipt of a bar that stands: the steps in flight under it, and the first of its runs."""
     # The older bars are read before the rows: what one of them has swept in between says so itself.
     older = list(standing(environment=bar.environment_id, as_of__lt=bar.as_of))
-    live = LiveRun.objects.within(bar.environment_id).filter(bar.scope.condition())
-    mine = live.filter(Q(cancellation=bar.pk) | Q(cancellation=None) & ~covered(older))
+    live = LiveRun.objects.within(bar.environment_id)
+    of_bar = Q(cancellation=bar.pk) | Q(cancellation=None) & ~reached(older, environment=bar.environment_id)
+    mine = live.filter(bar.scope.condition()).filter(of_bar)
+    if has_children(bar.environment_id):
+        mine = live.filter(bar.scope.condition() | beneath(mine)).filter(of_bar)
     bar.in_flight = steps_in_flight(mine)
     first = mine.exclude(cancellation=None, state=LiveState.CANCELLED).values_list("uid", flat=True)[:LISTED]
     bar.cancelled_run_ids = sorted(str(uid) for uid in first)

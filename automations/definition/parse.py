@@ -8,6 +8,7 @@ from typing import Any
 
 from automations.definition.cancel_step import read_cancel
 from automations.definition.fields import DefinitionError, Fields, Notes, is_expression
+from automations.definition.invoke_step import read_invoke
 from automations.definition.rules import read_cancel_on, read_concurrency
 from automations.definition.sends import read_send, read_send_list
 from automations.definition.shape import DEFAULT_TIMEOUT, Definition, Delay, Retry, Step
@@ -16,7 +17,7 @@ from automations.definition.times import parse_duration, parse_moment
 MOST_STEPS = 100
 LONGEST_TIMEOUT = 3600.0
 LATER_ACTIONS = frozenset({
-    "fetch-data", "update-profile", "invoke", "add-to-batch", "add-to-digest", "throttle",
+    "fetch-data", "update-profile", "add-to-batch", "add-to-digest", "throttle",
     "branch", "wait-for", "exit", "webhook", "for-each", "uncancel",
 })  # fmt: skip
 LATER_SETTINGS = frozenset({"max_duration", "data_schema", "on_disable", "tags"})
@@ -193,6 +194,7 @@ _ACTIONS: dict[str, Callable[[Fields, Mapping[str, Any]], Step]] = {
     "send-list": read_send_list,
     "delay": _delay,
     "cancel": _cancel,
+    "invoke": read_invoke,
 }
 ACTIONS = frozenset(_ACTIONS)
 

@@ -119,6 +119,26 @@ class Cancel(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Invoke(Step):
+    """Starts a run of the automation that `template` names by key or alias, as a child of this run. Data, profile
+    and recipient are the parent's where they are None; of another recipient, the profile that is stored.
+
+    With `wait` the run goes on once the child has ended. Without `follows` the child is left alone when the run is
+    cancelled.
+    """
+
+    action: ClassVar[str] = "invoke"
+    kind: ClassVar[Kind] = Kind.RECORD
+
+    template: str
+    data: Mapping[str, Any] | None = None
+    profile: Mapping[str, Any] | None = None
+    recipient: str | None = None
+    wait: bool = False
+    follows: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class CancelRule:
     """An event of that name cancels the run, if it is younger than `within`, the event's data and its own agree
     at the path `match`, and `condition` is true."""
@@ -169,3 +189,7 @@ class Definition:
     def after(self, position: str) -> str:
         """The position behind this one."""
         return str(int(position) + 1)
+
+    def before(self, position: str) -> Step | None:
+        """The step that leads to this position; None at the first."""
+        return self.steps[int(position) - 1] if int(position) else None

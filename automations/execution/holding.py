@@ -32,4 +32,4 @@ def _resting(item: Done, *, now: datetime) -> Done:
     position = item.task.claim.position
     if item.outcome is not None:
         position = item.task.definition.after(position)
-    return replace(item, plan=Plan(position=position, due_at=now, now=now))
+    return replace(item, plan=Plan(position=position, due_at=now, now=now), births=())

@@ -15,7 +15,10 @@ from automations.definition import DEFAULT_TIMEOUT, Kind
 from automations.directory import providers
 from automations.execution import roster
 from automations.models import (
+    BORN,
+    PARENT_CANCELLED,
     Cancellation,
+    Ended,
     Ending,
     Environment,
     Event,
@@ -133,6 +136,9 @@ def reap(environment: Environment) -> int:
     attempt counts as in flight until it is settled. The number taken back."""
     with gate(environment_id=environment.pk) as (now, barred, *_):
         expired = LiveRun.objects.within(environment.pk).expired(now=now)
+        # Who waits for one of them is locked first: a cancel goes from the parent to the child as well.
+        born = dict(expired.filter(BORN).values_list("pk", "parent_id"))
+        waiting = LiveRun.objects.awaiting(list(born.items()))
         rows = list(expired.select_for_update(skip_locked=True).order_by("pk")[:REAPED_AT_ONCE])
         if barred and LiveRun.objects.give_to_bars([row.pk for row in rows]):
             rows = list(expired.filter(pk__in=[row.pk for row in rows]).order_by("pk"))
@@ -141,6 +147,13 @@ def reap(environment: Environment) -> int:
         events = [_reap(row, version_id=versions[row.pk], now=now) for row in rows]
         failed = [Ending(event.run_id, "failed") for event in events if event.data["next"] == "failed"]
         insert([*events, *owed(failed, environment_id=environment.pk, at=now)])
+        uids = {row.pk: str(row.uid) for row in rows}
+        ended = [
+            Ended(end.run_id, uids[end.run_id], born[end.run_id], end.status)
+            for end in failed
+            if end.run_id in born
+        ]
+        LiveRun.objects.wake(waiting, ended, now=now)
         return len(rows)
 
 
@@ -218,25 +231,32 @@ def _settle(
 def archive(environment: Environment, cancellation: Cancellation) -> int:
     """Takes up to a thousand of the cancellation's cancelled runs into history; the number taken.
 
-    It finds them by the cancellation's own filter, which an index serves; LiveRun has none on cancellation.
+    It finds them by the cancellation's own filter, which an index serves; LiveRun has none on cancellation. When
+    none is left, those that were called off because they are beneath one of them.
     """
-    condition = cancellation.scope.condition()
-    archived = _archive_chunk(environment, cancellation, condition)
-    mine = LiveRun.objects.within(environment.pk).filter(condition, cancellation=cancellation.pk)
-    if not mine.exists():
-        if not cancellation.counted:
-            cancelling.count(cancellation)
-        told = {name: getattr(cancellation, name) for name in ("counted", "matched", "already_finished")}
-        whole = Cancellation.objects.filter(pk=cancellation.pk, undone_at=None)
-        whole.update(archived_at=database_now(), **told)
+    mine = LiveRun.objects.within(environment.pk).filter(cancellation=cancellation.pk)
+    archived = 0
+    for condition, reason in (
+        (cancellation.scope.condition(), cancellation.status_reason),
+        (BORN, PARENT_CANCELLED),
+    ):
+        if condition != BORN or mine.filter(BORN).exists():
+            archived += _archive_chunk(environment, cancellation, condition, reason=reason)
+        if mine.filter(condition).exists():
+            return archived
+    if not cancellation.counted:
+        cancelling.count(cancellation)
+    told = {name: getattr(cancellation, name) for name in ("counted", "matched", "already_finished")}
+    whole = Cancellation.objects.filter(pk=cancellation.pk, undone_at=None)
+    whole.update(archived_at=database_now(), **told)
     return archived
 
 
 @retried
-def _archive_chunk(environment: Environment, cancellation: Cancellation, condition: Q) -> int:
+def _archive_chunk(environment: Environment, cancellation: Cancellation, condition: Q, *, reason: str) -> int:
     with gate(environment_id=environment.pk):
         live = LiveRun.objects.within(environment.pk).filter(condition)
-        return live.archive(cancellation=cancellation, limit=CHUNK)
+        return live.archive(cancellation=cancellation, limit=CHUNK, reason=reason)
 
 
 def tidy() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from automations.definition import Definition, Kind
 from automations.execution.accept import Accepted, accept
-from automations.execution.work import STEP_STATUS
+from automations.execution.tasks import STEP_STATUS
 from automations.expressions import Scope
 from automations.invocation import Draft, InvokeRequest, Recipient, Replay, RunDraft
 from automations.machine import START

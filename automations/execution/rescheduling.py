@@ -31,7 +31,8 @@ def reschedule(*, environment: Environment, run: Run, when: datetime | timedelta
     from now, at most 366 days ahead. A moment that has passed means now.
 
     A run whose automation is held is given another time and waits on; now is refused (`held`).
-    Refusal `not_waiting`, which names the run's real status, when there is nothing to move.
+    Refusal `not_waiting`, which names the run's real status, when there is nothing to move, and `awaits_child` for
+    one that goes on as soon as its child has ended, and not before.
     """
     with gate(environment_id=environment.pk) as (now, barred, _, held, *_):
         if barred:
@@ -44,6 +45,9 @@ def reschedule(*, environment: Environment, run: Run, when: datetime | timedelta
             raise Refusal.at("/due_at", "too_far", "a run may wait for at most 366 days")
         done = LiveRun.objects.within(environment.pk).reschedule(run_id=run.pk, due_at=due_at, now=now)
         stands = Run.objects.with_state().get(pk=run.pk)
+        if done is None and stands.awaits_child:
+            message = "the run waits for its child to end; cancel the child, and it goes on"
+            raise Refusal.at("", "awaits_child", message)
         if done is None:
             message = f"the run is {stands.public_status}; only a run that waits can be given another time"
             raise Refusal.at("", "not_waiting", message)

@@ -11,13 +11,11 @@ from typing import Any
 from django.conf import settings
 
 from automations import machine, steps
-from automations.definition import DEFAULT_TIMEOUT, Definition, Kind, Step
+from automations.definition import Kind
 from automations.execution.holding import without_record_steps
-from automations.expressions import Scope
+from automations.execution.tasks import Task, tasks_of
 from automations.machine import Plan
 from automations.models import (
-    LATE_AFTER,
-    Claim,
     Ending,
     Environment,
     Event,
@@ -25,71 +23,33 @@ from automations.models import (
     LiveRun,
     LiveState,
     Move,
-    Run,
+    Passage,
     answers,
-    definition_of,
     gate,
-    inputs_of,
     insert,
     owed,
     retried,
 )
 from automations.steps import Ask, Attempt, Outcome
 from automations.steps.cancel import Errands, TooMany
+from automations.steps.invoke import Birth, Family
 from automations.testpoints import testpoint
-
-OVERDUE_SECONDS = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """A started attempt with all it needs to be performed without the database.
-
-    `started` is the time.monotonic() of the start, so that a clock that is off harms nothing.
-    """
-
-    claim: Claim
-    definition: Definition
-    data: Any
-    profile: Any
-    refs: dict[str, Any]
-    started: float
-
-    @property
-    def run(self) -> str:
-        """The run's public id."""
-        return self.claim.uid
-
-    @property
-    def step(self) -> Step | None:
-        return self.definition.step_at(self.claim.position)
-
-    @property
-    def is_late(self) -> bool:
-        """Whether it was long overdue when it was started."""
-        return self.claim.started_at - self.claim.due_at >= LATE_AFTER
-
-    def now(self) -> datetime:
-        """The database's clock, as far as this process can tell without asking."""
-        return self.claim.started_at + timedelta(seconds=time.monotonic() - self.started)
-
-    @property
-    def is_overdue(self) -> bool:
-        """Whether its hard deadline passed seconds ago: whoever performs it is stuck and will lose it."""
-        seconds = (self.step.timeout if self.step else DEFAULT_TIMEOUT).total_seconds()
-        return time.monotonic() > self.started + seconds + OVERDUE_SECONDS
-
-    def scope(self) -> Scope:
-        return Scope(data=self.data, profile=self.profile, refs=self.refs, now=self.now(), seed=self.run)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A performed task: what came of its effect (None where there was none), and where the run goes."""
+    """A performed task: what came of its effect (None where there was none), where the run goes, and the children
+    that it bears on the way."""
 
     task: Task
     outcome: Outcome | None
     plan: Plan
+    births: Sequence[Birth] = ()
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether its transition is a transaction of its own: it calls other runs off, or bears some."""
+        return any(carried.sought is not None or carried.order is not None for carried in self.plan.carried)
 
 
 def lease() -> timedelta:
@@ -102,8 +62,9 @@ def perform(task: Task, *, ask: Ask = answers) -> Done:
     step = task.step
     if step is None or step.kind is not Kind.EFFECT:
         plan = machine.advance(
-            definition=task.definition, position=task.claim.position, scope=task.scope(), now=task.now()
-        )
+            definition=task.definition, position=task.claim.position, scope=task.scope(), now=task.now(),
+            bears=True,
+        )  # fmt: skip
         return Done(task=task, outcome=None, plan=plan)
     attempt = Attempt(
         run=task.run,
@@ -128,7 +89,9 @@ def perform(task: Task, *, ask: Ask = answers) -> Done:
     if step.ref:
         status = "SENT" if outcome.status == "completed" else "SKIPPED"
         scope = scope._replace(refs={**task.refs, step.ref: {"status": status}})
-    plan = machine.advance(definition=task.definition, position=following, scope=scope, now=task.now())
+    plan = machine.advance(
+        definition=task.definition, position=following, scope=scope, now=task.now(), bears=True
+    )
     return Done(task=task, outcome=outcome, plan=plan)
 
 
@@ -143,15 +106,26 @@ def turn(
     """Writes back finished tasks and starts at most `room` due ones for the worker (primary key), in one
     transaction with one clock; of those long overdue at most `late` (None: as they come).
 
-    A task whose plan holds a cancel step is a transaction of its own.
+    A task whose plan holds a cancel step, or bears children, is a transaction of its own.
     """
-    cancelling = [item for item in done if any(item.plan.cancels())]
-    for item in cancelling:
-        _run_errands(environment, item)
-    together = [item for item in done if item not in cancelling] if cancelling else done
+    alone = [item for item in done if item.stands_alone]
+    for item in alone:
+        _turn_alone(environment, item)
+    together = [item for item in done if not item.stands_alone] if alone else done
     if not together and not room:
         return []
     return _turn(environment=environment, done=together, room=room, worker=worker, late=late)
+
+
+def _turn_alone(environment: Environment, item: Done) -> None:
+    """Writes back one task with the children that its plan orders."""
+    task = item.task
+
+    def write(plan: Plan, births: Sequence[Birth]) -> None:
+        _run_errands(environment, replace(item, plan=plan, births=births))
+
+    family = Family(environment=environment, claim=task.claim, data=task.data, profile=task.profile)
+    steps.invoke.carry_out(item.plan, family=family, write=write)
 
 
 def _run_errands(environment: Environment, item: Done) -> None:
@@ -184,39 +158,22 @@ def _transact(
     environment: Environment,
     done: Sequence[Done],
     *,
-    look: bool,
-    room: int,
     errands: Errands | None = None,
+    look: bool,
     **start: Any,
 ) -> list[Task]:
-    tasks: list[Task] = []
+    # Before the database's clock is read, so that no deadline here is the later one.
+    started = time.monotonic()
     errands = errands or Errands(environment=environment, scopes={})
-    started = (
-        time.monotonic()
-    )  # before the database's clock is read, so that no deadline here is the later one
-    with gate(environment_id=environment.pk, exclusive=errands.places, beside=errands.counts()) as passage:
-        now, barred, held = passage.now, passage.barred, passage.held
+    bears = any(item.births for item in done)
+    with gate(
+        environment_id=environment.pk, exclusive=errands.places, beside=errands.counts(), bears=bears
+    ) as passage:
         errands.begin(passage.rows)
         if done:
-            if held:
-                done = without_record_steps(done, now=now)
-            if barred and LiveRun.objects.give_to_bars([item.task.claim.run_id for item in done]):
-                look = True
-            planned = [replace(item, plan=item.plan.at(now)) for item in done]
-            _finish(environment, planned, errands, now=now, look=look)
+            _write_back(environment, done, errands, passage=passage, look=look)
             testpoint("finish.moved")
-        if room:
-            claims = LiveRun.objects.start(
-                environment_id=environment.pk,
-                limit=room,
-                lease=lease(),
-                now=now,
-                barred=barred,
-                held=held,
-                **start,
-            )
-            tasks = _tasks(claims, started=started)
-            testpoint("start.moved")
+        tasks = _start(environment, passage=passage, started=started, **start)
     if done:
         testpoint("finish.committed")
     if tasks:
@@ -224,55 +181,44 @@ def _transact(
     return tasks
 
 
-def _tasks(claims: Sequence[Claim], *, started: float) -> list[Task]:
-    """The claims with what their steps need; `started` is a time.monotonic()."""
-    if not claims:
+def _write_back(
+    environment: Environment, done: Sequence[Done], errands: Errands, *, passage: Passage, look: bool
+) -> None:
+    steps.invoke.take_turns(environment, [birth for item in done for birth in item.births])
+    if passage.held:
+        done = without_record_steps(done, now=passage.now)
+    if passage.barred and LiveRun.objects.give_to_bars([item.task.claim.run_id for item in done]):
+        look = True
+    planned = [replace(item, plan=item.plan.at(passage.now)) for item in done]
+    if errands.holds:  # over the children that are born after it
+        passage = passage._replace(holds=True)
+    _finish(environment, planned, errands, passage=passage, look=look)
+
+
+def _start(
+    environment: Environment, *, passage: Passage, started: float, room: int, **start: Any
+) -> list[Task]:
+    if not room:
         return []
-    inputs = inputs_of(claim.invocation_id for claim in claims)
-    runs = Run.objects.filter(pk__in=[claim.run_id for claim in claims])
-    rows = {pk: row for pk, *row in runs.values_list("pk", "version_id", "profile")}
-    tasks = []
-    for claim in claims:
-        version_id, profile = rows[claim.run_id]
-        data, brought, skips_delays = inputs[claim.invocation_id]
-        definition = brought or definition_of(version_id=version_id, invocation_id=claim.invocation_id)
-        if skips_delays:
-            definition = definition.without_delays()
-        tasks.append(
-            Task(
-                claim=claim, definition=definition, data=data, profile=profile, refs=_refs(definition, claim),
-                started=started,
-            )
-        )  # fmt: skip
+    claims = LiveRun.objects.start(
+        environment_id=environment.pk, limit=room, lease=lease(), now=passage.now, barred=passage.barred,
+        held=passage.held, **start,
+    )  # fmt: skip
+    tasks = tasks_of(claims, started=started)
+    testpoint("start.moved")
     return tasks
 
 
-def _refs(definition: Definition, claim: Claim) -> dict[str, Any]:
-    """What `refs` holds besides data and profile: the recipient, and the status of earlier steps that others
-    refer to; the log is read only for definitions that have such steps."""
-    refs: dict[str, Any] = {"recipient": claim.recipient}
-    by_name = {step.name: step.ref for step in definition.steps if step.ref}
-    if by_name:
-        kinds = (*STEP_STATUS, EventKind.CARRIED)
-        ended = Event.objects.filter(run_id=claim.run_id, step__in=by_name, kind__in=kinds).order_by("pk")
-        for step, kind, outcome in ended.values_list("step", "kind", "data__outcome"):
-            known = f"step_{outcome}" if kind == EventKind.CARRIED else kind
-            refs[by_name[step]] = {"status": STEP_STATUS[known]}
-    return refs
-
-
-STEP_STATUS: dict[str, str] = {
-    EventKind.STEP_COMPLETED: "SENT", EventKind.STEP_SKIPPED: "SKIPPED", EventKind.STEP_FAILED: "UNDELIVERABLE",
-}  # fmt: skip
-
-
 def _finish(
-    environment: Environment, done: Sequence[Done], errands: Errands, *, now: datetime, look: bool
+    environment: Environment, done: Sequence[Done], errands: Errands, *, passage: Passage, look: bool
 ) -> None:
     """running -> where the plan says; from cancelling nothing follows; a stale worker changes only the log.
 
     NotAllHeld when some run was not running under its fence any more and nobody was to `look` which.
     """
+    now = passage.now
+    born = steps.invoke.of_parents((item.task.claim, item.plan) for item in done)
+    waiting = LiveRun.objects.awaiting([(child.run_id, child.parent_id) for child in born])
     moving, stopping, late = _sorted(done) if look else (done, (), ())
     if LiveRun.objects.finish([_move(item) for item in moving], now=now) != len(moving):
         raise NotAllHeld
@@ -281,11 +227,17 @@ def _finish(
         LiveRun.objects.let_go(
             (item.task.claim for item in stopping if item.outcome is None), of_effects=False
         )
-    events = [_ended(item, _fold(errands, item, now), now) for item in moving]
+    events = [_ended(item, _fold(errands, item, passage), now) for item in moving]
     events += [_ended(item, [], now, stopped=True) for item in stopping]
     ended = [Ending(item.task.claim.run_id, item.plan.status) for item in moving if item.plan.status]
     told = owed(ended, environment_id=environment.pk, at=now)
     insert([*(event for event in events if event is not None), *told])
+    if waiting:
+        gone = {ending.run_id for ending in ended}
+        LiveRun.objects.wake(waiting, [child for child in born if child.run_id in gone], now=now)
+    if passage.holds:  # perhaps over a child, where it was born
+        bearing = [item.task.claim.run_id for item in moving if item.births]
+        LiveRun.objects.filter(pk__in=bearing).wake_left(now=now)
     for item in late:
         _settle_late(item, now=now)
 
@@ -315,10 +267,13 @@ def _move(item: Done) -> Move:
     )
 
 
-def _fold(errands: Errands, item: Done, now: datetime) -> list[dict[str, Any]]:
-    """Carries out the plan's cancel steps, after its own run was moved; what the log says of the steps."""
+def _fold(errands: Errands, item: Done, passage: Passage) -> list[dict[str, Any]]:
+    """Carries out the plan's cancel steps, and bears its children, after its own run was moved; what the log says
+    of the steps."""
     claim = item.task.claim
-    return errands.fold(item.plan, invocation_id=claim.invocation_id, run=item.task.run, now=now)
+    folded = errands.fold(item.plan, invocation_id=claim.invocation_id, run=item.task.run, now=passage.now)
+    born = steps.invoke.bear(item.births, passage=passage)
+    return [{**told, "run": born[told["step"]]} if told["step"] in born else told for told in folded]
 
 
 def _ended(item: Done, folded: list[dict[str, Any]], now: datetime, *, stopped: bool = False) -> Event | None:

@@ -97,7 +97,7 @@ class Replay:
 class Draft:
     """A request checked and ready to be stored. `now` is the clock (UTC) it was prepared by; `identified` gives, by
     recipient, what the request says of them that is not stored yet. `presumes_no_profiles` says that nothing was
-    looked up of them, since nothing was stored of anybody."""
+    looked up of them, since nothing was stored of anybody. `parent_id` is the run whose step asks for it."""
 
     request: InvokeRequest
     automation: Automation | None
@@ -105,6 +105,7 @@ class Draft:
     runs: tuple[RunDraft, ...]
     now: datetime
     replay: Replay | None = None
+    parent_id: int | None = None
     identified: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     presumes_no_profiles: bool = False
 

@@ -167,6 +167,7 @@ def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Pla
         token_error=run.token_error,
         key=draft.request.key,
         created_at=now,
+        parent_id=draft.parent_id,
         replay_of=draft.replay.run.uid if draft.replay is not None else None,
         **ended,
     )
@@ -181,6 +182,7 @@ def _live_run(
         environment_id=run.environment_id,
         automation_id=run.automation_id,
         invocation=invocation,
+        parent_id=run.parent_id,
         recipient=run.recipient,
         source=run.source,
         tags=invocation.tags or None,

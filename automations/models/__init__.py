@@ -12,10 +12,20 @@ from automations.models.cancellation import HELD, Cancellation, Origin, covered,
 from automations.models.cancellation_filter import CancellationFilter, due_before
 from automations.models.contact import LONGEST_ADDRESS, Contact
 from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
+from automations.models.descent import (
+    BORN,
+    PARENT_CANCELLED,
+    Descent,
+    ancestors_of,
+    beneath,
+    generation_of,
+    has_children,
+    reached,
+)
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
 from automations.models.event import Event, EventKind
-from automations.models.gate import clock, database_now, gate, retried, serialise
+from automations.models.gate import Passage, clock, database_now, gate, retried, serialise
 from automations.models.holds import Holds, Newborn, called_off_at_birth, what_cannot_hold
 from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
@@ -23,6 +33,7 @@ from automations.models.live_run import LiveRun, LiveState
 from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
+from automations.models.live_run_trees import Ended
 from automations.models.message_template import MESSAGE_KEY, MessageTemplate, Wording
 from automations.models.occurrence import Occurrence
 from automations.models.on_cancel import OnCancelStart
@@ -59,6 +70,7 @@ from automations.models.webhook import (
 from automations.models.worker import Worker
 
 __all__ = [
+    "BORN",
     "COUNTED_FINISHED",
     "DEFAULT_ENVIRONMENT",
     "FINAL",
@@ -70,6 +82,7 @@ __all__ = [
     "LONGEST_ADDRESS",
     "MESSAGE_KEY",
     "MOST_MEMBERS",
+    "PARENT_CANCELLED",
     "RESERVED_KEYS",
     "RUN_EVENTS",
     "SCOPES",
@@ -85,8 +98,10 @@ __all__ = [
     "Cancelled",
     "Claim",
     "Contact",
+    "Descent",
     "DisableMode",
     "Due",
+    "Ended",
     "Ending",
     "Environment",
     "Event",
@@ -104,6 +119,7 @@ __all__ = [
     "OnCancelStart",
     "Origin",
     "Overdue",
+    "Passage",
     "Provider",
     "Question",
     "Recipient",
@@ -121,7 +137,9 @@ __all__ = [
     "WebhookEndpoint",
     "Wording",
     "Worker",
+    "ancestors_of",
     "answers",
+    "beneath",
     "called_off_at_birth",
     "check_size",
     "clock",
@@ -136,6 +154,8 @@ __all__ = [
     "forget_endpoints",
     "forget_signing_secrets",
     "gate",
+    "generation_of",
+    "has_children",
     "identify",
     "inputs_of",
     "insert",
@@ -145,6 +165,7 @@ __all__ = [
     "new_uid",
     "owed",
     "profiles_of",
+    "reached",
     "resealed",
     "retried",
     "runs_with",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import models
 
@@ -26,13 +27,16 @@ class CalledOff(NamedTuple):
     on_cancel: str | None
     concurrency_key: str | None = None
     started_at: datetime | None = None
+    awaits: int | None = None
+    uid: UUID | None = None
+    parent_id: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What an undo needs to make the row again; a time of start says that its step was in flight."""
         told = {"due_at": self.due_at.isoformat(), "fence": self.fence}
         also = {
             "on_cancel": self.on_cancel, "concurrency_key": self.concurrency_key,
-            "started_at": self.started_at and self.started_at.isoformat(),
+            "started_at": self.started_at and self.started_at.isoformat(), "awaits": self.awaits,
         }  # fmt: skip
         return told | {name: value for name, value in also.items() if value is not None}
 

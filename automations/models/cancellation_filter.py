@@ -69,7 +69,7 @@ class CancellationFilter:
         if self.token is not None:
             condition &= models.Q(token=self.token) | models.Q(key=self.token)
         if self.due_after is not None:
-            condition &= models.Q(due_at__gte=self.due_after) & (
+            condition &= models.Q(due_at__gte=self.due_after, awaits=None) & (
                 models.Q(parked_due_at=None) | models.Q(parked_due_at__gte=self.due_after)
             )
         if self.due_before is not None:
@@ -106,9 +106,10 @@ class CancellationFilter:
         return parts + [(text, [_value(value)]) for text, value in compared.items() if value is not None]
 
     def _due(self) -> Parts:
-        """A run that is put aside is due in the far future; when it is due in truth is kept beside."""
+        """A run that is put aside is due in the far future; when it is due in truth is kept beside. One that waits for
+        a child is not due at all."""
         compared = {
-            "due_at >= %s AND (parked_due_at IS NULL OR parked_due_at >= %s)": self.due_after,
+            "due_at >= %s AND awaits IS NULL AND (parked_due_at IS NULL OR parked_due_at >= %s)": self.due_after,
             "(due_at < %s OR parked_due_at < %s)": self.due_before,
         }
         return [(text, [_value(value)] * 2) for text, value in compared.items() if value is not None]

@@ -25,6 +25,7 @@ class EventKind(models.TextChoices):
     CARRIED = "carried"
     REPLAYED = "replayed"
     RESTORED = "restored"
+    CHILD_ENDED = "child_ended"
 
 
 class Event(models.Model):
@@ -33,7 +34,8 @@ class Event(models.Model):
     `invoked` carries the first; `cancelled` carries what the cancel found. `data["folded"]` lists the steps
     without an effect of their own that were carried out in the same transition (docs/architecture.md). `carried`
     says what came of a step of the run that this one replays, `replayed` that another run replays this one;
-    `restored` that a cancellation was undone, and where the run goes on."""
+    `restored` that a cancellation was undone, and where the run goes on; `child_ended` how the child ended that
+    this run waited for."""
 
     run = models.ForeignKey(
         Run, on_delete=models.CASCADE, related_name="events", db_constraint=False, db_index=False

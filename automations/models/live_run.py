@@ -17,6 +17,7 @@ from automations.models.automation import Automation
 from automations.models.called_off import CalledOff, beside
 from automations.models.cancellation import Cancellation
 from automations.models.cancellation_filter import CancellationFilter
+from automations.models.descent import children_exist
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
 from automations.models.live_run_bars import Cancelled, cancelling, counting_finished, moved_of, returning
@@ -34,6 +35,7 @@ from automations.models.live_run_moves import (
     held,
     queues,
 )
+from automations.models.live_run_trees import Ended
 from automations.models.live_run_undo import RestoredRuns
 from automations.models.run import TOKEN_LENGTH, Run
 from automations.models.run_status import RunStatus
@@ -177,16 +179,22 @@ class LiveRunQuerySet(RestoredRuns):
 
     def cancel(self, *, cancellation: Cancellation, scope: CancellationFilter) -> tuple[list[Cancelled], int]:
         """waiting -> cancelled, at once and for good; running -> cancelling, which starts nothing more. Also
-        counts the runs that match but had ended or been called off before, up to COUNTED_FINISHED + 1.
+        counts the runs that match but had ended or been called off before, up to COUNTED_FINISHED + 1. All beneath
+        the runs moved are moved with them.
 
         One UPDATE: between two, a run could pass from the second one's state to the first one's and escape.
         A waiting run with unsettled attempts becomes cancelling until they settle. Written out, since the
         acknowledgement waits for it (docs/decisions/0003-raw-statements.md; the tests hold it
         against the ORM's).
         """
-        moving = returning(*cancelling(cancellation, scope))
-        moved, ((finished,),) = fetch([moving, counting_finished(cancellation, scope)])
-        return sorted(moved_of(moved)), finished
+        rows, ((finished,),), ((has_children,),) = fetch([
+            returning(*cancelling(cancellation, scope)), counting_finished(cancellation, scope),
+            children_exist(cancellation.environment_id),
+        ])  # fmt: skip
+        moved = moved_of(rows)
+        if has_children:
+            moved += self.descend(moved, cancellation=cancellation)
+        return sorted(moved), finished
 
     # -- reap and settle --------------------------------------------------------------------------------
 
@@ -229,30 +237,39 @@ class LiveRunQuerySet(RestoredRuns):
 
     # -- archive ----------------------------------------------------------------------------------------
 
-    def archive(self, *, cancellation: Cancellation, limit: int) -> int:
-        """Takes at most `limit` cancelled runs of that cancellation, among those filtered, into history."""
+    def archive(self, *, cancellation: Cancellation, limit: int, reason: str) -> int:
+        """Takes at most `limit` cancelled runs of that cancellation, among those filtered, into history; `reason`
+        is what their status_reason will say. Runs that wait for one of them go on."""
         rows = [
             CalledOff(*row)
             for row in self.filter(cancellation=cancellation.pk, state=LiveState.CANCELLED)
             .select_for_update(skip_locked=True)
             .values_list(
-                "pk", "position", REAL_DUE_AT, "attempt", "fence", "on_cancel", "concurrency_key", "started_at"
+                "pk", "position", REAL_DUE_AT, "attempt", "fence", "on_cancel", "concurrency_key", "started_at",
+                "awaits", "uid", "parent_id",
             )[:limit]
         ]  # fmt: skip
         if not rows:
             return 0
         testpoint("archive.read")
         pks = [row.run_id for row in rows]
+        ended = [
+            Ended(row.run_id, str(row.uid), row.parent_id, RunStatus.CANCELLED)
+            for row in rows
+            if row.parent_id
+        ]
+        waiting = self.model.objects.awaiting([(child.run_id, child.parent_id) for child in ended])
         gone, _ = self.model.objects.filter(pk__in=pks, state=LiveState.CANCELLED).delete()
         if gone != len(pks):
             raise AssertionError(f"{gone} of {len(pks)} locked runs were cancelled")
         Run.objects.filter(pk__in=pks, status__isnull=True).update(
             status=RunStatus.CANCELLED,
-            status_reason=cancellation.status_reason,
+            status_reason=reason,
             finished_at=cancellation.as_of,
             cancellation=cancellation.pk,
         )
         insert(beside(rows, cancellation=cancellation))
+        self.model.objects.wake(waiting, ended, now=cancellation.as_of)
         return len(pks)
 
 
@@ -299,6 +316,7 @@ class LiveRun(models.Model):
     worker = models.BigIntegerField(null=True)  # primary key of the Worker that has it in hand, while leased
     unsettled = models.JSONField(null=True)
     on_cancel = models.CharField(max_length=100, null=True)  # the automation to invoke once it is cancelled
+    awaits = models.BigIntegerField(null=True)  # primary key of the child whose end makes it due
     cancellation = models.ForeignKey(
         Cancellation,
         null=True,
@@ -338,6 +356,7 @@ class LiveRun(models.Model):
             models.Index(fields=["environment", "automation"], name="live_run_automation"),
             models.Index(fields=["environment", "source"], name="live_run_source"),
             models.Index(fields=["invocation"], name="live_run_invocation"),
+            models.Index(fields=["environment"], condition=Q(parent__isnull=False), name="live_run_child"),
             models.Index(
                 fields=["environment"], condition=Q(unsettled__isnull=False), name="live_run_unsettled"
             ),

@@ -13,7 +13,9 @@ from django.db import connection, models
 
 from automations.models.cancellation import Cancellation, uid_parameter, uid_text
 from automations.models.cancellation_filter import CancellationFilter
+from automations.models.descent import children_exist
 from automations.models.statements import Rows, Statement, execute, fetch
+from automations.testpoints import testpoint
 
 if TYPE_CHECKING:
     from automations.models.live_run import LiveRun  # noqa: F401  (of the base class below)
@@ -72,6 +74,13 @@ LEFT_AND_GIVEN = """
 SELECT count(*) FILTER (WHERE state IN ({states})), count(*) FILTER (WHERE cancellation_id = %s)
 FROM automations_liverun WHERE environment_id = %s AND {where}
 """
+GIVEN_BENEATH = """
+SELECT count(*) FROM automations_liverun
+WHERE environment_id = %s AND parent_id IS NOT NULL AND cancellation_id = %s AND CASE WHEN {where} THEN 0 ELSE 1 END = 1
+"""
+ABOVE = "SELECT ancestor_id FROM automations_descent WHERE run_id IN ({marks})"
+BELOW = "SELECT run_id FROM automations_descent WHERE ancestor_id IN ({marks})"
+DESCENDED_AT_ONCE = 5_000
 COUNT = """
 SELECT count(*) FROM (
     SELECT 1 FROM automations_liverun WHERE environment_id = %s AND {where} AND state IN ({states}) LIMIT %s
@@ -87,6 +96,7 @@ SELECT count(*) FROM (
 ) finished
 """
 COUNTED_FINISHED = 10_000
+ACTIVE = "'waiting', 'running'"
 
 
 def _named(states: Sequence[str]) -> str:
@@ -102,7 +112,7 @@ def counting(scope: CancellationFilter, *, environment_id: int, most: int) -> St
 
 def bars_over(pks: Sequence[int]) -> Statement:
     """The statement that finds the bars that stand over some of these runs: id and moment, oldest first."""
-    return BARS[connection.vendor].format(marks=", ".join(["%s"] * len(pks))), list(pks)
+    return BARS[connection.vendor].format(marks=_marks(pks)), list(pks)
 
 
 def counting_finished(cancellation: Cancellation, scope: CancellationFilter) -> Statement:
@@ -159,39 +169,86 @@ def moved_of(rows: Rows) -> list[Cancelled]:
 
 
 class BarredRuns(models.QuerySet["LiveRun"]):
-    """What bars do to unfinished runs."""
+    """What bars do to unfinished runs, and what goes with a run that is called off."""
+
+    def descend(self, moved: Sequence[Cancelled], *, cancellation: Cancellation) -> list[Cancelled]:
+        """Gives the same cancellation everything beneath the runs that it has just moved; what that was.
+
+        A statement of its own: a child that was born while the first one waited for its parent's row is there by
+        now. Until nothing is found: a child whose row this one waits for may bear another meanwhile.
+        """
+        found: list[Cancelled] = []
+        for start in range(0, len(moved), DESCENDED_AT_ONCE):
+            pks = [pk for pk, *_ in moved[start : start + DESCENDED_AT_ONCE]]
+            text = CANCEL.format(where=f"run_id IN ({BELOW.format(marks=_marks(pks))})", states=ACTIVE)
+            given = [uid_parameter(cancellation.pk), cancellation.environment_id, *pks]
+            testpoint("descend.begins")
+            while rows := fetch([returning(text, given)])[0]:
+                found += moved_of(rows)
+        return found
 
     def give_to_bars(self, pks: Sequence[int]) -> set[int]:
-        """Gives those of these runs that are under a bar to the oldest bar over each; which they were."""
+        """Gives those of these runs that are under a bar, themselves or through a run above them, to the oldest bar
+        over each, with all beneath them; which they were."""
         if not pks:
             return set()
-        marks = ", ".join(["%s"] * len(pks))
-        (found,) = fetch([bars_over(pks)])
+        found, above, below = fetch([bars_over(pks), _of(pks, ABOVE), _of(pks, BELOW)])
+        if above or below:
+            pks = _family(pks, above, below)
+            (found,) = fetch([bars_over(pks)])
         bars = Cancellation.objects.in_bulk([uid for uid, _ in found])
         given: set[int] = set()
         for bar in sorted(bars.values(), key=lambda bar: (bar.as_of, bar.pk)):
-            held = (f"run_id IN ({marks})", list(pks))
-            (rows,) = fetch([returning(*cancelling(bar, bar.scope, held))])
-            given.update(pk for pk, _, _ in moved_of(rows))
+            held = (f"run_id IN ({_marks(pks)})", list(pks))
+            moved = self._give(bar, cancelling(bar, bar.scope, held))
+            given.update(pk for pk, _, _ in moved)
         return given
 
-    def sweep(self, bar: Cancellation, *, limit: int) -> int:
-        """Gives the bar at most `limit` more of the runs under it, in the order of their keys, and moves its
-        `swept_to` on, at last to its `as_of_run`; the number given.
+    def _give(self, bar: Cancellation, statement: Statement) -> list[Cancelled]:
+        """What that UPDATE gives to the bar, with all beneath."""
+        rows, ((has_children,),) = fetch([returning(*statement), children_exist(bar.environment_id)])
+        moved = moved_of(rows)
+        return moved + self.descend(moved, cancellation=bar) if has_children else moved
 
-        The UPDATE has a range of keys and not a list, and returns no rows: that is what a bare UPDATE costs.
+    def sweep(self, bar: Cancellation, *, limit: int) -> int:
+        """Gives the bar at most `limit` more of the runs under it, with all beneath them, and moves its `swept_to` on,
+        at last to its `as_of_run`; the number given, those beneath included.
+
+        The UPDATE has a range of keys and not a list. Where there are no children it returns no rows: that is what
+        a bare UPDATE costs. Nothing under a bar bears any, so it is enough to have asked before.
         """
-        ahead = chunk_of(bar, limit=limit)
-        (found,) = fetch([ahead])
+        found, ((has_children,),) = fetch([chunk_of(bar, limit=limit), children_exist(bar.environment_id)])
         last = int(found[0][0] if found else bar.as_of_run or 0)
-        given = execute(sweeping(bar, to=last))
+        statement = sweeping(bar, to=last)
+        given = len(self._give(bar, statement)) if has_children else execute(statement)
         bar.swept_to = last
         return given
 
     def under(self, bar: Cancellation) -> tuple[int, int]:
-        """How many runs the bar is still for, and how many unfinished rows it has been given."""
-        scope = bar.scope
+        """How many runs the bar is still for, those beneath them not counted, and how many unfinished rows it has been
+        given: these with all beneath, since a run is given with them."""
+        scope, name = bar.scope, uid_parameter(bar.pk)
         where, values = scope.where()
         look = LEFT_AND_GIVEN.format(where=where, states=_named(scope.states))
-        (((left, given),),) = fetch([(look, [uid_parameter(bar.pk), bar.environment_id, *values])])
-        return left, given
+        beneath = GIVEN_BENEATH.format(where=where)
+        ((left, given),), ((further,),) = fetch([
+            (look, [name, bar.environment_id, *values]), (beneath, [bar.environment_id, name, *values]),
+        ])  # fmt: skip
+        return left, given + further
+
+
+def _family(pks: Sequence[int], above: Rows, below: Rows) -> list[int]:
+    """The runs with all above them and all beneath those: one of them may be under an older bar of its own."""
+    found = {pk for (pk,) in (*above, *below)}
+    if above:
+        (further,) = fetch([_of([pk for (pk,) in above], BELOW)])
+        found |= {pk for (pk,) in further}
+    return sorted({*pks, *found})
+
+
+def _of(pks: Sequence[int], text: str) -> Statement:
+    return text.format(marks=_marks(pks)), list(pks)
+
+
+def _marks(pks: Sequence[int]) -> str:
+    return ", ".join(["%s"] * len(pks))

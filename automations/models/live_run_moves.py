@@ -31,6 +31,7 @@ class Claim:
     fence: int
     due_at: datetime
     started_at: datetime
+    parent_id: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ WITH due AS MATERIALIZED (
 UPDATE automations_liverun
 SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_until = %s, started_at = %s, worker = %s
 WHERE run_id IN (SELECT run_id FROM due) AND state = 'waiting'
-RETURNING run_id, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at
+RETURNING run_id, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at, parent_id
 """
 LOCK = "FOR UPDATE SKIP LOCKED"
 LOOKUPS = {"due_at <= %s": "due_at__lte", "due_at > %s": "due_at__gt"}
@@ -117,9 +118,9 @@ def claimed(
         Claim(
             run_id=pk, uid=uid_text(uid), invocation_id=invocation_id, recipient=recipient,
             environment_id=environment_id, position=position, attempt=attempt, fence=fence,
-            due_at=moment_of(due_at), started_at=moment_of(started_at),
+            due_at=moment_of(due_at), started_at=moment_of(started_at), parent_id=parent_id,
         )
-        for pk, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at in rows
+        for pk, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at, parent_id in rows
     ]  # fmt: skip
 
 

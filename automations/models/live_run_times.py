@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from automations.models.live_run_bars import BarredRuns
+from automations.models.live_run_trees import Trees
 from automations.models.run_status import RunStatus
 from automations.testpoints import testpoint
 
@@ -19,21 +19,22 @@ class Rescheduled:
     due_at: datetime
 
 
-class Timetable(BarredRuns):
+class Timetable(Trees):
     """Attempts, fences and unsettled attempts are left as they are."""
 
     def reschedule(self, *, run_id: int, due_at: datetime, now: datetime) -> Rescheduled | None:
         """waiting -> waiting, due at another time; a time that has passed means now. None when the run is not
-        waiting, and then nothing moved; in both cases the row stays locked until the transaction ends.
+        waiting, or waits for a child, and then nothing moved; in all cases the row stays locked until the
+        transaction ends.
 
         A run that is due already keeps its place among those due. One that was put aside is not any more; a start
         does that again, if it is due while its automation is held.
         """
         known = self.filter(pk=run_id).select_for_update()
-        row = known.values_list("state", "position", "due_at", "parked_due_at").first()
-        if row is None or row[0] != RunStatus.WAITING:
+        row = known.values_list("state", "awaits", "position", "due_at", "parked_due_at").first()
+        if row is None or row[:2] != (RunStatus.WAITING, None):
             return None
-        _, position, due, parked = row
+        _, _, position, due, parked = row
         was_due_at = parked or due
         if due_at <= now:
             due_at = min(was_due_at, now)

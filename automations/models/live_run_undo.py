@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import Q
 
 from automations.models.cancellation import Cancellation, uid_parameter
+from automations.models.descent import has_children, kin, reached
 from automations.models.event import Event, EventKind
 from automations.models.live_run_bars import cancelling
 from automations.models.live_run_moves import at
@@ -36,7 +37,8 @@ REAL_DUE_AT = "COALESCE(parked_due_at, due_at)"  # what is held is put aside aga
 OVERDUE = f"(lease_until IS NULL AND {REAL_DUE_AT} <= %s)"
 BEHIND = "CAST(CAST(position AS integer) + 1 AS text)"
 CALLED_OFF = """
-environment_id = %s AND {where} AND cancellation_id = %s AND state IN ('cancelling', 'cancelled')"""
+environment_id = %s AND ({where} OR parent_id IS NOT NULL) AND cancellation_id = %s
+ AND state IN ('cancelling', 'cancelled')"""
 RESTORE = """
 UPDATE automations_liverun
 SET state = CASE WHEN lease_until IS NULL THEN 'waiting' ELSE 'running' END, cancellation_id = NULL,
@@ -71,6 +73,7 @@ _WORDS = {
     },
 }  # fmt: skip
 DUE_OR_LOST = "(due_at <= %s OR unsettled IS NOT NULL)"
+GIVEN_AT_ONCE = 1_000
 
 
 class RestoredRuns(Parking):
@@ -78,7 +81,13 @@ class RestoredRuns(Parking):
 
     def give_what_passed(self, bars: Sequence[Cancellation], *, now: datetime) -> None:
         """Gives these bars, oldest first, the runs under them that are due or have lost an attempt: what an undo
-        has a rule for."""
+        has a rule for. Those with children, or with parents, first and one by one, with all beneath them."""
+        if has_children(bars[0].environment_id):
+            live = self.filter(reached(bars, environment=bars[0].environment_id))
+            passed = live.filter(Q(due_at__lte=now) | Q(unsettled__isnull=False)).filter(kin())
+            pks = list(passed.values_list("pk", flat=True))
+            for start in range(0, len(pks), GIVEN_AT_ONCE):
+                self.give_to_bars(pks[start : start + GIVEN_AT_ONCE])
         for bar in bars:
             execute(cancelling(bar, bar.scope, (DUE_OR_LOST, [at(now)])))
 
@@ -93,11 +102,15 @@ class RestoredRuns(Parking):
         with connection.cursor() as cursor:
             cursor.execute(*_restoring(cancellation, logged=True))
             cursor.execute(*_restoring(cancellation))
-            return int(cursor.rowcount)
+            restored = int(cursor.rowcount)
+        if cancellation.undone_at is not None:
+            self.wake_restored(cancellation, now=cancellation.undone_at)
+        return restored
 
     def bring_back(self, cancellation: Cancellation, *, limit: int) -> list[Run]:
         """Makes live rows again for at most `limit` archived runs of an undone cancellation, each under a fence
-        that no worker of before holds; the runs."""
+        that no worker of before holds; the runs. `wake_restored` is to follow when all are back: a child may be ending
+        at this moment, which does not see that its parent waits for it again."""
         archived = Run.objects.filter(cancellation=cancellation.pk, status=RunStatus.CANCELLED)
         wide = ("profile", "invocation__data", "invocation__answer")
         whole = archived.select_related("invocation").defer(*wide)
@@ -136,7 +149,7 @@ class RestoredRuns(Parking):
             tags=invocation.tags or None, tenant=invocation.tenant, token=run.token, key=run.key,
             concurrency_key=said.get("concurrency_key"), created_at=run.created_at, due_at=due_at,
             position=position, attempt=0 if passed else last.attempt, fence=said.get("fence", 0) + 1,
-            on_cancel=said.get("on_cancel"),
+            on_cancel=said.get("on_cancel"), awaits=said.get("awaits"),
         )  # fmt: skip
         where = {
             "from": was, "was_due_at": was_due_at.isoformat(), "position": position, "due_at": due_at.isoformat()

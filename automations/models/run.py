@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
 from django.db.models.functions import Length, Trim
@@ -13,6 +14,7 @@ from django.db.models.lookups import GreaterThan
 from automations.models import lookups  # noqa: F401  (registers has_prefix)
 from automations.models.automation import Automation, Version
 from automations.models.cancellation import Cancellation, standing, uid_parameter
+from automations.models.descent import PARENT_CANCELLED, Descent
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
 from automations.models.run_search import RunSearch
@@ -29,7 +31,7 @@ SELECT count(*) FROM automations_run
 WHERE environment_id = %s AND {where} AND status IS NOT NULL AND finished_at <= %s
   AND (cancellation_id IS NULL OR cancellation_id <> %s)
 """
-_LISTED_LIVE = ("state", "position", "attempt", "due_at", "parked_due_at", "started_at")
+_LISTED_LIVE = ("state", "position", "attempt", "due_at", "parked_due_at", "awaits", "started_at")
 # What a bar may ask of a live row: a list that left one out would fetch it run by run, where a bar stands.
 _UNDER_BARS = (
     "token", "key", "recipient", "automation", "invocation", "source", "tags", "tenant", "created_at", "unsettled",
@@ -55,8 +57,8 @@ class RunQuerySet(RunSearch):
         joined = self._with_bars().select_related("live", "live__cancellation", "cancellation", "automation")
         return joined.only(
             "uid", "version_id", "invocation_id", "recipient", "source", "token", "key", "status",
-            "status_reason", "created_at", "finished_at", "environment", "automation__key", "automation__name",
-            "automation__held_at",
+            "status_reason", "created_at", "finished_at", "environment", "parent_id", "automation__key",
+            "automation__name", "automation__held_at",
             *(f"live__{name}" for name in (*_LISTED_LIVE, *_UNDER_BARS)),
             *(f"cancellation__{name}" for name in ("actor", "origin", "as_of")),
             *(f"live__cancellation__{name}" for name in ("actor", "origin", "as_of")),
@@ -74,12 +76,12 @@ class RunQuerySet(RunSearch):
         super()._fetch_all()
         rows = self._result_cache or ()
         if is_new and any(getattr(row, "barred", False) for row in rows):
-            bars = list(standing())
+            bars, above = list(standing()), _above(rows)
             self._result_cache = None
             super()._fetch_all()
             shown: Iterable[Run] = self._result_cache or ()
             for run in shown:
-                run.show_under(bars)
+                run.show_under(bars, above.get(run.pk, ()))
 
     def newest_pk(self) -> int:
         """The highest primary key of them; 0 without any."""
@@ -103,6 +105,17 @@ class RunQuerySet(RunSearch):
     def labelled(self, token: str) -> RunQuerySet:
         """Runs whose token or key is `token`."""
         return self.filter(models.Q(token=token) | models.Q(key=token))
+
+
+def _above(rows: Iterable[Any]) -> Mapping[int, Sequence[LiveRun]]:
+    """The unfinished runs through which a cancel reaches these, by the primary key of each."""
+    children = [run.pk for run in rows if run.parent_id is not None and run.status is None]
+    found: defaultdict[int, list[LiveRun]] = defaultdict(list)
+    if children:
+        descents = Descent.objects.filter(run__in=children, ancestor__live__isnull=False)
+        for descent in descents.select_related("ancestor__live").defer("ancestor__profile"):
+            found[descent.run_id].append(descent.ancestor.live)
+    return found
 
 
 class Run(models.Model):
@@ -204,16 +217,22 @@ class Run(models.Model):
         """The run's live row; None once it is archived."""
         return getattr(self, "live", None)
 
-    def show_under(self, bars: Iterable[Cancellation]) -> None:
-        """As the oldest of these bars that is for this run will leave it."""
+    def show_under(self, bars: Iterable[Cancellation], above: Sequence[LiveRun] = ()) -> None:
+        """As the oldest of these bars that is for this run, or for one of those `above` it, will leave it."""
         live = self.live_run
         if self.status is not None or live is None or live.state not in ("waiting", "running"):
             return
         for bar in bars:
-            if bar.environment_id == self.environment_id and bar.scope.matches(live):
+            if bar.environment_id == self.environment_id and _is_over(bar, (live, *above)):
                 quiet = live.state == "waiting" and live.unsettled is None
                 live.state, live.cancellation = "cancelled" if quiet else "cancelling", bar
                 return
+
+    @property
+    def awaits_child(self) -> bool:
+        """Whether it goes on only when its child has ended."""
+        live = self.live_run
+        return live is not None and live.state == "waiting" and live.awaits is not None
 
     @property
     def public_status(self) -> str:
@@ -246,6 +265,9 @@ class Run(models.Model):
         """Why it ended, archived or not: `status_reason`, in words a program can compare."""
         if self.status_reason or (cancellation := self.called_off_by) is None:
             return self.status_reason
+        live = self.live_run if self.parent_id is not None else None
+        if live is not None and not cancellation.scope.matches(live):
+            return PARENT_CANCELLED
         return cancellation.status_reason
 
     @property
@@ -257,9 +279,9 @@ class Run(models.Model):
 
     @property
     def due_at(self) -> datetime | None:
-        """When its next step is due (UTC), held or not; None when it is not waiting."""
+        """When its next step is due (UTC), held or not; None when it is not waiting, or waits for a child."""
         live = self.live_run
-        if live is None or live.state != "waiting":
+        if live is None or live.state != "waiting" or live.awaits is not None:
             return None
         return live.parked_due_at or live.due_at
 
@@ -270,3 +292,8 @@ class Run(models.Model):
         if self.public_status != RunStatus.WAITING or live is None or automation is None:
             return False
         return automation.held_at is not None or live.parked_due_at is not None
+
+
+def _is_over(bar: Cancellation, rows: Iterable[LiveRun]) -> bool:
+    """Whether the bar is for one of the rows, and none of them was called off by another."""
+    return any(row.cancellation_id in (None, bar.pk) and bar.scope.matches(row) for row in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -13,7 +13,8 @@ from django.db import models
 from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import Exact
 
-from automations.models.cancellation import Cancellation, covered
+from automations.models.cancellation import Cancellation
+from automations.models.descent import BORN, reached
 from automations.models.environment import Environment
 from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.run_status import RunStatus
@@ -64,7 +65,9 @@ class RunSearch(models.QuerySet["Run"]):
         live_run: Any = self.model._meta.get_field("live").related_model
         bounds = {"due_at__gte": after, "due_at__lt": before}
         given = {name: value for name, value in bounds.items() if value is not None}
-        waiting = live_run.objects.filter(environment=environment, state=RunStatus.WAITING, **given)
+        waiting = live_run.objects.filter(
+            environment=environment, state=RunStatus.WAITING, awaits=None, **given
+        )
         return self.filter(pk__in=waiting.values("pk"))
 
     def called_off_by(self, uid: UUID, *, environment: Environment) -> Self:
@@ -73,15 +76,15 @@ class RunSearch(models.QuerySet["Run"]):
         if cancellation is None:
             return self.none()
         live_run: Any = self.model._meta.get_field("live").related_model
-        live = live_run.objects.filter(cancellation.scope.condition(), environment=environment)
+        live = live_run.objects.filter(environment=environment)
+        bars = [cancellation] if cancellation.swept_at is None else []
         kinds = [
-            self.model.objects.filter(cancellation=uid).values("pk"),
-            live.filter(
-                models.Q(cancellation=uid) | covered([cancellation] if cancellation.swept_at is None else [])
-            ),
+            self.model.objects.filter(cancellation=uid),
+            live.filter(cancellation.scope.condition(), cancellation=uid),
+            live.filter(BORN, cancellation=uid),
+            *([live.filter(reached(bars, environment=environment))] if bars else []),
         ]
-        first, second = (self.model.objects.filter(pk__in=kind.values("pk")).values("pk") for kind in kinds)
-        return self.filter(pk__in=first.union(second, all=True))
+        return self._one_of(kinds)
 
     def with_id(self, prefix: str) -> Self:
         """Runs whose id is, or begins with, `prefix`. ValueError for what no id begins with."""
@@ -159,10 +162,11 @@ class RunSearch(models.QuerySet["Run"]):
         Running rows are due by construction, so the index on due_at finds them. Cancelled runs that are not
         archived yet are found as housekeeping finds them, by their cancellation's own filter.
         """
+        barred = reached(bars, environment=environment)
         live_run: Any = self.model._meta.get_field("live").related_model
         live = live_run.objects.filter(environment=environment)
         if status in (RunStatus.RUNNING, RunStatus.WAITING):
-            spared = self.exclude(pk__in=live.filter(covered(bars)).values("pk")) if bars else self
+            spared = self.exclude(pk__in=live.filter(barred).values("pk")) if bars else self
             if status == RunStatus.WAITING:
                 return spared.filter(status__isnull=True, live__state=status)
             return spared.filter(pk__in=live.filter(state=status, due_at__lte=Now()).values("pk"))
@@ -177,10 +181,14 @@ class RunSearch(models.QuerySet["Run"]):
         if len(pending) <= MANY:
             called_off &= reduce(or_, (row.scope.condition() for row in pending))
         if bars:
-            called_off |= covered(bars)
-        kinds = [archived.order_by(order).values("pk")[:most], live.filter(called_off).values("pk")]
-        first, second = (self.model.objects.filter(pk__in=kind).values("pk") for kind in kinds)
-        return self.filter(pk__in=first.union(second, all=True))
+            called_off |= barred
+        with_parents = live.filter(BORN, cancellation__isnull=False)
+        return self._one_of([archived.order_by(order)[:most], live.filter(called_off), with_parents])
+
+    def _one_of(self, kinds: Iterable[models.QuerySet[Any]]) -> Self:
+        """The runs among these, each kind found in a way of its own."""
+        first, *others = (self.model.objects.filter(pk__in=kind.values("pk")).values("pk") for kind in kinds)
+        return self.filter(pk__in=first.union(*others, all=True))
 
 
 def _uid_bounds(text: str) -> tuple[UUID, UUID] | None:

@@ -91,6 +91,15 @@ BODIES: dict[str, Any] = {
                 },
                 {"action": "cancel", "run_id": "0199d3f2-0000-7000-8000-000000000001"},
                 {
+                    "action": "invoke",
+                    "template": "k",
+                    "data": {"a": "{{data.t}}"},
+                    "recipient": "u",
+                    "wait": True,
+                    "on_parent_cancel": "leave",
+                    "context": {"profile": {"p": 1}},
+                },
+                {
                     "action": "send",
                     "template": "t",
                     "recipient": "refs.data.t",
@@ -233,7 +242,7 @@ METHODS = {
 }  # fmt: skip
 PAGING = ["limit", "cursor"]
 RUNS = [*PAGING, "status", "automation", "source", "token", "key", "recipient", "invocation", "id"]
-RUNS += ["created_after", "created_before", "due_before"]
+RUNS += ["parent", "created_after", "created_before", "due_before"]
 PARAMETERS = {
     "/api/v1/automations": PAGING,
     "/api/v1/automations/k/versions": PAGING,

@@ -48,13 +48,14 @@ def test_a_waiting_run_is_told_with_its_steps(api: Caller) -> None:
     run = Run.objects.get(recipient="u1")
     told = api.get(f"{PATH}/{run.uid}")
     steps, link = told.pop("steps"), told.pop("explain_cancel")
-    assert link == f"{PATH}/{run.uid}/explain-cancel"
+    assert (link, told.pop("children")) == (f"{PATH}/{run.uid}/explain-cancel", [])
     assert told == {
         "id": answer["runs"][0]["id"], "invocation": answer["id"], "automation": "trial", "version": 1,
         "source": "api/backend", "recipient": "u1", "cancellation_token": "t", "cancellation_key": "k",
         "status": "waiting", "settling": False, "held": False, "status_reason": None,
         "created_at": stamp(run.created_at),
-        "due_at": stamp(run.live.due_at), "finished_at": None, "cancellation": None, "replay_of": None,
+        "due_at": stamp(run.live.due_at), "finished_at": None, "cancellation": None, "parent": None,
+        "replay_of": None,
     }  # fmt: skip
     assert api.get(f"{PATH}?recipient=u1")["items"] == [told]
     assert [(step["index"], step["id"], step["action"], step["status"], step["attempts"]) for step in steps] == [
@@ -87,6 +88,39 @@ def test_a_cancelled_run_says_by_whom(api: Caller) -> None:
         "reason": "asked",
     }
     assert [step["status"] for step in told["steps"]] == ["cancelled"]
+
+
+def test_a_run_tells_of_its_parent_and_its_children(api: Caller) -> None:
+    publish("child", {"steps": [DELAY]})
+    run = run_of(invoke({"action": "invoke", "template": "child", "wait": True}, DELAY))
+    other = run_of(invoke(DELAY))
+    work_off()
+    (child,) = Run.objects.filter(parent=run.pk)
+    told = api.get(f"{PATH}/{run.uid}")
+    assert (told["parent"], told["children"], told["status"], told["due_at"]) == (
+        None, [str(child.uid)], "waiting", None
+    )  # fmt: skip
+    assert (told["steps"][0]["status"], told["steps"][0]["output"]) == ("waiting", {"run": str(child.uid)})
+    of_child = api.get(f"{PATH}/{child.uid}")
+    assert (of_child["parent"], of_child["children"], of_child["source"]) == (
+        str(run.uid), [], f"run/{run.uid}"
+    )  # fmt: skip
+    listed = api.get(f"{PATH}?parent={run.uid}")["items"]
+    assert [(item["id"], item["parent"]) for item in listed] == [(str(child.uid), str(run.uid))]
+    assert api.get(f"{PATH}?parent={other.uid}")["items"] == []
+    refused = decoded(api.send("POST", f"{PATH}/{run.uid}/run-now"), 422)
+    assert [error["code"] for error in refused["errors"]] == ["awaits_child"]
+
+
+def test_the_receipt_of_a_parent_names_its_children(api: Caller) -> None:
+    publish("child", {"steps": [DELAY]})
+    run = run_of(invoke({"action": "invoke", "template": "child"}, DELAY))
+    work_off()
+    (child,) = Run.objects.filter(parent=run.pk)
+    receipt = decoded(api.post(f"{PATH}/{run.uid}/cancel", {}))
+    assert (receipt["matched"], receipt["cancelled"]) == (2, 2)
+    assert receipt["cancelled_run_ids"] == [str(run.uid), str(child.uid)]
+    assert api.get(f"{PATH}/{child.uid}")["status_reason"] == "parent_cancelled"
 
 
 def test_a_run_that_is_settling_says_so(api: Caller) -> None:

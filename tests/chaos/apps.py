@@ -25,7 +25,7 @@ PAUSES = {
     "finish.begins": 0.03, "finish.moved": 0.005, "finish.committed": 0.03,
     "cancel.begins": 0.02, "cancel.moved": 0.01, "cancel.committed": 0.01,
     "bar.placed": 0.02, "sweep.moved": 0.01, "event.placed": 0.01, "event.judged": 0.01, "event.moved": 0.01,
-    "reschedule.moved": 0.01,
+    "reschedule.moved": 0.01, "descend.begins": 0.02, "child.born": 0.01, "wake.moved": 0.01,
     "disable.placed": 0.01, "disable.committed": 0.05, "park.moved": 0.01, "enable.moved": 0.01, "resume.read": 0.01,
     "renew.begins": 0.02, "reap.read": 0.01, "settle.read": 0.01, "archive.read": 0.005,
 }  # fmt: skip

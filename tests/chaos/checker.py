@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from tests.chaos import holds
 from tests.chaos.evidence import Entry, Evidence, entries
+from tests.chaos.families import actions_of, beneath, escaped, misborn
 from tests.chaos.figures import figures_of
 from tests.chaos.undone import released, repeated, undone
 
@@ -84,6 +85,7 @@ def check(evidence: Evidence) -> Verdict:
         ),
         "duplicates with another idempotency key": list(_other_keys(evidence.receipts)),
         "steps out of order": list(_out_of_order(evidence)),
+        "children not born once": list(misborn(evidence.runs, let_go=released(evidence))),
         "effects of unknown runs": list(_unknown(evidence)),
         "attempts that sent more than twice": list(_too_often(evidence.receipts)),
         "requests refused": [entry for entry in evidence.history if entry["phase"] == "refused"],
@@ -119,7 +121,7 @@ def _inferred(evidence: Evidence) -> Iterator[Ack]:
         for run in entry["runs"]
     }
     repeated = {entry["op"] for entry in entries(evidence.history, "invoke", "unknown")}
-    actions = {run["id"]: _actions(run) for run in evidence.runs}
+    actions = {run["id"]: actions_of(run) for run in evidence.runs}
     receipts = _by_run(evidence.receipts)
     for row in evidence.cancellations:
         run = row["actor"].removeprefix("run/")
@@ -144,7 +146,7 @@ class _Answer(NamedTuple):
 def _after_acks(evidence: Evidence, acks: Iterable[Ack]) -> Iterator[tuple[Ack, Entry]]:
     receipts = _by_run(evidence.receipts)
     for ack in acks:
-        for run in ack.runs:
+        for run in ack.runs | escaped(ack.runs, evidence.runs):
             for receipt in receipts[run]:
                 if ack.t < receipt["t"] < ack.until:
                     yield ack, receipt
@@ -271,9 +273,9 @@ def _missed(evidence: Evidence) -> Iterator[Entry]:
 def _strangers(evidence: Evidence) -> Iterator[Entry]:
     runs = {run["id"]: run for run in evidence.runs}
     for ack in entries(evidence.history, "cancel", "ack"):
-        for run in ack["runs"]:
-            if run in runs and not _matches(runs[run], ack["filter"]):
-                yield {"run": runs[run], "cancel": ack}
+        named = {run for run in ack["runs"] if run in runs and _matches(runs[run], ack["filter"])}
+        for run in set(ack["runs"]) & runs.keys() - beneath(named, evidence.runs):
+            yield {"run": runs[run], "cancel": ack}
 
 
 def _matches(run: Entry, asked: Entry) -> bool:
@@ -289,7 +291,7 @@ def _other_keys(receipts: Sequence[Entry]) -> Iterator[Entry]:
 
 def _out_of_order(evidence: Evidence) -> Iterator[Entry]:
     """The first effect of a step before that of an earlier step."""
-    actions, let_go = {run["id"]: _actions(run) for run in evidence.runs}, released(evidence)
+    actions, let_go = {run["id"]: actions_of(run) for run in evidence.runs}, released(evidence)
     for run, receipts in _by_run(evidence.receipts).items():
         sends = [place for place, action in enumerate(actions.get(run, [])) if action == "send"]
         firsts = list(dict.fromkeys(_place(receipt) for receipt in receipts))
@@ -317,11 +319,6 @@ def _by_run(receipts: Sequence[Entry]) -> defaultdict[str, list[Entry]]:
     for receipt in sorted(receipts, key=lambda receipt: float(receipt["t"])):
         found[receipt["run"]].append(receipt)
     return found
-
-
-def _actions(run: Entry) -> list[str]:
-    """The driver puts a definition's actions into the run's source: "chaos/send,delay,send"."""
-    return str(run["source"]).partition("/")[2].split(",")
 
 
 def _place(receipt: Entry) -> int:

@@ -15,13 +15,15 @@ from typing import Any
 import httpx
 
 from tests.chaos.checker import HELD
+from tests.chaos.families import BEARING, CHILD_SHAPE
 from tests.chaos.history import History
 
 # What the definitions do, in order; a step's id is an s and its place.
 SHAPES = (
     "send", "send", "delay,send", "delay,send", "send,delay,send", "send,delay,send", "send,send,send",
-    "cancel,delay,send", "send,cancel,send",
+    "cancel,delay,send", "send,cancel,send", "invoke,delay,send", "send,invoke,invoke,delay,send", "await,send",
 )  # fmt: skip
+CHILD = "child"
 GROUPS = 12  # runs share tokens
 TIMEOUT = 2.0  # of a send step, in seconds
 CLIENT_TIMEOUT = 8.0
@@ -49,6 +51,8 @@ def definition(shape: str, *, sink: str, javascript: bool) -> dict[str, Any]:
             step |= {"message": message, "timeout": f"{TIMEOUT} seconds", "retry": retry}
         elif action == "delay":
             step["duration"] = "{{data.pause}} seconds"
+        elif action in BEARING:
+            step |= {"action": "invoke", "template": CHILD, "wait": action == "await"}
         else:
             step["cancellation_token"] = "group-{{data.other}}"
         steps.append(step)
@@ -87,15 +91,16 @@ class Driver:
             self._threads.append(threading.Thread(target=self._hold, args=(random.Random(f"{seed}/hold"),)))
 
     def publish(self) -> None:
-        """Every shape as an automation, with and without JavaScript."""
+        """Every shape as an automation, with and without JavaScript; and the child, which nothing but the cancel of
+        its parent, or of its id, can call off."""
         with self._client() as http:
+            child = definition(CHILD_SHAPE, sink=self._sink, javascript=False) | {"cancellation_token": None}
+            _publish(http, CHILD, child)
             shapes = itertools.product(dict.fromkeys(SHAPES), (False, True))
             wanted = [(_automation(shape, javascript=js), shape, js) for shape, js in shapes]
             for key, shape, javascript in [*wanted, (HELD, HELD_SHAPE, False)]:
                 content = definition(shape, sink=self._sink, javascript=javascript)
-                given = {"key": key, "name": key, "definition": content}
-                http.post("automations", json=given).raise_for_status()
-                http.post(f"automations/{key}/publish").raise_for_status()
+                _publish(http, key, content)
 
     def start(self) -> None:
         for thread in self._threads:
@@ -268,6 +273,12 @@ def _told(what: str, content: dict[str, Any]) -> dict[str, Any]:
         "settled": content["settled"],
         "as_of": datetime.fromisoformat(content["as_of"]).timestamp(),
     }
+
+
+def _publish(http: httpx.Client, key: str, content: dict[str, Any]) -> None:
+    given = {"key": key, "name": key, "definition": content}
+    http.post("automations", json=given).raise_for_status()
+    http.post(f"automations/{key}/publish").raise_for_status()
 
 
 def _automation(shape: str, *, javascript: bool) -> str:

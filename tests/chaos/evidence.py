@@ -14,10 +14,10 @@ class Evidence:
     """All that a run left behind.
 
     `history` as History notes it; `receipts` the sink's lines; `runs` {id, token, key, source, status, reason,
-    created and finished (wall, seconds), cancellation, live, automation}; `cancellations` {id, actor, runs,
-    in_flight, filter, as_of, until (of a hold), undone, bar}; `audit`, in the order of the writes, {run, table, old,
-    new, at (wall), finish}: `run` is the public id, `table` run or live, and `finish` tells that a worker wrote back
-    what it had done.
+    created and finished (wall, seconds), cancellation, live, parent, automation}; `cancellations` {id, actor,
+    runs, in_flight, filter, as_of, until (of a hold), undone, bar}; `audit`, in the order of the writes, {run, table,
+    old, new, at (wall), finish}: `run` is the public id, `table` run or live, and `finish` tells that a worker wrote
+    back what it had done.
     """
 
     history: Sequence[Entry]

@@ -111,10 +111,11 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
 
     fields = (
         "uid", "token", "key", "source", "status", "status_reason", "created_at", "finished_at",
-        "cancellation_id", "live__state", "automation__key",
+        "cancellation_id", "live__state", "automation__key", "parent__uid",
     )  # fmt: skip
     told = (
         "id", "token", "key", "source", "status", "reason", "created", "finished", "cancellation", "live", "automation",
+        "parent",
     )  # fmt: skip
     runs = [dict(zip(told, row, strict=True)) for row in Run.objects.values_list(*fields)]
     for run in runs:
@@ -123,7 +124,7 @@ def _rows() -> dict[str, list[dict[str, Any]]]:
             "created": _seconds(run["created"]),
             "finished": _seconds(run["finished"]),
         }
-        run["cancellation"] = run["cancellation"] and str(run["cancellation"])
+        run |= {name: run[name] and str(run[name]) for name in ("cancellation", "parent")}
     cancellations = [
         {
             "id": str(row.pk), "actor": row.actor, "runs": row.cancelled_run_ids, "in_flight": row.in_flight,

@@ -8,6 +8,7 @@ import pytest
 
 from tests.chaos.checker import check
 from tests.chaos.evidence import Evidence
+from tests.chaos.families import misborn
 from tests.chaos.made import CHANGED, HELD, LOST, MISREPORTED, MISSED, SETTLED, UNLISTED, Made
 
 pytestmark = pytest.mark.pure
@@ -235,6 +236,41 @@ def test_a_refused_request() -> None:
     made = Made()
     made.history.append(made.entry(2.5, "invoke", "refused", op=9, status=422))
     assert made.found() == ["requests refused"]
+
+
+def with_child(*, cancelled: bool) -> Made:
+    """The cancelled run had started another one, which was called off with it, or was not."""
+    made = Made()
+    made.runs[0]["source"] = "chaos/send,invoke,send"
+    child = {"id": "k", "token": None, "key": None, "source": "run/r", "parent": "r", "live": None}
+    ended = {"status": "cancelled", "finished": 2.0, "cancellation": "c"}
+    made.runs.append(child | (ended if cancelled else ended | {"status": "completed", "cancellation": None}))
+    states = ["waiting", "cancelled", None] if cancelled else ["waiting", "running", None]
+    made.audit += made.path("k", None, *states)
+    if cancelled:
+        made.cancellations[0]["runs"] = made.history[-1]["runs"] = ["r", "k"]
+    return made
+
+
+def test_a_child_is_called_off_with_its_parent_whatever_the_filter() -> None:
+    assert with_child(cancelled=True).found() == []
+
+
+def test_a_child_that_escaped_the_cancel_of_its_parent() -> None:
+    made = with_child(cancelled=False)
+    assert made.found() == []
+    made.receipts.append(made.receipt(2.5, run="k", step="s1"))
+    assert made.found() == [UNLISTED]
+
+
+def test_children_that_were_not_born_once() -> None:
+    made = with_child(cancelled=True)
+    made.runs[0]["source"] = "chaos/send,delay,send"
+    assert made.found() == ["children not born once"]
+    made = Made()
+    made.runs[1]["source"] = "chaos/send,await,send"
+    assert made.found() == ["children not born once"]
+    assert list(misborn(made.runs, let_go={made.runs[1]["id"]})) == []
 
 
 def test_the_figures() -> None:

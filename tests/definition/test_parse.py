@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from automations.definition import Cancel, DefinitionError, Delay, Kind, Retry, Send, SendList, parse
+from automations.definition import Cancel, DefinitionError, Delay, Invoke, Kind, Retry, Send, SendList, parse
 
 MESSAGE = {"content": {"title": "Hi", "body": "there"}}
 SEND = {"action": "send", "message": MESSAGE}
+INVOKE = {"action": "invoke", "template": "child"}
 
 
 def problems(raw: object, *, strict: bool = True) -> list[tuple[str, str]]:
@@ -80,6 +81,18 @@ def test_a_definition_is_an_object(raw: object) -> None:
         ({"steps": [SEND], "on_cancel": {}}, [("/on_cancel/invoke", "required")]),
         ({"steps": [SEND], "on_cancel": {"invoke": "A b"}}, [("/on_cancel/invoke", "invalid")]),
         ({"steps": [SEND], "on_cancel": {"invoke": "a", "data": {}}}, [("/on_cancel/data", "unknown_field")]),
+        ({"steps": [{"action": "invoke"}]}, [("/steps/0/template", "required")]),
+        ({"steps": [{**INVOKE, "data": 5}]}, [("/steps/0/data", "invalid")]),
+        ({"steps": [{**INVOKE, "wait": "yes"}]}, [("/steps/0/wait", "invalid")]),
+        ({"steps": [{**INVOKE, "ref": "r"}]}, [("/steps/0/ref", "invalid")]),
+        ({"steps": [{**INVOKE, "on_parent_cancel": "keep"}]}, [("/steps/0/on_parent_cancel", "invalid")]),
+        ({"steps": [{**INVOKE, "context": []}]}, [("/steps/0/context", "invalid")]),
+        ({"steps": [{**INVOKE, "context": {"brand": "b"}}]}, [("/steps/0/context/brand", "not_supported")]),
+        ({"steps": [{**INVOKE, "context": {"dat": {}}}]}, [("/steps/0/context/dat", "unknown_field")]),
+        (
+            {"steps": [{**INVOKE, "data": {}, "context": {"data": {}}}]},
+            [("/steps/0/context/data", "duplicate")],
+        ),
         ({"steps": [SEND], "a/b~c": 1}, [("/a~1b~0c", "unknown_field")]),
         ({"steps": [SEND], "cancellation_token": ""}, [("/cancellation_token", "invalid")]),
         ({"steps": [SEND], "cancellation_token": 5}, [("/cancellation_token", "invalid")]),
@@ -277,6 +290,39 @@ def test_the_pause_between_attempts_doubles_up_to_an_hour() -> None:
     ]  # fmt: skip
     fixed = Retry(backoff="fixed", interval=timedelta(seconds=5))
     assert fixed.pause(attempt=9) == timedelta(seconds=5)
+
+
+def test_an_invoke_step_is_read() -> None:
+    step = {
+        **INVOKE,
+        "ref": "r",
+        "wait": True,
+        "on_parent_cancel": "leave",
+        "data": {"a": 1},
+        "recipient": "u",
+    }
+    read = Invoke(
+        position="0", ref="r", template="child", wait=True, follows=False, data={"a": 1}, recipient="u"
+    )
+    assert parse({"steps": [step]}).steps == (read,)
+    bare = parse({"steps": [{**INVOKE, "on_parent_cancel": None, "context": None}]}).steps
+    assert bare == (Invoke(position="0", template="child"),)
+
+
+def test_courier_says_in_a_context_what_an_invoked_run_is_given() -> None:
+    context = {
+        "brand": "b",
+        "template": "t",
+        "data": {"a": 1},
+        "profile": {"p": 1},
+        "recipient": "u",
+        "new": 1,
+    }
+    read = parse({"steps": [{**INVOKE, "context": context}]}, strict=False)
+    assert read.steps == (
+        Invoke(position="0", template="child", data={"a": 1}, profile={"p": 1}, recipient="u"),
+    )
+    assert read.warnings == ("/steps/0/context/new is not known and was ignored",)
 
 
 def test_on_cancel_names_the_automation_to_invoke() -> None:

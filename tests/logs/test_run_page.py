@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
@@ -137,6 +138,21 @@ def publish_unresolved() -> Run:
     }  # fmt: skip
     publish("unresolved", definition)
     return run_of(invoke(definition=None, automation="unresolved"))
+
+
+def test_a_parent_and_its_child_lead_to_each_other() -> None:
+    publish("child", {"steps": [DELAY]})
+    run = run_of(invoke({"action": "invoke", "template": "child", "wait": True}, SEND))
+    work_off()
+    child = Run.objects.with_state().get(parent=run.pk)
+    waits, ahead = steps(run)
+    assert waits[0] == "waiting"
+    assert "1 Invoke child … Waits until the run that it started has ended" in waits[1]
+    assert ahead == ("pending", "2 Send Hi to come")
+    assert standing(run) == "Waiting · step 1 Invoke"
+    assert page(run).one("#to-children")["href"] == "/logs/?" + urlencode({"q": f'source:"run/{run.uid}"'})
+    assert page(child).one("#to-parent")["href"] == f"/logs/{run.uid}/"
+    assert page(child).all("#to-children") == page(run).all("#to-parent") == []
 
 
 def test_data_profile_events_and_raw_json_stand_there_whole() -> None:

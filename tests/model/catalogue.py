@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.model import bars, holds, parking, tokens, undoing, variants
+from tests.model import bars, holds, parking, tokens, trees, undoing, variants
 from tests.model.checker import System
 from tests.model.protocol import AsBuilt
 
@@ -27,6 +27,8 @@ HOLD: dict[str, Make] = {
     "token": tokens.OneTransaction,
     "token-in-batches": tokens.InBatches,
     "cancel-the-previous": tokens.Serialised,
+    "tree": trees.OneByOne,
+    "waits-for-a-child": trees.WakesAtTheEnd,
 }
 # Half a minute: only by `python -m tests.model --wide`.
 WIDE: dict[str, Make] = {
@@ -100,4 +102,9 @@ FALL: dict[str, Fall] = {
     "undo-restores-twice": Fall(lambda: undoing.RestoresTwice(scopes=((0,),), steps=1), "I4", 11),
     "undo-leaves-the-archived": Fall(lambda: undoing.LeavesTheArchived(scopes=((0,),)), "I2", 6),
     "unserialised": Fall(tokens.Unserialised, "C6", 4),
+    "tree-bears-whatever": Fall(trees.BearsWhateverBecame, "C7", 7),
+    "tree-one-snapshot": Fall(trees.OneSnapshot, "C7", 7),
+    "tree-looks-once": Fall(trees.LooksOnce, "C7", 11),
+    "tree-cut-by-the-finished": Fall(trees.CutByTheFinished, "C7", 10),
+    "tree-rests-afterwards": Fall(trees.RestsAfterwards, "I2", 4),
 }

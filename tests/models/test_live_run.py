@@ -175,6 +175,7 @@ def test_starting_and_cancelling_are_heap_only_updates() -> None:
         "(AND: ('token__isnull', False))",
         "(AND: ('key__isnull', False))", "(AND: ('tenant__isnull', False))", "(AND: ('recipient__isnull', False))",
         "(AND: ('unsettled__isnull', False))", "(AND: ('concurrency_key__isnull', False))",
+        "(AND: ('parent__isnull', False))",
         "(AND: ('parked_due_at__isnull', False))",
     }  # fmt: skip
 

@@ -129,9 +129,9 @@ def archive_takes_what_is_in_flight() -> None:
     """Archive takes cancelled runs: one that is still settling has an attempt somebody waits for."""
     real = LiveRunQuerySet.archive
 
-    def archive(self: LiveRunQuerySet, *, cancellation: Cancellation, limit: int) -> int:
+    def archive(self: LiveRunQuerySet, *, cancellation: Cancellation, limit: int, reason: str) -> int:
         settling = LiveRun.objects.filter(cancellation=cancellation.pk, state="cancelling")
         settling.update(state="cancelled", lease_until=None)
-        return real(self, cancellation=cancellation, limit=limit)
+        return real(self, cancellation=cancellation, limit=limit, reason=reason)
 
     swap(LiveRunQuerySet, "archive", archive)

@@ -11,8 +11,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from automations.execution import Done, roster, work
-from automations.models import Claim, LiveRun, LiveState, Move, database_now
+from automations.models import Claim, LiveRun, LiveState, Move, Passage, database_now
 from automations.models.live_run import LEASED, LiveRunQuerySet
+from automations.steps import cancel
 from tests.mutants.mutant import mutant, swap
 
 
@@ -188,14 +189,14 @@ def late_answer_settles_nothing() -> None:
 @mutant()
 def last_step_leaves_the_run_settling() -> None:
     """When the step in flight has ended, the cancelled run has settled, without waiting for its lease."""
-    swap(LiveRunQuerySet, "let_go", lambda self, claims: list(claims))
+    swap(LiveRunQuerySet, "let_go", lambda self, claims, **_: list(claims))
 
 
 @mutant()
 def last_step_forgets_attempts_taken_back() -> None:
     """A cancelled run settles with the last of its attempts, and not with the one that has the lease."""
 
-    def let_go(self: LiveRunQuerySet, claims: Iterable[Claim]) -> None:
+    def let_go(self: LiveRunQuerySet, claims: Iterable[Claim], **_: Any) -> None:
         held = self._mine(claims).filter(state=LiveState.CANCELLING)
         held.update(state=LiveState.CANCELLED, lease_until=None, unsettled=None, due_at=F("due_at"))
 
@@ -209,9 +210,10 @@ def cancel_step_of_a_cancelled_run_is_carried_out() -> None:
 
     def carried_out(done: Sequence[Done]) -> tuple[list[Done], list[Done], list[Done]]:
         moving, stopping, late = real(done)
-        now = database_now()
+        passage = Passage(database_now(), barred=False)
         for item in stopping:
-            work._fold(environment_of(item), item, now)
+            errands = cancel.errands([item.plan], environment=environment_of(item))
+            work._fold(errands, item, passage)
         return moving, stopping, late
 
     swap(work, "_sorted", carried_out)

@@ -10,7 +10,14 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-SUITE = ("tests/test_cancellation.py", "tests/test_undo.py", "tests/execution", "tests/races")
+SUITE = (
+    "tests/test_cancellation.py",
+    "tests/test_undo.py",
+    "tests/test_trees.py",
+    "tests/test_undo_trees.py",
+    "tests/execution",
+    "tests/races",
+)
 # Tests that count statements would find a mutant for a reason that is none.
 LEFT_OUT = "not costs_the_same"
 # What a mutant fails with that no longer fits the code; it breaks no rule, it only breaks.

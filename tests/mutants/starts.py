@@ -14,7 +14,7 @@ from django.db.models import F
 
 from automations import cancellation, execution
 from automations.channels import Message
-from automations.execution import Done, Task, housekeeping, work
+from automations.execution import Done, Task, housekeeping, tasks, work
 from automations.models import Automation, Claim, LiveRun, LiveState, database_now, live_run_moves, statements
 from automations.models.cancellation import standing
 from automations.models.gate import Passage
@@ -72,17 +72,17 @@ def start_trusts_a_list_made_before() -> None:
 def effect_begins_before_the_commit() -> None:
     """N5, I1: the start is its commit; an effect that begins before it is on nobody's acknowledgement."""
     early: dict[tuple[int, int], Done] = {}
-    tasks, perform = work._tasks, work.perform
+    begun, perform = tasks.tasks_of, work.perform
 
     def eager(*args: Any, **given: Any) -> list[Task]:
-        found = tasks(*args, **given)
+        found = begun(*args, **given)
         early.update({(task.claim.run_id, task.claim.fence): perform(task) for task in found})
         return found
 
     def performed(task: Task, **_: Any) -> Done:
         return early[task.claim.run_id, task.claim.fence]
 
-    swap(work, "_tasks", eager)
+    swap(work, "tasks_of", eager)
     swap(execution, "perform", performed)
 
 

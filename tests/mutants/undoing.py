@@ -91,3 +91,15 @@ def a_scheduled_cancel_is_carried_out_unseen() -> None:
         return real(request, scope, now=now)
 
     swap(verb, "requested", requested)
+
+
+@mutant()
+def undo_leaves_the_children() -> None:
+    """What went with its parent comes back with it: it is not found by the filter."""
+    edit("CALLED_OFF", "OR parent_id IS NOT NULL", "")
+
+
+@mutant()
+def undo_wakes_nobody() -> None:
+    """Who waited for a child that has ended since goes on; nobody else would wake that run."""
+    swap(LiveRunQuerySet, "wake_restored", lambda self, undone, *, now: 0)

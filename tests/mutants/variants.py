@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.mutants import cancels, ends, holds, moves, parking, rules, starts, undoing
+from tests.mutants import cancels, ends, holds, moves, parking, rules, starts, trees, undoing
 from tests.mutants.mutant import MUTANTS, Mutant
 
 __all__ = [
-    "MUTANTS", "Mutant", "cancels", "ends", "holds", "moves", "parking", "rules", "starts", "those_of", "undoing",
+    "MUTANTS", "Mutant", "cancels", "ends", "holds", "moves", "parking", "rules", "starts", "those_of", "trees",
+    "undoing",
 ]  # fmt: skip
 
 

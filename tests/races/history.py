@@ -192,7 +192,7 @@ def pass_time(*, seconds: float = 60) -> None:
     """As if every due time, lease and hard deadline had passed."""
     expire_leases()
     past = database_now() - timedelta(seconds=seconds)
-    LiveRun.objects.filter(state="waiting", due_at__gt=past).update(due_at=past)
+    LiveRun.objects.filter(state="waiting", due_at__gt=past, awaits=None).update(due_at=past)
     pass_deadlines()
 
 

@@ -42,6 +42,7 @@ def rounds(times: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
 def clear() -> None:
     """Empties the tables of runs."""
     Listener.objects.exclude(invocation=None).delete()
+    Run.objects.exclude(parent=None).update(parent=None)  # which protects it
     for model in (Event, LiveRun, Run, Invocation, Cancellation, Occurrence):
         model._default_manager.all().delete()
     definitions.forget()

@@ -27,7 +27,7 @@ from automations.models import (
     Run,
     RunStatus,
     Version,
-    covered,
+    reached,
     standing,
 )
 
@@ -178,7 +178,10 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _counts(invocation: Invocation, bars: Sequence[Cancellation]) -> tuple[dict[str, int], bool]:
     """How many runs have which status, under the bars that stand, and whether any has errors."""
-    under = Exists(LiveRun.objects.filter(covered(bars), pk=OuterRef("pk"))) if bars else Value(False)
+    under: Exists | Value = Value(False)
+    if bars:
+        barred = reached(bars, environment=invocation.environment_id)
+        under = Exists(LiveRun.objects.filter(barred, pk=OuterRef("pk")))
     rows = (
         Run.objects.filter(invocation=invocation)
         .annotate(under=under)

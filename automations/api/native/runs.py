@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from automations.api.native.receipts import receipt, wait_of
 from automations.api.reading import Body, Query
 from automations.api.run_filters import newest
 from automations.cancellation import CancelRequest
+from automations.definition import Invoke
 from automations.models import (
     Automation,
     CancellationFilter,
@@ -29,10 +30,13 @@ from automations.models import (
     Refusal,
     Run,
     RunQuerySet,
+    definition_of_run,
     due_before,
     steps_of_run,
 )
 from automations.timeline import StepState
+
+CHILDREN_LISTED = 100
 
 
 class Runs(Endpoint):
@@ -55,7 +59,9 @@ class Runs(Endpoint):
             most=page.fetch,
         )
         shown, cursor = page.cut(_lean(rows.with_state()), lambda run: run.pk)
-        return Response({"items": [_summary(run) for run in shown], "next_cursor": cursor})
+        parents = _uids(run.parent_id for run in shown)
+        items = [_summary(run, parent=parents.get(run.parent_id)) for run in shown]
+        return Response({"items": items, "next_cursor": cursor})
 
 
 class OneRun(Endpoint):
@@ -113,9 +119,31 @@ class CancelRun(Endpoint):
 
 
 def whole(run: Run) -> dict[str, Any]:
-    """The run with its steps; read `with_state()`."""
+    """The run with its steps, its parent and its first children; read `with_state()`. What it has of a family costs
+    a statement each."""
     steps = [_step(state) for state in steps_of_run(run)]
-    return {**_summary(run), "explain_cancel": f"/api/v1/runs/{run.uid}/explain-cancel", "steps": steps}
+    parents = _uids([run.parent_id])
+    return {
+        **_summary(run, parent=parents.get(run.parent_id)),
+        "children": _children(run),
+        "explain_cancel": f"/api/v1/runs/{run.uid}/explain-cancel",
+        "steps": steps,
+    }
+
+
+def _uids(pks: Iterable[int | None]) -> dict[int | None, str]:
+    """The public ids of these runs."""
+    wanted = {pk for pk in pks if pk is not None}
+    known = Run.objects.filter(pk__in=wanted).values_list("pk", "uid") if wanted else ()
+    return {pk: str(uid) for pk, uid in known}
+
+
+def _children(run: Run) -> list[str]:
+    """Of a run that has steps which start some."""
+    if not any(isinstance(step, Invoke) for step in definition_of_run(run).steps):
+        return []
+    children = Run.objects.filter(parent=run).order_by("pk").values_list("uid", flat=True)
+    return [str(uid) for uid in children[:CHILDREN_LISTED]]
 
 
 def find_run(runs: RunQuerySet, environment: Environment, uid: str) -> Run:
@@ -148,6 +176,7 @@ def _filtered(runs: RunQuerySet, query: Query, environment: Environment) -> RunQ
         "key": query.text("key", longest=255),
         "recipient": query.text("recipient", longest=255),
         "invocation__uid": query.uuid("invocation"),
+        "parent__uid": query.uuid("parent"),
     }
     if due := query.moment("due_before"):
         runs = runs.filter(due_before(due, of="live__"), live__state="waiting")
@@ -162,7 +191,7 @@ def _lean(runs: RunQuerySet) -> RunQuerySet:
     )  # fmt: skip
 
 
-def _summary(run: Run) -> dict[str, Any]:
+def _summary(run: Run, *, parent: str | None) -> dict[str, Any]:
     called_off_by = run.called_off_by
     return {
         "id": str(run.uid),
@@ -177,6 +206,7 @@ def _summary(run: Run) -> dict[str, Any]:
         "settling": run.is_settling,
         "held": run.is_held,
         "status_reason": run.reason or None,
+        "parent": parent,
         "replay_of": str(run.replay_of) if run.replay_of else None,
         "created_at": stamp(run.created_at),
         "due_at": stamp(run.due_at),

@@ -1,0 +1,111 @@
+"""A started attempt with all that its step needs, read in the transaction that starts it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from automations.definition import DEFAULT_TIMEOUT, Definition, Step
+from automations.expressions import Scope
+from automations.models import (
+    LATE_AFTER,
+    Claim,
+    Event,
+    EventKind,
+    Run,
+    definition_of,
+    inputs_of,
+)
+
+OVERDUE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A started attempt with all it needs to be performed without the database.
+
+    `started` is the time.monotonic() of the start, so that a clock that is off harms nothing.
+    """
+
+    claim: Claim
+    definition: Definition
+    data: Any
+    profile: Any
+    refs: dict[str, Any]
+    started: float
+
+    @property
+    def run(self) -> str:
+        """The run's public id."""
+        return self.claim.uid
+
+    @property
+    def step(self) -> Step | None:
+        return self.definition.step_at(self.claim.position)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it was long overdue when it was started."""
+        return self.claim.started_at - self.claim.due_at >= LATE_AFTER
+
+    def now(self) -> datetime:
+        """The database's clock, as far as this process can tell without asking."""
+        return self.claim.started_at + timedelta(seconds=time.monotonic() - self.started)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether its hard deadline passed seconds ago: whoever performs it is stuck and will lose it."""
+        seconds = (self.step.timeout if self.step else DEFAULT_TIMEOUT).total_seconds()
+        return time.monotonic() > self.started + seconds + OVERDUE_SECONDS
+
+    def scope(self) -> Scope:
+        return Scope(data=self.data, profile=self.profile, refs=self.refs, now=self.now(), seed=self.run)
+
+
+def tasks_of(claims: Sequence[Claim], *, started: float) -> list[Task]:
+    """The claims with what their steps need; `started` is a time.monotonic()."""
+    if not claims:
+        return []
+    inputs = inputs_of(claim.invocation_id for claim in claims)
+    runs = Run.objects.filter(pk__in=[claim.run_id for claim in claims])
+    rows = {pk: row for pk, *row in runs.values_list("pk", "version_id", "profile")}
+    tasks = []
+    for claim in claims:
+        version_id, profile = rows[claim.run_id]
+        data, brought, skips_delays = inputs[claim.invocation_id]
+        definition = brought or definition_of(version_id=version_id, invocation_id=claim.invocation_id)
+        if skips_delays:
+            definition = definition.without_delays()
+        tasks.append(
+            Task(
+                claim=claim, definition=definition, data=data, profile=profile, refs=_refs(definition, claim),
+                started=started,
+            )
+        )  # fmt: skip
+    return tasks
+
+
+def _refs(definition: Definition, claim: Claim) -> dict[str, Any]:
+    """What `refs` holds besides data and profile: the recipient, and the status of earlier steps that others
+    refer to; the log is read only for definitions that have such steps."""
+    refs: dict[str, Any] = {"recipient": claim.recipient}
+    by_name = {step.name: step.ref for step in definition.steps if step.ref}
+    if by_name:
+        kinds = (*STEP_STATUS, EventKind.CARRIED, EventKind.CHILD_ENDED)
+        ended = Event.objects.filter(run_id=claim.run_id, step__in=by_name, kind__in=kinds).order_by("pk")
+        said = ended.values_list("step", "kind", "data__outcome", "data__run", "data__status")
+        for step, kind, outcome, run, status in said:
+            if kind == EventKind.CHILD_ENDED:
+                refs[by_name[step]] = {"run": run, "status": status}
+                continue
+            known = f"step_{outcome}" if kind == EventKind.CARRIED else kind
+            refs[by_name[step]] = {"status": STEP_STATUS[known]}
+    return refs
+
+
+STEP_STATUS: dict[str, str] = {
+    EventKind.STEP_COMPLETED: "SENT", EventKind.STEP_SKIPPED: "SKIPPED", EventKind.STEP_FAILED: "UNDELIVERABLE",
+}  # fmt: skip

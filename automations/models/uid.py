@@ -9,12 +9,12 @@ from datetime import datetime
 
 
 def new_uid() -> uuid.UUID:
-    """A UUID of version 7 (RFC 9562): 48 bits of milliseconds, then 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76) | (0x7 << 76)
-    value = value & ~(0x3 << 62) | (0x2 << 62)
-    return uuid.UUID(int=value)
+    """A UUID of version 7 (RFC 9562, method 3): 48 bits of milliseconds and 12 of a millisecond's parts, so that ids
+    of one process follow the order in which they are made; then 62 random bits."""
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    part = (rest << 12) // 1_000_000
+    chance = int.from_bytes(os.urandom(8), "big") >> 2
+    return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | part << 64 | 0x2 << 62 | chance)
 
 
 def first_uid(moment: datetime) -> uuid.UUID:

@@ -26,7 +26,11 @@ PURE = (
 RATHER_ON = {
     "browser/test_accessibility.py": "sqlite",
     "browser": "postgresql",
-    "views/test_hostile.py": "sqlite",
+    "views": "sqlite",
+    "api/test_authentication.py": "sqlite",
+    "notices/test_live.py": "sqlite",
+    "cluster/test_watchdog.py": "postgresql",
+    "sdk": "postgresql",
     "api/test_hostile.py": "postgresql",
     "races/test_pairs.py": "postgresql",
     "races/test_trees.py": "postgresql",

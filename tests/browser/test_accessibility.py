@@ -81,7 +81,12 @@ PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
 EXPECTED = {"not found": 404, "many": 422, "refused": 422}
 
 
-@pytest.mark.parametrize("name", PAGES)
+BY_DEFAULT = {"login", "overview", "logs and menu", "waiting", "plan", "editor"}  # one of each kind
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in BY_DEFAULT else pytest.param(name, marks=pytest.mark.slow) for name in PAGES]
+)
 def test_axe_finds_nothing(page: Page, product: Product, complaints: list[str], name: str) -> None:
     role, address, prepare = PAGES[name]
     runs = scene(product)

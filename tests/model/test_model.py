@@ -23,12 +23,15 @@ from tests.model.undoing import Undoable
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Fewer states than these, and an action of the model never happens any more.
 LEAST_STATES = {"one-run": 12_000, "two-runs": 33_000, "two-runs-retried": 37_000, "waits-for-a-child": 5}
+LONG = {"two-runs-retried", "two-bars", "undo", "undo-of-two-bars"}  # with --all
 READERS = {"within", "due", "expired", "hold"}
 TIMELESS = {"reschedule", "park", "resume"}  # a due time may come at any moment there, whatever it was
 BESIDE = {"event", "delivery", "scheduled"}  # they move no run themselves
 
 
-@pytest.mark.parametrize("name", HOLD)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in HOLD]
+)
 def test_the_protocol_as_built_holds(name: str) -> None:
     verdict = check(HOLD[name]())
     assert verdict.fallen == "", f"{name}, in {verdict.states:,} states: {verdict}"

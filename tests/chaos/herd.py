@@ -62,6 +62,7 @@ def stampede(runs: int, *, server: Server | None) -> dict[str, Any]:
 
 def _judged(evidence: Evidence, runs: int) -> dict[str, Any]:
     new = {run["id"] for entry in evidence.history if entry["phase"] == "ack" for run in _runs(entry)}
+    new |= {run["id"] for run in evidence.runs if str(run["source"]).startswith("run/")}  # born of others
     herd = [receipt["t"] for receipt in evidence.receipts if receipt["run"] not in new]
     late = [receipt["late"] for receipt in evidence.receipts if receipt["run"] in new]
     starts = Counter(row["run"] for row in evidence.audit if row["new"] == "running")

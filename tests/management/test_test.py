@@ -54,7 +54,7 @@ def test_a_pure_test_runs_once_and_the_block_says_so() -> None:
 
 @pytest.mark.slow
 def test_other_tests_run_on_both() -> None:
-    status, lines, _ = run("tests/models", REQUIRE="postgres")
+    status, lines, _ = run("tests/publication", REQUIRE="postgres")
     (_, on_sqlite, *_), (_, on_postgres, *_) = block(lines)
     assert (status, on_sqlite) == (0, on_postgres)
     assert int(on_sqlite) > 0

@@ -34,7 +34,7 @@ def publishing_takes_the_gate_shared() -> None:
 
 @mutant()
 def start_knows_no_holds() -> None:
-    """No step of a held automation starts."""
+    """No step of a held automation starts, until it is enabled again."""
     real = LiveRunQuerySet.start
 
     def start(self: LiveRunQuerySet, *, held: bool = False, **given: Any) -> list[Claim]:

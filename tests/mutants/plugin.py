@@ -16,7 +16,25 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     MUTANTS[session.config.getoption("--mutant")].apply()
 
 
+# Whose tests look at what the mutants of a file break: they come first, and then the tests of one fault each, so that
+# what is found is found soon and called by its name.
+FIRST = {
+    "holds": ("test_holds", "test_cancel_step"),
+    "parking": ("test_holding",),
+    "undoing": ("test_undo",),
+    "trees": ("test_trees", "test_children", "test_undo_trees"),
+}
+THEN = ("test_scenarios", "test_cut_off")
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of one fault each come first: what they find, they call by its name."""
-    items.sort(key=lambda item: not item.path.stem.startswith(("test_scenarios", "test_cut_off")))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    from tests.mutants.variants import MUTANTS
+
+    module = MUTANTS[config.getoption("--mutant")].apply.__module__.rpartition(".")[2]
+    places = (FIRST.get(module, ()), THEN)
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, stems in enumerate(places) if item.path.stem.startswith(stems)), len(places))
+
+    items.sort(key=place)

@@ -77,8 +77,8 @@ def _lift(row: Cancellation, *, now: datetime) -> None:
 def _lift_bar(bar: Cancellation, *, now: datetime) -> int:
     """Ends a bar that is not swept: it is given what the undo has a rule for, and what is left was never touched;
     how many runs that are."""
-    if bar.in_flight is None:  # its sender is slow, or dead: the receipt is made whole while the bar stands
-        cancelling.list_in_flight(bar)
+    # Its sender may be slow, or dead: the receipt is made whole while the bar stands
+    cancelling.complete(bar)
     bars = [
         one for one in standing(environment=bar.environment_id) if (one.as_of, one.pk) <= (bar.as_of, bar.pk)
     ]

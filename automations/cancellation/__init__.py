@@ -42,7 +42,7 @@ from automations.models import (
     standing,
     what_cannot_hold,
 )
-from automations.models.statements import Rows, Statement
+from automations.models.statements import Rows, Statement, fetch
 from automations.testpoints import testpoint
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "carry_out",
     "carry_out_any_size",
     "carry_out_now",
+    "check_reason",
     "complete",
     "count",
     "counts",
@@ -122,8 +123,7 @@ def once(request: CancelRequest, store: Callable[[CancelRequest], Cancellation])
     it is the latter. Refusal for a request that is none, as for `cancel`."""
     if request.filter.is_empty:
         raise Refusal.at("/filter", "empty_filter", "at least one filter is required", kind=No.MALFORMED)
-    if len(request.reason) > LONGEST_REASON:
-        raise _reason_too_long()
+    check_reason(request.reason)
     if (earlier := _earlier(request)) is not None:
         return earlier, True
     try:
@@ -215,10 +215,7 @@ def place_bar(request: CancelRequest, *, now: datetime) -> Cancellation:
 def carry_out_any_size(request: CancelRequest, *, now: datetime, barred: bool) -> Cancellation:
     """The cancel inside a transaction behind the exclusive gate, whatever it matches; its commit is in force. The
     caller then completes the receipt with `complete`."""
-    if len(request.reason) > LONGEST_REASON:
-        raise _reason_too_long()
-    matches = matching(request.environment, request.filter)[: AT_ONCE + 1].count()
-    if _is_many(matches):
+    if are_many(fetch(counts(request.filter, environment_id=request.environment.pk))):
         return place_bar(request, now=now)
     return carry_out(request, now=now, barred=barred)
 
@@ -275,8 +272,10 @@ def _new(request: CancelRequest, *, now: datetime) -> Cancellation:
     return cancellation
 
 
-def _reason_too_long() -> Refusal:
-    return Refusal.at("/reason", "too_long", f"a reason may have at most {LONGEST_REASON} characters")
+def check_reason(reason: str) -> None:
+    """Refusal for one that is too long to be kept."""
+    if len(reason) > LONGEST_REASON:
+        raise Refusal.at("/reason", "too_long", f"a reason may have at most {LONGEST_REASON} characters")
 
 
 def _outgrown(most: int) -> Refusal:
@@ -344,6 +343,6 @@ def _earlier(request: CancelRequest) -> Cancellation | None:
     earlier = Cancellation.earlier(
         key=request.idempotency_key, fingerprint=request.fingerprint, environment=request.environment
     )
-    if earlier is not None and earlier.in_flight is None:  # whoever placed this bar has died since
-        list_in_flight(earlier)
+    if earlier is not None:
+        complete(earlier)  # in case whoever placed this bar has died since
     return earlier

@@ -86,13 +86,7 @@ def accept(
 
 def _store(draft: Draft, plans: list[Plan]) -> Invocation:
     errands = cancel.errands(plans, environment=draft.request.environment)
-    try:
-        stored = _transact(draft, plans, errands)
-    except cancel.TooMany as many:
-        errands.bars = many.bars
-        stored = _transact(draft, plans, errands)
-    errands.committed()
-    return stored
+    return errands.carry_out(lambda: _transact(draft, plans, errands))
 
 
 @retried

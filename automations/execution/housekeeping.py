@@ -78,8 +78,8 @@ def keep_house(environment: Environment) -> bool:
         if row.undone_at is not None:
             undo.restore(environment, row)
             continue
-        if row.in_flight is None:  # its sender is slow, or dead: the runs are named before they are archived
-            cancelling.list_in_flight(row)
+        # Its sender may be slow, or dead: the runs are named before they are archived
+        cancelling.complete(row)
         archive(environment, row)
     return False
 

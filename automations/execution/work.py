@@ -31,7 +31,7 @@ from automations.models import (
     retried,
 )
 from automations.steps import Ask, Attempt, Outcome
-from automations.steps.cancel import Errands, TooMany
+from automations.steps.cancel import Errands
 from automations.steps.invoke import Birth, Family
 from automations.testpoints import testpoint
 
@@ -131,12 +131,7 @@ def _turn_alone(environment: Environment, item: Done) -> None:
 def _run_errands(environment: Environment, item: Done) -> None:
     """Writes back a task whose plan holds cancel steps; those that are for many runs place bars."""
     errands = steps.cancel.errands([item.plan], environment=environment)
-    try:
-        _turn(environment=environment, done=[item], errands=errands, room=0)
-    except TooMany as many:
-        errands.bars = many.bars
-        _turn(environment=environment, done=[item], errands=errands, room=0)
-    errands.committed()
+    errands.carry_out(lambda: _turn(environment=environment, done=[item], errands=errands, room=0))
 
 
 def _turn(*, environment: Environment, done: Sequence[Done], **given: Any) -> list[Task]:

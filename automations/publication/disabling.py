@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import Any
 
 from automations.cancellation import (
-    LONGEST_REASON,
     CancelRequest,
     carry_out_any_size,
+    check_reason,
     complete,
     steps_in_flight,
 )
@@ -26,7 +26,6 @@ from automations.models import (
     LiveRun,
     Origin,
     Overdue,
-    Refusal,
     Run,
     definition_of,
     gate,
@@ -65,8 +64,7 @@ def disable(
 
     Of one that is disabled already, the mode changes: what was held goes on at once (`drain`), or is called off.
     """
-    if len(reason) > LONGEST_REASON:
-        raise Refusal.at("/reason", "too_long", f"a reason may have at most {LONGEST_REASON} characters")
+    check_reason(reason)
     done = _disable(environment, key, by=by, mode=DisableMode(mode), reason=reason, request_id=request_id)
     if done.cancellation is not None:
         testpoint("cancel.committed")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from automations import cancellation
 from automations.cancellation import CancelRequest
@@ -14,6 +14,7 @@ from automations.machine import Plan
 from automations.models import Cancellation, CancellationFilter, Environment, Origin, Refusal
 from automations.models.statements import Rows, Statement
 
+T = TypeVar("T")
 Key = tuple[str, tuple[tuple[str, Any], ...]]
 """A step's name and what it resolved to: plans of one invocation that share both share one cancellation."""
 
@@ -105,10 +106,17 @@ class Errands:
             return cancellation.place_bar(request, now=now)
         return cancellation.carry_out(request, now=now)
 
-    def committed(self) -> None:
-        """After the commit: completes the receipts of the bars."""
+    def carry_out(self, transact: Callable[[], T]) -> T:
+        """What the transaction gives that carries them out: once, or again with bars for those that hit too many runs.
+        After its commit the receipts of the bars are completed."""
+        try:
+            answer = transact()
+        except TooMany as many:
+            self.bars = many.bars
+            answer = transact()
         for key in self.bars & self.done.keys():
-            cancellation.list_in_flight(self.done[key])
+            cancellation.complete(self.done[key])
+        return answer
 
 
 def errands(plans: Iterable[Plan], *, environment: Environment) -> Errands:

@@ -14,11 +14,10 @@ from django.utils import timezone
 from automations.cancellation import LONGEST_REASON
 from automations.definition import parse_moment
 from automations.models import KEY_PATTERN, CancellationFilter
-from logs.search import LATE_AFTER, PRESETS, WAKES, Search
+from logs.search import PRESETS, Search
 
 MOST_RECIPIENTS, MOST_TAGS = 1_000, 20
 TYPED_ABOVE = 100  # runs; more are confirmed by typing their number
-_QUALIFIED = re.compile(r'(token|source|recipient|key):(?:"([^"]+)"|(\S+))')
 
 
 class ListField(forms.CharField):
@@ -124,20 +123,16 @@ class ConfirmForm(forms.Form):
 def asked_by(search: Search, *, now: datetime) -> dict[str, str]:
     """A search of the logs as the form's fields; what only a list can ask for is left out: a status, the beginning
     of a word."""
-    fields: dict[str, str] = {}
-    for name, quoted, bare in _QUALIFIED.findall(search.text):
-        fields["recipients" if name == "recipient" else name] = quoted or bare
-    if rest := _QUALIFIED.sub("", search.text).strip():
-        fields.setdefault("token", rest)
+    fields = {
+        "recipients" if part.field == "recipient" else part.field: part.value for part in search.qualified
+    }
+    if search.bare:
+        fields.setdefault("token", search.bare)
     if search.automation:
         fields["automation"] = search.automation
     if search.started:
         fields["created_after"] = _written(now - PRESETS[search.started][1])
-    if (span := search.span) is not None:
-        fields |= {"due_after": _written(span.start), "due_before": _written(span.end)}
-    elif search.wakes:
-        fields["due_before"] = _written(now + (WAKES[search.wakes][1] or -LATE_AFTER))
-    return fields
+    return fields | {f"due_{bound}": _written(moment) for bound, moment in search.waking(now=now).items()}
 
 
 def _written(moment: datetime) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from automations.models import Environment, Run
-from logs import rows
+from logs import rows, words
 from logs.search import Search
 
 CHUNK = 500  # runs read at once
@@ -66,15 +66,11 @@ def _line(run: Run) -> Line:
         "cancellation_key": run.key,
         "status": run.public_status,
         "status_reason": run.reason or None,
-        "created_at": _stamp(run.created_at),
-        "due_at": _stamp(run.due_at),
-        "finished_at": _stamp(run.ended_at),
+        "created_at": words.stamp(run.created_at),
+        "due_at": words.stamp(run.due_at) if run.due_at else None,
+        "finished_at": words.stamp(run.ended_at) if run.ended_at else None,
         "cancelled_by": cancellation.actor if cancellation is not None else None,
     }
-
-
-def _stamp(at: datetime | None) -> str | None:
-    return None if at is None else f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
 
 def _harmless(text: str) -> str:

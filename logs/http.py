@@ -5,21 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
-from django_htmx.http import HttpResponseClientRedirect, replace_url, reswap, retarget
-from django_htmx.middleware import HtmxDetails
+from django.http import HttpResponse
+from django.shortcuts import render
+from django_htmx.http import replace_url, reswap, retarget
 
-from automations.models import Environment, User
+from automations.middleware import PageRequest, to_page
 
-
-class PageRequest(HttpRequest):
-    """A request as it reaches a page: somebody is logged in and looks at one environment."""
-
-    user: User
-    htmx: HtmxDetails
-    environment: Environment
+__all__ = ["PageRequest", "part", "refused", "require", "to_page", "unchanged", "wants_part"]
 
 
 def wants_part(request: PageRequest) -> bool:
@@ -50,10 +42,3 @@ def refused(request: PageRequest, template: str, context: dict[str, Any]) -> Htt
 def unchanged() -> HttpResponse:
     """The answer to a poll whose tag still fits: htmx swaps nothing."""
     return HttpResponse(status=204)
-
-
-def to_page(request: PageRequest, address: str) -> HttpResponseBase:
-    """Sends the browser there, also when htmx asked for a part of a page."""
-    if request.htmx:
-        return HttpResponseClientRedirect(address)
-    return redirect(address)

@@ -16,11 +16,9 @@ from automations.models import (
     Cancellation,
     Environment,
     LiveRun,
-    LiveState,
     Run,
     RunStatus,
     Worker,
-    covered,
     standing,
 )
 from automations.models.run_search import CappedCount
@@ -157,7 +155,7 @@ def _tiles(environment: Environment, now: datetime) -> list[Tile]:
 def _counts(environment: Environment, searches: Sequence[Search], now: datetime) -> list[int]:
     """How many runs each search finds, in one statement."""
     bars = list(standing(environment=environment))
-    waiting = LiveRun.objects.within(environment.pk).filter(state=LiveState.WAITING).exclude(covered(bars))
+    waiting = rows.still_waiting(environment, bars=bars)
     capped = []
     for search in searches:
         found: QuerySet[Any]
@@ -197,7 +195,7 @@ def _bins(environment: Environment, span: str, now: datetime) -> list[Bin]:
 def _waking(environment: Environment, spans: Sequence[Span], now: datetime) -> list[int]:
     """How many waiting runs are due in each span, in one statement; what is due already counts no more."""
     bars = list(standing(environment=environment))
-    waiting = LiveRun.objects.within(environment.pk).filter(state=LiveState.WAITING).exclude(covered(bars))
+    waiting = rows.still_waiting(environment, bars=bars)
     capped = [
         CappedCount(
             waiting.filter(due_at__gte=max(one.start, now), due_at__lt=one.end)

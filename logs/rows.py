@@ -12,6 +12,7 @@ from django.db.models import Max, QuerySet
 
 from automations.definition import Definition, parse
 from automations.models import (
+    Cancellation,
     Environment,
     Event,
     EventKind,
@@ -108,11 +109,16 @@ def _counts(runs: RunQuerySet, environment: Environment, *, most: int, narrowed:
         for status in RunStatus.values
     }
     if not narrowed:  # the same rows, without looking each of them up in Run
-        waiting = LiveRun.objects.within(environment.pk).filter(state=LiveState.WAITING)
-        rows[RunStatus.WAITING] = waiting.exclude(reached(bars, environment=environment)) if bars else waiting
+        rows[RunStatus.WAITING] = still_waiting(environment, bars=bars)
     capped = (CappedCount(found.order_by().values("pk")[:most]) for found in rows.values())
     counts: Sequence[int] = Environment.objects.filter(pk=environment.pk).values_list(*capped).get()
     return counts
+
+
+def still_waiting(environment: Environment, *, bars: Sequence[Cancellation]) -> QuerySet[LiveRun]:
+    """The runs that wait, without those that one of these bars calls off or reaches through a parent."""
+    waiting = LiveRun.objects.within(environment.pk).filter(state=LiveState.WAITING)
+    return waiting.exclude(reached(bars, environment=environment)) if bars else waiting
 
 
 def tag_of(runs: Sequence[Run], chips: Sequence[Chip]) -> str:

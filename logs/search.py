@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -29,6 +29,14 @@ WAKES = {
 LATE_AFTER = timedelta(seconds=60)
 FIELDS = ("token", "source", "recipient", "key")
 _QUALIFIED = re.compile(rf'(?:^|(?<=\s))({"|".join(FIELDS)}):(?:"([^"]+)"|(\S+))')
+
+
+class Qualified(NamedTuple):
+    """A value looked for in one field: as a whole, or as its beginning as well."""
+
+    field: str
+    value: str
+    whole: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +87,24 @@ class Search:
         return UUID(digits) if re.fullmatch(r"[0-9a-f]{32}", digits) else None
 
     @property
+    def qualified(self) -> Sequence[Qualified]:
+        """The parts of the text that name the field they are looked for in."""
+        return [
+            Qualified(field, quoted or bare, bool(quoted))
+            for field, quoted, bare in _QUALIFIED.findall(self.text)
+        ]
+
+    @property
+    def bare(self) -> str:
+        """What is left of the text, looked for in every field."""
+        return _QUALIFIED.sub("", self.text).strip()
+
+    @property
     def searched(self) -> Sequence[str]:
         """The fields that the text is looked for in, in words."""
-        names = [match[1] for match in _QUALIFIED.finditer(self.text)]
-        if _QUALIFIED.sub("", self.text).strip():
-            names = ["run ID", "source", "token", "recipient", "key"]
-        return names
+        if self.bare:
+            return ["run ID", "source", "token", "recipient", "key"]
+        return [part.field for part in self.qualified]
 
     def address(self, **changes: Any) -> str:
         """The canonical query string, empty fields dropped, of this search with these changes; "" or "?…"."""
@@ -109,19 +129,20 @@ class Search:
         if self.cancellation:
             runs = runs.called_off_by(UUID(self.cancellation), environment=environment)
         if self.wakes:
-            runs = runs.waking(environment=environment, **self._waking(now))
-        for name, quoted, bare in _QUALIFIED.findall(self.text):
-            runs = runs.found_by(quoted or bare, environment=environment, fields=[name], whole=bool(quoted))
-        if bare := _QUALIFIED.sub("", self.text).strip():
-            runs = runs.found_by(bare, environment=environment)
-        return runs
+            runs = runs.waking(environment=environment, **self.waking(now=now))
+        for part in self.qualified:
+            runs = runs.found_by(part.value, environment=environment, fields=[part.field], whole=part.whole)
+        return runs.found_by(self.bare, environment=environment) if self.bare else runs
 
     @property
     def span(self) -> Span | None:
         """The part of the future that it asks for, when that is none of WAKES."""
         return Span.read(self.wakes)
 
-    def _waking(self, now: datetime) -> dict[str, datetime]:
+    def waking(self, *, now: datetime) -> dict[str, datetime]:
+        """When the runs are due that it asks for: `after`, `before`, or none of them."""
+        if not self.wakes:
+            return {}
         if (span := self.span) is not None:
             return {"after": span.start, "before": span.end}
         length = WAKES[self.wakes][1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -212,9 +212,15 @@ def too_late(run: Run) -> str:
     return f"This run finished{when}, before the cancel. Nothing was changed."
 
 
-def capitalised(words: str) -> str:
-    """As a sentence begins and ends."""
-    return f"{words[:1].upper()}{words[1:]}."
+def sentence(words: str) -> str:
+    """The words as a sentence; one that begins with something to type, such as `refs.`, keeps its letters."""
+    is_typed = set(words.split(" ", 1)[0]) & set("._{}$/")
+    return f"{words[:1] if is_typed else words[:1].upper()}{words[1:]}."
+
+
+def stamp(at: datetime) -> str:
+    """ "2026-11-21T14:05:02.118Z": a moment in UTC as programs read it."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
 
 def laid_out(value: Any) -> str:

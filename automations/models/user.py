@@ -70,6 +70,11 @@ class User(AbstractBaseUser):
             models.CheckConstraint(condition=models.Q(role__in=tuple(Role.values)), name="user_role_known"),
         ]
 
+    @property
+    def actor(self) -> str:
+        """The name under which records tell what this person did."""
+        return f"user/{self.username}"
+
     def can(self, action: str) -> bool:
         """Whether the role allows one of: read, invoke, cancel, write, admin."""
         return self.is_active and action in ALLOWED.get(self.role, frozenset())

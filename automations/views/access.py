@@ -15,4 +15,4 @@ def require(request: PageRequest, action: str) -> None:
 
 def actor(request: PageRequest) -> str:
     """Whom records name."""
-    return f"user/{request.user.username}"
+    return request.user.actor

@@ -23,6 +23,7 @@ from logs.search import Span
 register = template.Library()
 register.filter("who", words.who)
 register.filter("short", words.short)
+register.filter("sentence", words.sentence)
 
 
 @register.simple_tag
@@ -48,7 +49,7 @@ def moment(at: datetime, look: str = "full") -> SafeString:
         "minute": f"{local.day} {local:%b %Y %H:%M} {zone}",
         "relative": relative(at, now=timezone.now()),
     }
-    utc = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+    utc = words.stamp(at)
     attribute = " data-relative" if look == "relative" else ""
     return format_html('<time datetime="{}" title="{}"{}>{}</time>', utc, utc, attribute, looks[look])
 
@@ -91,13 +92,6 @@ def beginning(span: Span) -> str:
 def asked_for(cancellation: Cancellation) -> str:
     """Which runs a cancellation is for, in words."""
     return words.asked_for(cancellation.scope)
-
-
-@register.filter
-def sentence(words: str) -> str:
-    """The words as a sentence; one that begins with something to type, such as `refs.`, keeps its letters."""
-    first = words.split(" ", 1)[0]
-    return f"{words[:1].upper() if first.isalpha() else words[:1]}{words[1:]}."
 
 
 @register.filter
@@ -146,7 +140,7 @@ def lasted(started: datetime | None, finished: datetime | None) -> str:
 
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
+        return words.stamp(value)
     if isinstance(value, UUID):
         return str(value)
     raise TypeError(f"{type(value).__name__} is not JSON")

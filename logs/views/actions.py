@@ -37,7 +37,7 @@ class TimeForm(forms.Form):
         try:
             return parse_duration(text) if text else None
         except ValueError as error:
-            raise ValidationError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+            raise ValidationError(words.sentence(str(error))) from error
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -75,10 +75,10 @@ def reschedule(request: PageRequest, uid: UUID) -> HttpResponseBase:
     if form.is_valid():
         try:
             moved = execution.reschedule(
-                environment=request.environment, run=run, when=form.when, actor=_actor(request)
+                environment=request.environment, run=run, when=form.when, actor=request.user.actor
             )
         except Refusal as refusal:
-            form.add_error(None, words.capitalised(refusal.message))
+            form.add_error(None, words.sentence(refusal.message))
         else:
             due = (
                 f" at {words.clock(moved.due_at)}"
@@ -105,12 +105,12 @@ def replay(request: PageRequest, uid: UUID) -> HttpResponseBase:
         try:
             accepted = execution.replay(
                 ReplayRequest(
-                    environment=request.environment, actor=_actor(request), run=run,
+                    environment=request.environment, actor=request.user.actor, run=run,
                     from_step=int(step) if step else None, data=form.cleaned_data["new_data"],
                 )
             )  # fmt: skip
         except Refusal as refusal:
-            form.add_error(None, words.capitalised(refusal.message))
+            form.add_error(None, words.sentence(refusal.message))
         else:
             messages.info(request, "This is the new run.")
             return http.to_page(request, reverse("logs:run", args=[accepted.runs[0]["id"]]))
@@ -132,7 +132,3 @@ def _run(request: PageRequest, uid: UUID) -> Run:
     if run is None:
         raise Http404("there is no such run in this environment")
     return run
-
-
-def _actor(request: PageRequest) -> str:
-    return f"user/{request.user.username}"

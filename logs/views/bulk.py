@@ -96,18 +96,14 @@ def _confirmed(request: PageRequest) -> HttpResponseBase:
     try:
         scope, most = planned(request.POST.get("plan", ""), environment=request.environment)
     except Refusal as error:
-        return _page(
-            request, form, status=412, refusal=f"{error.message.capitalize()}. Look at the new preview."
-        )
+        return _page(request, form, status=412, refusal=_look_again(error))
     confirm = ConfirmForm(request.POST, most=most)
     if not confirm.is_valid():
         return _page(request, form, confirm=confirm, status=422)
     try:
         done, _ = cancel(_request_of(request, scope, reason=confirm.cleaned_data["reason"], at_most=most))
     except Refusal as error:
-        return _page(
-            request, form, status=412, refusal=f"{error.message.capitalize()}. Look at the new preview."
-        )
+        return _page(request, form, status=412, refusal=_look_again(error))
     return http.to_page(request, reverse("logs:cancellation", args=[done.pk]))
 
 
@@ -115,7 +111,7 @@ def _request_of(
     request: PageRequest, scope: CancellationFilter, *, reason: str = "", at_most: int | None = None
 ) -> CancelRequest:
     return CancelRequest(
-        environment=request.environment, filter=scope, actor=f"user/{request.user.username}",
+        environment=request.environment, filter=scope, actor=request.user.actor,
         origin=Origin.BROWSER, reason=reason, at_most=at_most, undo_for=UNDO_FOR,
     )  # fmt: skip
 
@@ -123,9 +119,7 @@ def _request_of(
 @require_safe
 def cancellation(request: PageRequest, uid: UUID) -> HttpResponse:
     """What one request to cancel did: it polls until all is counted and every step in flight has ended."""
-    row = Cancellation.objects.filter(environment=request.environment, pk=uid).first()
-    if row is None:
-        raise Http404("there is no such cancellation in this environment")
+    row = _found(request, uid)
     page = CancellationPage(row)
     if http.wants_part(request) and request.GET.get("tag") == page.tag:
         return http.unchanged()
@@ -146,22 +140,29 @@ def cancellation(request: PageRequest, uid: UUID) -> HttpResponse:
 @require_POST
 def undo_it(request: PageRequest, uid: UUID) -> HttpResponseBase:
     """Lets the runs of the cancellation go on."""
-    row = Cancellation.objects.filter(environment=request.environment, pk=uid).first()
-    if row is None:
-        raise Http404("there is no such cancellation in this environment")
+    row = _found(request, uid)
     http.require(request, "cancel" if anybody_may(row, now=timezone.now()) else "admin")
     overdue = request.POST.get("overdue", Overdue.FIRE_NOW)
     rule = Overdue(overdue) if overdue in Overdue.values else Overdue.FIRE_NOW
     try:
-        done = undo(
-            environment=request.environment, pk=uid, actor=f"user/{request.user.username}", overdue=rule
-        )
+        done = undo(environment=request.environment, pk=uid, actor=request.user.actor, overdue=rule)
     except Refusal as refusal:
-        messages.error(request, words.capitalised(refusal.message))
+        messages.error(request, words.sentence(refusal.message))
     else:
         restored = "its runs go" if done.restored != 1 else "its run goes"
         messages.info(request, f"Undone: {restored} on.")
     return http.to_page(request, reverse("logs:cancellation", args=[uid]))
+
+
+def _look_again(refusal: Refusal) -> str:
+    return f"{words.sentence(refusal.message)} Look at the new preview."
+
+
+def _found(request: PageRequest, uid: UUID) -> Cancellation:
+    row = Cancellation.objects.filter(environment=request.environment, pk=uid).first()
+    if row is None:
+        raise Http404("there is no such cancellation in this environment")
+    return row
 
 
 def _may_undo(request: PageRequest, row: Cancellation) -> bool:

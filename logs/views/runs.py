@@ -129,7 +129,7 @@ def _cancelled(request: PageRequest, page: RunPage, asked: dict[str, Any]) -> Ht
     scope = CancellationFilter(token=run.token) if whole_token else CancellationFilter(run_ids=(run.uid,))
     cancellation, _ = cancel(
         CancelRequest(
-            environment=request.environment, filter=scope, actor=f"user/{request.user.username}",
+            environment=request.environment, filter=scope, actor=request.user.actor,
             origin=Origin.BROWSER, reason=asked["reason"], undo_for=UNDO_FOR,
         )
     )  # fmt: skip

@@ -146,6 +146,21 @@ def test_a_search_of_the_logs_becomes_the_filter() -> None:
     assert read(client("operator").get(page.one("#to-bulk")["href"])).one("#token")["value"] == "user-1"
 
 
+def test_the_filter_takes_a_text_apart_as_the_search_does() -> None:
+    text = 'mykey:7 key:"a b" onboarding-token:x recipient:ana'
+    search = Search(text=text, wakes="late")
+    assert [(part.field, part.value, part.whole) for part in search.qualified] == [
+        ("key", "a b", True), ("recipient", "ana", False),
+    ]  # fmt: skip
+    now = database_now()
+    fields = asked_by(search, now=now)
+    assert {name: fields[name] for name in ("token", "key", "recipients")} == {
+        "token": search.bare, "key": "a b", "recipients": "ana",
+    }  # fmt: skip
+    assert search.bare.split() == ["mykey:7", "onboarding-token:x"]
+    assert fields["due_before"] == (now - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def test_moments_are_read_in_the_zone_of_the_page() -> None:
     browser = client("operator")
     browser.cookies["zone"] = "Asia/Tokyo"

@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from automations import cancellation as cancelling
 from automations.models import LiveRun, Run, Worker, database_now
 from logs.overview import Overview
 from logs.search import Search, Span
@@ -60,6 +61,20 @@ def test_each_tile_counts_what_its_address_lists() -> None:
     }.items():
         listed = read(client("viewer").get(page().one(f"#tile-{name}")["href"]))
         assert {row["id"] for row in listed.all("[data-row]")} == {f"row-{run.uid}" for run in runs}
+
+
+def test_children_under_a_bar_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancelling, "AT_ONCE", 1)
+    publish("child", {"steps": [DELAY, SEND]})
+    for _ in range(2):
+        invoke({"action": "invoke", "template": "child"}, DELAY, SEND, token="t")
+    work_off()
+    assert numbers()["waiting"] == "4"
+    cancel_runs(token="t")
+    assert (numbers()["waiting"], [bin.text for bin in page().one(".scale").all("b")]) == ("0", ["0"] * 12)
+    chips = read(client("viewer").get("/logs/"))
+    assert chips.one("#chip-waiting").text == "Waiting 0"
+    assert chips.one("#chip-cancelled").text == "Cancelled 4"
 
 
 def test_the_strip_says_when_runs_wake_and_leads_to_them() -> None:

@@ -111,9 +111,10 @@ def test_what_a_cancel_will_do_is_said_beforehand(
 
 
 def test_a_remark_becomes_a_sentence() -> None:
-    assert shown.sentence("reads no data: all share it") == "Reads no data: all share it."
-    assert shown.sentence("refs. counts at the beginning") == "refs. counts at the beginning."
-    assert shown.sentence("${...} counts whole") == "${...} counts whole."
+    assert words.sentence("reads no data: all share it") == "Reads no data: all share it."
+    assert words.sentence("refs. counts at the beginning") == "refs. counts at the beginning."
+    assert words.sentence("${...} counts whole") == "${...} counts whole."
+    assert words.sentence("there is no automation “Trial_7A”") == "There is no automation “Trial_7A”."
 
 
 def test_json_is_shown_with_its_own_letters() -> None:

@@ -19,7 +19,7 @@ from django.utils.functional import SimpleLazyObject, cached_property
 from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
-from automations.models import DEFAULT_ENVIRONMENT, Environment, User
+from automations.models import DEFAULT_ENVIRONMENT, Environment, User, asked_from
 
 THEMES = ("system", "light", "dark")
 
@@ -57,6 +57,7 @@ class PageMiddleware(LoginRequiredMiddleware):
     """The APIs pass untouched: they know their callers by key."""
 
     def process_request(self, request: HttpRequest) -> None:
+        asked_from.set(request.META.get("REMOTE_ADDR") or None)
         frame = Frame(request)
         request.frame = frame  # type: ignore[attr-defined]
         request.environment = SimpleLazyObject(lambda: frame.environment)  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from automations.models import (
     Overdue,
     Refusal,
     Run,
+    audit,
     database_now,
     gate,
     reached,
@@ -57,6 +58,14 @@ def undo(
             _lift(row, now=now)
         testpoint("undo.moved")
         row.save()
+        if actor.startswith("user/"):  # what an API key undoes, the cancellation itself tells
+            audit(
+                "runs.undone",
+                of=f"cancellation/{pk}",
+                by=actor,
+                environment=environment,
+                after={"overdue": overdue},
+            )
     testpoint("undo.committed")
     return row
 

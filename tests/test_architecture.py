@@ -57,6 +57,7 @@ TRANSACTIONS = (
         "automations/execution",
         "automations/notices",
         "automations/directory",
+        "automations/admission",
     ),
     *("automations/models/gate", "automations/views/setup"),
 )

@@ -32,6 +32,7 @@ from automations.models import (
     Origin,
     Refusal,
     Run,
+    audit,
     beneath,
     counting,
     gate,
@@ -230,6 +231,12 @@ def _store(cancellation: Cancellation) -> None:
     """Writes it; one that was stored before is locked."""
     if cancellation._state.adding:
         insert([cancellation])
+        if cancellation.origin == Origin.BROWSER:
+            audit(
+                "runs.cancelled", of=f"cancellation/{cancellation.pk}", by=cancellation.actor,
+                environment=cancellation.environment,
+                after={"filter": cancellation.filter, "reason": cancellation.reason or None},
+            )  # fmt: skip
     else:
         cancellation.save()
 

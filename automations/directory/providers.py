@@ -13,6 +13,7 @@ from automations.models import (
     Provider,
     Refusal,
     Unsealable,
+    audit,
     database_now,
     resealed,
     seal,
@@ -42,14 +43,19 @@ def create(
                 environment=environment, key=key, kind=kind, service=service, sealed=seal(secret),
                 created_at=database_now(), created_by=by,
             )  # fmt: skip
+            said = {"kind": kind.value, "service": service or None}
+            audit("provider.made", of=f"provider/{key}", by=by, environment=environment, after=said)
     except IntegrityError as error:
         raise Refusal.at("/key", "taken", f"there is a provider “{key}” already") from error
     return row, secret if kind is Provider.Kind.WEBHOOK else None
 
 
-def remove(*, environment: Environment, key: str) -> None:
+def remove(*, environment: Environment, key: str, by: str) -> None:
     """Forgets the provider and its secret. Refusal when there is none."""
-    gone, _ = Provider.objects.filter(environment=environment, key=key).delete()
+    with transaction.atomic():
+        gone, _ = Provider.objects.filter(environment=environment, key=key).delete()
+        if gone:
+            audit("provider.removed", of=f"provider/{key}", by=by, environment=environment)
     if not gone:
         raise Refusal(No.NOT_FOUND, "provider_not_found", f"there is no provider “{key[:100]}”")
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from automations.expressions import ExpressionError, FieldWarning, Scope
-from automations.models import Environment, MessageTemplate, No, Refusal, Wording, database_now
+from automations.models import Environment, MessageTemplate, No, Refusal, Wording, audit, database_now
 
 MOST_TEMPLATES = 1_000
 
@@ -30,26 +30,33 @@ def create(*, environment: Environment, key: str, by: str, said: Mapping[str, An
     now = database_now()
     try:
         with transaction.atomic():
-            return MessageTemplate.objects.create(
+            row = MessageTemplate.objects.create(
                 environment=environment, key=key, created_at=now, updated_at=now, updated_by=by, **said
             )
+            _note("made", row, by=by, after=said)
+            return row
     except IntegrityError as error:
         raise Refusal.at("/key", "taken", f"there is a message template “{key}” already") from error
 
 
 def replace(*, environment: Environment, key: str, by: str, said: Mapping[str, Any]) -> MessageTemplate:
     """The template, which says `said` and nothing else from now on: steps performed later send that."""
-    mine = MessageTemplate.objects.filter(environment=environment, key=key)
-    if not mine.update(updated_at=database_now(), updated_by=by, **said):
-        raise _unknown(key)
-    return find(environment=environment, key=key)
+    with transaction.atomic():
+        row = _locked(environment, key)
+        before = {name: getattr(row, name) for name in said}
+        for name, value in {**said, "updated_at": database_now(), "updated_by": by}.items():
+            setattr(row, name, value)
+        row.save()
+        _note("changed", row, by=by, before=before, after=said)
+        return row
 
 
-def remove(*, environment: Environment, key: str) -> None:
+def remove(*, environment: Environment, key: str, by: str) -> None:
     """Forgets the template: a step that would send it fails. Refusal when there is none."""
-    gone, _ = MessageTemplate.objects.filter(environment=environment, key=key).delete()
-    if not gone:
-        raise _unknown(key)
+    with transaction.atomic():
+        row = _locked(environment, key)
+        _note("removed", row, by=by, before={"name": row.name, "title": row.title, "body": row.body})
+        row.delete()
 
 
 def preview(
@@ -73,6 +80,18 @@ def preview(
         kind = No.UNAVAILABLE if error.retryable else No.INVALID
         raise Refusal(kind, error.kind, f"an expression has no value: {error.message}") from error
     return wording, warnings
+
+
+def _locked(environment: Environment, key: str) -> MessageTemplate:
+    """The template, locked until the transaction ends."""
+    rows = MessageTemplate.objects.select_for_update().filter(environment=environment, key=key)
+    if (row := rows.first()) is None:
+        raise _unknown(key)
+    return row
+
+
+def _note(what: str, row: MessageTemplate, *, by: str, **said: Mapping[str, Any]) -> None:
+    audit(f"message.{what}", of=f"message/{row.key}", by=by, environment=row.environment, **said)
 
 
 def _unknown(key: str) -> Refusal:

@@ -1,6 +1,7 @@
 """The records (docs/architecture.md); `LiveRun` is the one door to a run's state."""
 
 from automations.models.api_key import SCOPES, WORKSPACE, ApiKey
+from automations.models.audit import AuditEntry, asked_from, audit
 from automations.models.automation import (
     KEY_PATTERN,
     RESERVED_KEYS,
@@ -23,7 +24,7 @@ from automations.models.descent import (
     reached,
 )
 from automations.models.due import Due, what_is_due
-from automations.models.environment import DEFAULT_ENVIRONMENT, Environment
+from automations.models.environment import DEFAULT_ENVIRONMENT, ENVIRONMENT_KEY, Environment
 from automations.models.event import Event, EventKind
 from automations.models.gate import Passage, clock, database_now, gate, retried, serialise
 from automations.models.holds import Holds, Newborn, called_off_at_birth, what_cannot_hold
@@ -73,6 +74,7 @@ __all__ = [
     "BORN",
     "COUNTED_FINISHED",
     "DEFAULT_ENVIRONMENT",
+    "ENVIRONMENT_KEY",
     "FINAL",
     "HELD",
     "JOURNEYS",
@@ -92,6 +94,7 @@ __all__ = [
     "About",
     "Answers",
     "ApiKey",
+    "AuditEntry",
     "Automation",
     "Cancellation",
     "CancellationFilter",
@@ -139,6 +142,8 @@ __all__ = [
     "Worker",
     "ancestors_of",
     "answers",
+    "asked_from",
+    "audit",
     "beneath",
     "called_off_at_birth",
     "check_size",

@@ -6,14 +6,13 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 DEFAULT_ENVIRONMENT = "production"
+ENVIRONMENT_KEY = r"^[a-z][a-z0-9-]{0,31}\Z"
 
 
 class Environment(models.Model):
     """Keys, automations and runs of one environment never see another's."""
 
-    key = models.CharField(
-        max_length=32, unique=True, validators=[RegexValidator(r"^[a-z][a-z0-9-]{0,31}\Z")]
-    )
+    key = models.CharField(max_length=32, unique=True, validators=[RegexValidator(ENVIRONMENT_KEY)])
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -24,6 +24,7 @@ from automations.models import (
     Unsealable,
     WebhookDelivery,
     WebhookEndpoint,
+    audit,
     database_now,
     first_uid,
     forget_endpoints,
@@ -62,29 +63,34 @@ def create(
         message = f"an environment has at most {MOST_ENDPOINTS} webhooks"
         raise Refusal(No.INVALID, "too_many_webhooks", message)
     secret = signing.new_secret()
-    endpoint = WebhookEndpoint.objects.create(
-        environment=environment, url=url, events=_sorted(events), description=description, created_by=by,
-        secrets=[{"secret": seal(secret), "until": None}], created_at=database_now(),
-    )  # fmt: skip
+    with transaction.atomic():
+        endpoint = WebhookEndpoint.objects.create(
+            environment=environment, url=url, events=_sorted(events), description=description, created_by=by,
+            secrets=[{"secret": seal(secret), "until": None}], created_at=database_now(),
+        )  # fmt: skip
+        _note("made", endpoint, by=by, after=_facts(endpoint))
     _wait_until_in_force(environment)
     return endpoint, secret
 
 
-def change(*, environment: Environment, uid: UUID, changes: dict[str, Any]) -> WebhookEndpoint:
+def change(*, environment: Environment, uid: UUID, changes: dict[str, Any], by: str) -> WebhookEndpoint:
     """The endpoint with another `url`, `description`, `events`, or `disabled` or not; in force when this
     returns. What is owed to a disabled endpoint waits until it is enabled again."""
     _check(url=changes.get("url"), events=changes.get("events"))
-    endpoint, others_are_told = _change(environment, uid, changes)
+    endpoint, others_are_told = _change(environment, uid, changes, by=by)
     if others_are_told:
         _wait_until_in_force(environment)
     return endpoint
 
 
 @retried
-def _change(environment: Environment, uid: UUID, changes: dict[str, Any]) -> tuple[WebhookEndpoint, bool]:
+def _change(
+    environment: Environment, uid: UUID, changes: dict[str, Any], *, by: str
+) -> tuple[WebhookEndpoint, bool]:
     """The endpoint changed, and whether other events are told to it than before."""
     with transaction.atomic():
         endpoint = _locked(environment, uid)
+        facts = _facts(endpoint)
         before = (endpoint.events, endpoint.disabled_at is None)
         for name in ("url", "description"):
             setattr(endpoint, name, changes.get(name, getattr(endpoint, name)))
@@ -95,10 +101,11 @@ def _change(environment: Environment, uid: UUID, changes: dict[str, Any]) -> tup
         elif changes.get("disabled") is False:
             endpoint.disabled_at, endpoint.disabled_reason, endpoint.failing_since = None, "", None
         endpoint.save()
+        _note("changed", endpoint, by=by, before=facts, after=_facts(endpoint))
     return endpoint, before != (endpoint.events, endpoint.disabled_at is None)
 
 
-def roll(*, environment: Environment, uid: UUID) -> tuple[WebhookEndpoint, str]:
+def roll(*, environment: Environment, uid: UUID, by: str) -> tuple[WebhookEndpoint, str]:
     """The endpoint, and the new secret that signs from now on; the old ones sign beside it for 24 hours.
     Refusal when too many old ones still do."""
     secret, now = signing.new_secret(), database_now()
@@ -112,16 +119,19 @@ def roll(*, environment: Environment, uid: UUID) -> tuple[WebhookEndpoint, str]:
         old = [{**entry, "until": entry["until"] or until} for entry in valid]
         endpoint.secrets = [{"secret": seal(secret), "until": None}, *old]
         endpoint.save(update_fields=["secrets"])
+        _note("rolled", endpoint, by=by)
     return endpoint, secret
 
 
-def remove(*, environment: Environment, uid: UUID) -> None:
+def remove(*, environment: Environment, uid: UUID, by: str) -> None:
     """The endpoint and its deliveries are gone. It is disabled first: once that is in force, no transaction can
     bring about another delivery of it."""
-    _change(environment, uid, {"disabled": True})
+    _change(environment, uid, {"disabled": True}, by=by)
     _wait_until_in_force(environment)
     with transaction.atomic():
-        _locked(environment, uid).delete()
+        endpoint = _locked(environment, uid)
+        _note("removed", endpoint, by=by, before=_facts(endpoint))
+        endpoint.delete()
 
 
 def test(*, environment: Environment, uid: UUID) -> WebhookDelivery:
@@ -178,6 +188,23 @@ def reseal() -> int:
 
 def _resealed(secrets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{**entry, "secret": resealed(entry["secret"])} for entry in secrets]
+
+
+def _note(what: str, endpoint: WebhookEndpoint, *, by: str, **said: dict[str, Any]) -> None:
+    audit(
+        f"webhook.{what}",
+        of=f"webhook/{endpoint.pk} {endpoint.url}",
+        by=by,
+        environment=endpoint.environment,
+        **said,
+    )
+
+
+def _facts(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    return {
+        "url": endpoint.url, "events": endpoint.events, "description": endpoint.description,
+        "disabled": endpoint.disabled_at is not None,
+    }  # fmt: skip
 
 
 def _locked(environment: Environment, uid: UUID) -> WebhookEndpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -27,6 +27,7 @@ from automations.models import (
     Origin,
     Overdue,
     Run,
+    audit,
     definition_of,
     gate,
     insert,
@@ -93,6 +94,7 @@ def _disable(
             _lift(automation, overdue=Overdue.FIRE_NOW, now=now, at_once=mode == DisableMode.DRAIN)
         automation.updated_by = by
         automation.save()
+        _note("disabled", automation, after={"mode": mode.value, "reason": reason or None})
         testpoint("disable.placed")
         if mode != DisableMode.CANCEL:
             return Disabled(automation=automation)
@@ -115,6 +117,7 @@ def enable(*, environment: Environment, key: str, by: str, overdue: str = Overdu
         _lift(automation, overdue=Overdue(overdue), now=now)
         automation.updated_by = by
         automation.save()
+        _note("enabled", automation, after={"overdue": overdue})
         testpoint("enable.moved")
         return automation
 
@@ -128,6 +131,7 @@ def archive(*, environment: Environment, key: str, by: str) -> Automation:
         automation.archived_at = automation.archived_at or now
         automation.updated_by = by
         automation.save()
+        _note("archived", automation)
         return automation
 
 
@@ -145,6 +149,13 @@ def resume(environment: Environment) -> bool:
         _resume(automation, now=now, most=RESUMED_BEHIND)
         automation.save(update_fields=["resuming"])
     return True
+
+
+def _note(what: str, automation: Automation, after: Mapping[str, Any] | None = None) -> None:
+    audit(
+        f"automation.{what}", of=f"automation/{automation.key}", by=automation.updated_by,
+        environment=automation.environment, after=after,
+    )  # fmt: skip
 
 
 def _lift(automation: Automation, *, overdue: Overdue, now: datetime, at_once: bool = True) -> None:

@@ -15,6 +15,7 @@ from automations.models import (
     Origin,
     Refusal,
     Version,
+    audit,
     database_now,
     gate,
     insert,
@@ -99,6 +100,10 @@ def _published(
         published_at=database_now(), published_by=by,
     )  # fmt: skip
     environment = automation.environment
+    audit(
+        "automation.published", of=f"automation/{automation.key}", by=by, environment=environment,
+        before={"version": current.number if current else None}, after={"version": number, "note": note or None},
+    )  # fmt: skip
     insert(listeners_of(definition, environment=environment, automation=automation, version=version))
     automation.published = version
     automation.updated_by = by

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
+from automations.admission import keys as admission
 from automations.forms.access import KEPT, KeyForm, RevokeForm, RollForm
 from automations.middleware import PageRequest
 from automations.models import ApiKey
@@ -26,9 +27,9 @@ def keys(request: PageRequest) -> HttpResponse:
     if form.is_valid():
         given = form.cleaned_data
         lasts = KEPT[given["expires"]]
-        _, text = ApiKey.objects.issue(
+        _, text = admission.issue(
             environment=request.environment, name=given["name"], scopes=tuple(given["scopes"]),
-            created_by=access.actor(request), expires_at=timezone.now() + lasts if lasts else None,
+            by=access.actor(request), expires_at=timezone.now() + lasts if lasts else None,
         )  # fmt: skip
         return _shown(request, name=given["name"], text=text)
     return render(
@@ -44,7 +45,7 @@ def roll(request: PageRequest, public_id: str) -> HttpResponse:
     form = RollForm(request.POST)
     if not key.is_live(now=timezone.now()) or not form.is_valid():
         return render(request, "automations/keys.html", _listed(request, KeyForm()), status=422)
-    text = ApiKey.objects.roll(key, by=access.actor(request), until=timezone.now() + form.kept)
+    text = admission.roll(key, by=access.actor(request), until=timezone.now() + form.kept)
     return _shown(request, name=key.name, text=text, until=key.expires_at)
 
 
@@ -57,7 +58,7 @@ def revoke(request: PageRequest, public_id: str) -> HttpResponseBase:
     if not form.is_valid():
         context = _listed(request, KeyForm()) | {"wrong": key.public_id, "said": form.errors["name"]}
         return render(request, "automations/keys.html", context, status=422)
-    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    admission.revoke(key, by=access.actor(request))
     messages.info(request, f"The key “{key.name}” is revoked: it is refused from now on.")
     return redirect("keys:list")
 

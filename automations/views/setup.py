@@ -15,8 +15,9 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from automations.admission import keys, users
 from automations.forms import SetupForm
-from automations.models import DEFAULT_ENVIRONMENT, ApiKey, Environment, Role, User, serialise
+from automations.models import DEFAULT_ENVIRONMENT, Environment, Role, User, serialise
 
 MOST_TRIES = 10
 TRIES_KEPT = 15 * 60  # seconds
@@ -52,12 +53,10 @@ def _made(request: HttpRequest, form: SetupForm) -> HttpResponse:
         serialise(environment_id=environment.pk, words=["setup"])  # of two at once, the second finds a user
         if User.objects.exists():
             raise Http404
-        user = User.objects.create_user(
-            username=username, password=form.cleaned_data["password"], role=Role.ADMIN
+        user = users.create(
+            username=username, password=form.cleaned_data["password"], role=Role.ADMIN, by=f"user/{username}"
         )
-        _, text = ApiKey.objects.issue(
-            environment=environment, name=FIRST_KEY, scopes=SCOPES, created_by=f"user/{username}"
-        )
+        _, text = keys.issue(environment=environment, name=FIRST_KEY, scopes=SCOPES, by=user.actor)
     _file().unlink(missing_ok=True)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     context = {"key": text, "host": request.build_absolute_uri("/").rstrip("/")}

@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from automations.admission import users as admission
 from automations.forms.access import InviteForm, PasswordForm, RoleForm
 from automations.middleware import PageRequest
 from automations.models import Role, User
@@ -30,7 +31,8 @@ def users(request: PageRequest) -> HttpResponse:
     access.require(request, "admin")
     form = InviteForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        user = User.objects.invite(username=form.cleaned_data["username"], role=form.cleaned_data["role"])
+        given = form.cleaned_data
+        user = admission.invite(username=given["username"], role=given["role"], by=request.user.actor)
         return render(request, "automations/users.html", _listed(InviteForm(), invited=user, request=request))
     status = 422 if form.is_bound else 200
     return render(request, "automations/users.html", _listed(form, request=request), status=status)
@@ -45,10 +47,10 @@ def change(request: PageRequest, pk: int) -> HttpResponseBase:
     if not form.is_valid():
         raise Http404("there is no such role")
     if form.cleaned_data["link"]:
+        admission.give_link(user, by=request.user.actor)
         return render(request, "automations/users.html", _listed(InviteForm(), invited=user, request=request))
-    if not User.objects.change(
-        user, role=form.cleaned_data["role"], is_active=form.cleaned_data["is_active"]
-    ):
+    given = form.cleaned_data
+    if not admission.change(user, role=given["role"], is_active=given["is_active"], by=request.user.actor):
         context = _listed(InviteForm(), request=request) | {"refusal": "The last admin stays admin."}
         return render(request, "automations/users.html", context, status=422)
     state = f"is {Role(user.role).label.lower()}" if user.is_active else "may not log in any more"
@@ -66,8 +68,7 @@ def accept(request: HttpRequest, token: str) -> HttpResponseBase:
     if not form.is_valid():
         context = {"form": form, "invited": user}
         return render(request, "registration/invited.html", context, status=422 if form.is_bound else 200)
-    user.set_password(form.cleaned_data["password"])
-    user.save(update_fields=["password"])
+    admission.choose_password(user, form.cleaned_data["password"])
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     return redirect("logs:overview")
 

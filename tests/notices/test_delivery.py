@@ -169,7 +169,7 @@ def test_an_endpoint_that_failed_for_three_days_is_disabled_and_what_it_is_owed_
     make_due()
     assert deliver_all() == 0
     sink.behaviours["/"] = reply(200)
-    endpoints.change(environment=production(), uid=told.pk, changes={"disabled": False})
+    endpoints.change(environment=production(), uid=told.pk, changes={"disabled": False}, by="test")
     assert deliver_all() == 1
     told.refresh_from_db()
     assert (told.failing_since, told.disabled_reason, only().status) == (None, "", "delivered")
@@ -195,7 +195,7 @@ def test_an_endpoint_that_is_gone_is_disabled_at_once(sink: HttpSink) -> None:
 
 def test_while_a_secret_is_rolled_both_sign_and_then_the_new_one_alone(sink: HttpSink) -> None:
     told = endpoint(url=sink.url())
-    _, new = endpoints.roll(environment=production(), uid=told.pk)
+    _, new = endpoints.roll(environment=production(), uid=told.pk, by="test")
     invoke(CANCEL)
     deliver_all()
     (received,) = sink.received

@@ -68,7 +68,7 @@ class OneMessageTemplate(Endpoint):
 
     def delete(self, request: Request, key: str) -> Response:
         """Forgets it; a step that would send it fails."""
-        templates.remove(environment=self.environment, key=key)
+        templates.remove(environment=self.environment, key=key, by=self.actor)
         return Response(status=204)
 
 

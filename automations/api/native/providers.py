@@ -55,7 +55,7 @@ class OneProvider(Endpoint):
 
     def delete(self, request: Request, key: str) -> Response:
         """Forgets the provider and its secret."""
-        providers.remove(environment=self.environment, key=key)
+        providers.remove(environment=self.environment, key=key, by=self.actor)
         return Response(status=204)
 
 

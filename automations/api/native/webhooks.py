@@ -67,12 +67,14 @@ class OneWebhook(Endpoint):
             changes["disabled"] = body.flag("disabled")
         body.finish()
         return Response(
-            _shown(endpoints.change(environment=self.environment, uid=UUID(uid), changes=changes))
+            _shown(
+                endpoints.change(environment=self.environment, uid=UUID(uid), changes=changes, by=self.actor)
+            )
         )
 
     def delete(self, request: Request, uid: str) -> Response:
         """Removes the endpoint and its deliveries."""
-        endpoints.remove(environment=self.environment, uid=UUID(uid))
+        endpoints.remove(environment=self.environment, uid=UUID(uid), by=self.actor)
         return Response(status=204)
 
 
@@ -84,7 +86,7 @@ class RollWebhook(Endpoint):
     def post(self, request: Request, uid: str) -> Response:
         """A new secret, told this once; the old one signs beside it for 24 hours."""
         Body(self.body(optional=True)).finish()
-        endpoint, secret = endpoints.roll(environment=self.environment, uid=UUID(uid))
+        endpoint, secret = endpoints.roll(environment=self.environment, uid=UUID(uid), by=self.actor)
         return Response({**_shown(endpoint), "secret": secret})
 
 

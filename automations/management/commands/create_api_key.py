@@ -7,7 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from automations.models import DEFAULT_ENVIRONMENT, SCOPES, ApiKey, Environment
+from automations.admission import keys
+from automations.models import DEFAULT_ENVIRONMENT, SCOPES, Environment
 
 
 class Command(BaseCommand):
@@ -27,11 +28,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        key, text = ApiKey.objects.issue(
+        key, text = keys.issue(
             environment=_environment(options["environment"]),
             name=_name(options["name"]),
             scopes=_scopes(options["scopes"]),
-            created_by="command",
+            by="command",
             signs=options["suprsend"],
         )
         workspace = {"workspace_key": key.workspace, "workspace_secret": text}

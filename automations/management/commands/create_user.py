@@ -10,6 +10,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from automations.admission import users
 from automations.models import Role, User
 
 
@@ -37,7 +38,7 @@ class Command(BaseCommand):
             validate_password(password, user)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
-        User.objects.create_user(username=name, password=password, role=options["role"])
+        users.create(username=name, password=password, role=options["role"], by="command")
         self.stdout.write(f"{name} may log in, as {options['role']}.")
 
 

@@ -7,7 +7,21 @@ from django.urls import URLPattern, URLResolver, include, path, register_convert
 
 from automations.api.urls import last
 from automations.models import KEY_PATTERN
-from automations.views import editor, keys, listing, preferences, preview, setup, users
+from automations.views import (
+    documents,
+    editor,
+    environments,
+    keys,
+    listing,
+    messages,
+    preferences,
+    preview,
+    providers,
+    recipients,
+    setup,
+    users,
+    webhooks,
+)
 from automations.views.login import Login
 
 
@@ -39,6 +53,29 @@ people = [
     path("", users.users, name="list"),
     path("<int:pk>/", users.change, name="change"),
 ]
+told = [
+    path("", webhooks.webhooks, name="list"),
+    path("<uuid:uid>/", webhooks.webhook, name="one"),
+    path("<uuid:uid>/deliveries/<uuid:delivery>/retry/", webhooks.retry, name="retry"),
+]
+known = [
+    path("", recipients.recipients, name="list"),
+    path("new/", recipients.new, name="new"),
+    path("<int:pk>/", recipients.recipient, name="one"),
+]
+wordings = [
+    path("", messages.listing, name="list"),
+    path("~new/", messages.new, name="new"),
+    path("<str:key>/", messages.message, name="one"),
+]
+papers = [
+    path("", documents.index, name="index"),
+    path("<slug:slug>/", documents.document, name="one"),
+]
+secrets = [
+    path("", providers.providers, name="list"),
+    path("<str:key>/remove/", providers.remove, name="remove"),
+]
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("automations.api.urls")),
     path("setup/", setup.setup, name="setup"),
@@ -46,6 +83,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("preferences/", preferences.preferences, name="preferences"),
     path("environment/", preferences.environment, name="environment"),
+    path("docs/", include((papers, "docs"))),
+    path("environments/", include(([path("", environments.environments, name="list")], "environments"))),
+    path("webhooks/", include((told, "webhooks"))),
+    path("recipients/", include((known, "recipients"))),
+    path("messages/", include((wordings, "messages"))),
+    path("providers/", include((secrets, "providers"))),
     path("keys/", include((api_keys, "keys"))),
     path("users/", include((people, "users"))),
     path("invited/<path:token>/", users.accept, name="invited"),

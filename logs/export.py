@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -25,10 +25,15 @@ Line = Mapping[str, str | None]
 
 def as_csv(search: Search, *, environment: Environment, now: datetime) -> Iterator[str]:
     """The columns' names, then a line for each run, newest first; no field is taken for a formula."""
+    yield from csv_of(COLUMNS, _lines(search, environment, now))
+
+
+def csv_of(columns: Sequence[str], lines: Iterable[Line]) -> Iterator[str]:
+    """The columns' names, then the lines; no field is taken for a formula."""
     writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
-    for line in _lines(search, environment, now):
-        yield writer.writerow([_harmless(line[name] or "") for name in COLUMNS])
+    yield writer.writerow(columns)
+    for line in lines:
+        yield writer.writerow([_harmless(line[name] or "") for name in columns])
 
 
 def as_json_lines(search: Search, *, environment: Environment, now: datetime) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from logs.views import actions, bulk, overview, runs
+from logs.views import actions, audit, bulk, overview, runs
 
 app_name = "logs"
 urlpatterns = [
@@ -20,4 +20,6 @@ urlpatterns = [
     path("bulk/new/", bulk.new, name="bulk-new"),
     path("bulk/<uuid:uid>/", bulk.cancellation, name="cancellation"),
     path("bulk/<uuid:uid>/undo/", bulk.undo_it, name="undo"),
+    path("audit/", audit.audit, name="audit"),
+    path("audit/export.csv", audit.exported, name="audit-csv"),
 ]

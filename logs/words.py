@@ -12,6 +12,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from automations.definition import Definition
+from automations.forms import sentence as sentence
 from automations.models import CancellationFilter, Event, LiveRun, Origin, Run, RunStatus
 from automations.timeline import StepState
 
@@ -210,12 +211,6 @@ def too_late(run: Run) -> str:
     if cancellation is not None:
         return f"This run was already cancelled by {who(cancellation.actor)}{when}. Nothing was changed."
     return f"This run finished{when}, before the cancel. Nothing was changed."
-
-
-def sentence(words: str) -> str:
-    """The words as a sentence; one that begins with something to type, such as `refs.`, keeps its letters."""
-    is_typed = set(words.split(" ", 1)[0]) & set("._{}$/")
-    return f"{words[:1] if is_typed else words[:1].upper()}{words[1:]}."
 
 
 def stamp(at: datetime) -> str:

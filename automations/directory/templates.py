@@ -12,6 +12,8 @@ from automations.expressions import ExpressionError, FieldWarning, Scope
 from automations.models import Environment, MessageTemplate, No, Refusal, Wording, audit, database_now
 
 MOST_TEMPLATES = 1_000
+LONGEST_TITLE = 2_000
+LONGEST_BODY = 64 * 1024
 
 
 def find(*, environment: Environment, key: str) -> MessageTemplate:

@@ -3,6 +3,7 @@
 from automations.forms.access import LoginForm, SetupForm
 from automations.forms.definitions import NOTE_LENGTH, AutomationForm, PreviewForm
 from automations.forms.json_field import JsonField, parse_json
+from automations.forms.sentences import sentence
 
 __all__ = [
     "NOTE_LENGTH",
@@ -12,4 +13,5 @@ __all__ = [
     "PreviewForm",
     "SetupForm",
     "parse_json",
+    "sentence",
 ]

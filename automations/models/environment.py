@@ -7,6 +7,7 @@ from django.db import models
 
 DEFAULT_ENVIRONMENT = "production"
 ENVIRONMENT_KEY = r"^[a-z][a-z0-9-]{0,31}\Z"
+HUES = 5
 
 
 class Environment(models.Model):
@@ -20,3 +21,8 @@ class Environment(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+    @property
+    def hue(self) -> int:
+        """Which of the HUES pages of it are marked with: production has the first for itself."""
+        return 0 if self.key == DEFAULT_ENVIRONMENT else 1 + self.pk % (HUES - 1)

@@ -42,6 +42,22 @@ PAGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "bulk/<uuid:uid>/": ((302, 404, 404, 404), (302, 405, 405, 405)),
     "bulk/<uuid:uid>/undo/": ((302, 405, 405, 405), (302, 404, 404, 404)),
     "environment/": ((302, 405, 405, 405), (302, 302, 302, 302)),
+    "audit/": ((302, 403, 403, 200), (302, 405, 405, 405)),
+    "audit/export.csv": ((302, 403, 403, 200), (302, 405, 405, 405)),
+    "docs/": ((302, 200, 200, 200), (302, 405, 405, 405)),
+    "docs/<slug:slug>/": ((302, 200, 200, 200), (302, 405, 405, 405)),
+    "environments/": ((302, 403, 403, 200), (302, 403, 403, 422)),
+    "webhooks/": ((302, 403, 403, 200), (302, 403, 403, 422)),
+    "webhooks/<uuid:uid>/": ((302, 403, 403, 404), (302, 403, 403, 404)),
+    "webhooks/<uuid:uid>/deliveries/<uuid:delivery>/retry/": ((302, 405, 405, 405), (302, 403, 403, 404)),
+    "recipients/": ((302, 200, 200, 200), (302, 405, 405, 405)),
+    "recipients/new/": ((302, 403, 403, 200), (302, 403, 403, 422)),
+    "recipients/<int:pk>/": ((302, 404, 404, 404), (302, 404, 404, 404)),
+    "messages/": ((302, 200, 200, 200), (302, 405, 405, 405)),
+    "messages/~new/": ((302, 403, 403, 200), (302, 403, 403, 422)),
+    "messages/<str:key>/": ((302, 404, 404, 404), (302, 404, 404, 404)),
+    "providers/": ((302, 403, 403, 200), (302, 403, 403, 422)),
+    "providers/<str:key>/remove/": ((302, 405, 405, 405), (302, 403, 403, 404)),
     "templates/": ((302, 200, 200, 200), (302, 405, 405, 405)),
     "templates/new/": ((302, 403, 403, 200), (302, 403, 403, 422)),
     "templates/token-preview": ((302, 405, 405, 405), (302, 403, 200, 200)),
@@ -71,7 +87,15 @@ def test_a_role_may_do_so_much_and_no_more(route: str, role: str | None) -> None
     person("admin")
     publish("welcome", {"steps": [DELAY]})
     uid = invoke(DELAY).runs[0]["id"]
-    given = {"uid": uid, "key": "welcome", "public_id": "nobody", "pk": "0", "token": "x"}
+    given = {
+        "uid": uid,
+        "key": "welcome",
+        "public_id": "nobody",
+        "pk": "0",
+        "token": "x",
+        "slug": "steps",
+        "delivery": uid,
+    }
     address = "/" + re.sub(r"<\w+:(\w+)>", lambda name: given[name[1]], route)
     column = ROLES.index(role)
     gets, posts = PAGES[route]

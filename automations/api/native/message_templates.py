@@ -14,10 +14,8 @@ from automations.api.moments import stamp
 from automations.api.reading import Body, Query
 from automations.definition import CHANNEL_NAMES
 from automations.directory import templates
+from automations.directory.templates import LONGEST_BODY, LONGEST_TITLE
 from automations.models import MESSAGE_KEY, MessageTemplate
-
-LONGEST_TITLE = 2_000
-LONGEST_BODY = 64 * 1024
 
 
 class MessageTemplates(Endpoint):

@@ -1,0 +1,91 @@
+"""Recipients in the browser: found by the beginning of their id, each with its profile and its runs."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from automations.directory import recipients as directory
+from automations.forms.directory import NewRecipientForm, RecipientForm
+from automations.middleware import PageRequest
+from automations.models import Recipient, Refusal, Run
+from automations.views import access
+from automations.views.layout import laid_out
+from automations.views.paging import cut
+
+LONGEST_ID = 255
+RUNS = 10
+
+
+@require_safe
+def recipients(request: PageRequest) -> HttpResponse:
+    """Whom the environment knows, the newest first; with `q`, those whose id begins so."""
+    text = request.GET.get("q", "").strip()
+    rows = Recipient.objects.filter(environment=request.environment)
+    if text:
+        is_id = len(text) <= LONGEST_ID and "\0" not in text
+        rows = rows.filter(key__has_prefix=text) if is_id else rows.none()
+    context = {
+        "text": text,
+        "page": cut(rows, request, query={"q": text}),
+        "may_write": request.user.can("write"),
+    }
+    return render(request, "automations/recipients.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: PageRequest) -> HttpResponseBase:
+    """A recipient written down before the first invoke names it."""
+    access.require(request, "write")
+    form = NewRecipientForm(request.POST if request.method == "POST" else None, initial={"profile": "{}"})
+    if form.is_valid():
+        key = form.cleaned_data["key"]
+        if Recipient.objects.filter(environment=request.environment, key=key).exists():
+            form.add_error("key", "This recipient is known already.")
+        elif (saved := _saved(request, form, key)) is not None:
+            return redirect("recipients:one", saved.pk)
+    return render(
+        request, "automations/recipient_new.html", {"form": form}, status=422 if form.is_bound else 200
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def recipient(request: PageRequest, pk: int) -> HttpResponseBase:
+    """What is known of one, and its newest runs."""
+    row = get_object_or_404(Recipient, environment=request.environment, pk=pk)
+    form = RecipientForm(initial={"profile": laid_out(row.profile)})
+    if request.method == "POST":
+        access.require(request, "write")
+        if request.POST.get("do") == "remove":
+            directory.remove(environment=request.environment, key=row.key)
+            messages.info(request, f"Nothing is known of {row.key} any more.")
+            return redirect("recipients:list")
+        form = RecipientForm(request.POST)
+        if form.is_valid() and _saved(request, form, row.key) is not None:
+            messages.info(request, "Saved: runs invoked from now on go by it.")
+            return redirect("recipients:one", pk)
+    runs = Run.objects.within(request.environment).found_by(
+        row.key, environment=request.environment, fields=["recipient"], whole=True
+    )
+    context = {
+        "recipient": row,
+        "form": form,
+        "runs": runs.listed().newest_first()[:RUNS],
+        "may_write": request.user.can("write"),
+    }
+    return render(request, "automations/recipient.html", context, status=422 if form.is_bound else 200)
+
+
+def _saved(request: PageRequest, form: RecipientForm, key: str) -> Recipient | None:
+    """The recipient with the form's profile; None where it was refused, which the form then says."""
+    try:
+        row, _ = directory.replace(
+            environment=request.environment, key=key, profile=form.cleaned_data["profile"]
+        )
+    except Refusal as refusal:
+        form.point_out(refusal)
+        return None
+    return row

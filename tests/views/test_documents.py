@@ -1,0 +1,55 @@
+"""The documentation inside: every document, its samples, and where its links lead."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from automations.definition import parse
+from automations.definition.parse import _ACTIONS
+from automations.views.documents import TITLES
+from tests.pages import read
+from tests.people import client
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STEPS = (ROOT / "docs" / "steps.md").read_text()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("slug", TITLES)
+def test_a_document_is_a_page_whose_links_lead_somewhere(slug: str) -> None:
+    browser = client("viewer")
+    page = read(browser.get(f"/docs/{slug}/"))
+    article = page.one("article")
+    assert len(article.all("h1")) == 1
+    anchors = {element["id"] for element in page.all("[id]")}
+    for link in article.all("a") + page.all(".contents")[0].all("a"):
+        address, _, anchor = link["href"].partition("#")
+        if address.startswith("https://"):
+            continue
+        shown = anchors if not address else {one["id"] for one in read(browser.get(address)).all("[id]")}
+        assert not anchor or anchor in shown, link["href"]
+    assert "$HOST" not in article.text
+
+
+@pytest.mark.django_db
+def test_the_samples_name_this_server_and_nothing_else_is_a_document() -> None:
+    page = client("viewer").get("/docs/api/", headers={"Host": "localhost"})
+    assert "curl -X POST http://localhost/api/v1/invocations" in read(page).one("article").text
+    for slug in ("architecture", "0001-records-and-one-door", "..", "nothing"):
+        assert client("viewer").get(f"/docs/{slug}/").status_code == 404
+
+
+def test_every_action_is_explained_with_samples_that_can_be_run() -> None:
+    explained = dict(re.findall(r"^## ([a-z-]+)$(.*?)(?=^## )", STEPS, re.MULTILINE | re.DOTALL))
+    assert set(explained) == set(_ACTIONS)
+    for action, text in explained.items():
+        samples = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        steps = [json.loads(sample) for sample in samples]
+        assert {step["action"] for step in steps} == {action}
+        parse({"steps": steps})
+    (whole,) = re.findall(r"^```json\n(\{\n.*?)^```$", STEPS, re.MULTILINE | re.DOTALL)
+    assert len(parse(json.loads(whole)).steps) == 3

@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from automations.models import AuditEntry, Environment
 from logs import words
 from logs.export import Line, csv_of
+from logs.search import row_number
 
 SIZE = 50
 CHUNK = 500  # entries read at once
@@ -39,11 +40,11 @@ class AuditSearch:
     @classmethod
     def read(cls, query: Mapping[str, str]) -> AuditSearch:
         """The search that a query string describes; what it does not know, it leaves out."""
-        action, before = query.get("action", ""), query.get("before", "")
+        action = query.get("action", "")
         return cls(
             text=query.get("q", "").strip()[:LONGEST].replace("\0", ""),
             action=action if action in ACTIONS else "",
-            before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None,
+            before=row_number(query.get("before", "")),
         )
 
     def address(self, **changes: Any) -> str:

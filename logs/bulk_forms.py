@@ -16,7 +16,7 @@ from automations.definition import parse_moment
 from automations.models import KEY_PATTERN, CancellationFilter
 from logs.search import PRESETS, Search
 
-MOST_RECIPIENTS, MOST_TAGS = 1_000, 20
+MOST_RECIPIENTS, MOST_RUNS, MOST_TAGS = 1_000, 1_000, 20
 TYPED_ABOVE = 100  # runs; more are confirmed by typing their number
 
 
@@ -62,6 +62,7 @@ def _text(label: str, longest: int) -> forms.CharField:
 class FilterForm(forms.Form):
     """The runs meant: all that is filled in must fit."""
 
+    run_ids = ListField(label="Run ids, one on a line", most=MOST_RUNS, longest=36)
     token = _text("Token or key", 512)
     recipients = ListField(label="Recipients, one on a line", most=MOST_RECIPIENTS, longest=255)
     automation = _text("Automation", 100)
@@ -80,6 +81,12 @@ class FilterForm(forms.Form):
         if key and not re.match(KEY_PATTERN, key):
             raise ValidationError("This is not an automation's key.")
         return key
+
+    def clean_run_ids(self) -> tuple[UUID, ...]:
+        try:
+            return tuple(UUID(text) for text in self.cleaned_data["run_ids"])
+        except ValueError as error:
+            raise ValidationError("A run's id is a UUID.") from error
 
     def clean_invocation(self) -> UUID | None:
         text = self.cleaned_data["invocation"]

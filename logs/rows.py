@@ -115,6 +115,15 @@ def _counts(runs: RunQuerySet, environment: Environment, *, most: int, narrowed:
     return counts
 
 
+def count_newer(search: Search, *, runs: RunQuerySet, environment: Environment, since: int) -> int:
+    """How many of the search's runs have a higher primary key, counted up to one more than MOST_COUNTED_NARROWED."""
+    newer, most = runs.filter(pk__gt=since), MOST_COUNTED_NARROWED + 1
+    if search.status:
+        bars = list(standing(environment=environment))
+        newer = newer.in_status(search.status, environment=environment, most=most, bars=bars)
+    return newer.order_by()[:most].count()
+
+
 def still_waiting(environment: Environment, *, bars: Sequence[Cancellation]) -> QuerySet[LiveRun]:
     """The runs that wait, without those that one of these bars calls off or reaches through a parent."""
     waiting = LiveRun.objects.within(environment.pk).filter(state=LiveState.WAITING)

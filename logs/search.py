@@ -55,7 +55,7 @@ class Search:
     @classmethod
     def read(cls, query: Mapping[str, str]) -> Search:
         """The search that a query string describes; what it does not know, it leaves out."""
-        before, automation = query.get("before", ""), query.get("automation", "")
+        automation = query.get("automation", "")
         return cls(
             text=query.get("q", "").strip(),
             status=_one_of(query.get("status", ""), RunStatus.values),
@@ -63,7 +63,7 @@ class Search:
             started=_one_of(query.get("started", ""), list(PRESETS)),
             wakes=_wakes(query.get("wakes", "")),
             cancellation=_uuid(query.get("cancellation", "")),
-            before=int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None,
+            before=row_number(query.get("before", "")),
         )
 
     @property
@@ -181,6 +181,11 @@ def _uuid(text: str) -> str:
         return str(UUID(text)) if text else ""
     except ValueError:
         return ""
+
+
+def row_number(text: str) -> int | None:
+    """The primary key that an address names; None for what cannot be one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _one_of(word: str, words: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from logs.views import actions, audit, bulk, overview, runs
+from logs.views import actions, audit, bulk, overview, runs, why
 
 app_name = "logs"
 urlpatterns = [
@@ -16,6 +16,8 @@ urlpatterns = [
     path("logs/<uuid:uid>/cancel/", runs.cancel_run, name="cancel"),
     path("logs/<uuid:uid>/time/", actions.reschedule, name="reschedule"),
     path("logs/<uuid:uid>/replay/", actions.replay, name="replay"),
+    path("logs/<uuid:uid>/why/", why.why, name="why"),
+    path("bulk/<uuid:uid>/missed/", why.missed, name="missed"),
     path("bulk/", bulk.history, name="bulk"),
     path("bulk/new/", bulk.new, name="bulk-new"),
     path("bulk/<uuid:uid>/", bulk.cancellation, name="cancellation"),

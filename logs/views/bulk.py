@@ -56,7 +56,8 @@ def new(request: PageRequest) -> HttpResponseBase:
     http.require(request, "cancel")
     if request.method == "POST":
         return _confirmed(request)
-    asked = {name: value for name, value in request.GET.items() if name in FilterForm.base_fields and value}
+    given = {name: "\n".join(request.GET.getlist(name)) for name in FilterForm.base_fields}
+    asked = {name: value for name, value in given.items() if value}
     if asked:
         form = FilterForm(asked)
         return _page(request, form, status=200 if form.is_valid() else 422)

@@ -17,18 +17,19 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from automations.cancellation import LONGEST_REASON, CancelRequest, cancel
-from automations.models import Automation, Cancellation, CancellationFilter, Origin, Run
+from automations.models import Automation, Cancellation, CancellationFilter, Origin, Run, RunQuerySet
 from logs import http, rows, words
 from logs.export import FORMATS
 from logs.http import PageRequest
 from logs.run_page import RunPage
-from logs.search import PRESETS, WAKES, Search
+from logs.search import PRESETS, WAKES, Search, row_number
 
 UNDO_FOR = timedelta(
     minutes=1
 )  # for whoever may cancel; so long nobody else is told that the runs are cancelled
 POLL_LIST = 2_000  # milliseconds
 POLL_RUN = 1_000
+POLL_NEWER = 5_000
 
 
 @require_safe
@@ -39,6 +40,8 @@ def runs(request: PageRequest) -> HttpResponseBase:
         return http.to_page(request, reverse("logs:run", args=[search.uid]))
     now = timezone.now()
     found = search.runs(request.environment, now=now)
+    if "since" in request.GET:
+        return _newer(request, search, found)
     page, older = rows.read_page(search, environment=request.environment, runs=found)
     chips = rows.chips_of(search, runs=found, environment=request.environment)
     tag = rows.tag_of(page, chips)
@@ -60,12 +63,30 @@ def runs(request: PageRequest) -> HttpResponseBase:
         "poll_every": POLL_LIST,
         "may_cancel": request.user.can("cancel"),
     }
+    if search.before:
+        context |= _since(search, Run.objects.within(request.environment).newest_pk())
     if http.wants_part(request):
         return http.part(request, "logs/_results.html", context, url=None if polled else address)
     context["presets"] = [(key, label) for key, (label, _) in PRESETS.items()]
     context["wakes"] = [(key, label) for key, (label, _) in WAKES.items()]
     context["automations"] = Automation.objects.within(request.environment).order_by("name", "key")[:500]
     return render(request, "logs/list.html", context)
+
+
+def _newer(request: PageRequest, search: Search, found: RunQuerySet) -> HttpResponseBase:
+    """How many of the search's runs were invoked since an older page of it was opened."""
+    since = row_number(request.GET["since"]) or 0
+    newer = rows.count_newer(search, runs=found, environment=request.environment, since=since)
+    context = _since(search, since) | {"newer": newer, "newest": search.address(before=None)}
+    return http.part(request, "logs/_newer.html", context) if newer else http.unchanged()
+
+
+def _since(search: Search, newest: int) -> dict[str, Any]:
+    """What an older page asks by whether there are newer runs than the one that was the newest."""
+    return {
+        "newer_poll": f"{reverse('logs:list')}{search.address()}&since={newest}",
+        "newer_every": POLL_NEWER,
+    }
 
 
 @require_safe

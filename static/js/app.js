@@ -4,16 +4,17 @@
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const first = (selector) => document.querySelector(selector);
 const openDialog = () => first("dialog[open]");
+const pausing = () => openDialog() || first(".tick:checked");
 
 // Polling: an element with data-poll="2000" gets the event "poll", which its hx-trigger waits for. Not while the
-// tab is hidden or a dialog is open. After two failures in a row it says so, and asks less and less often.
+// tab is hidden, a dialog is open or a row is ticked. After two failures in a row it says so, and asks less and less often.
 const LONGEST_PAUSE = 30_000;
 const due = new WeakMap();
 let failures = 0;
 
 function poll(now) {
   const polled = all("[data-poll]");
-  if (!document.hidden && !openDialog()) {
+  if (!document.hidden && !pausing()) {
     for (const element of polled) {
       const pause = Math.min(element.dataset.poll * 2 ** Math.max(failures - 1, 0), LONGEST_PAUSE);
       if (!due.has(element)) due.set(element, performance.now() + pause);
@@ -24,7 +25,8 @@ function poll(now) {
     }
   }
   const live = first("#live");
-  const state = !polled.length ? "still" : failures > 1 ? "retrying" : openDialog() ? "paused" : "live";
+  const lively = polled.some((element) => !("quiet" in element.dataset));
+  const state = !lively ? "still" : failures > 1 ? "retrying" : pausing() ? "paused" : "live";
   if (live && live.dataset.state !== state) live.dataset.state = state;
 }
 setInterval(poll, 200);
@@ -143,6 +145,7 @@ const keys = {
   "?": () => first("#keys").showModal(),
   j: () => step(1),
   k: () => step(-1),
+  x: () => document.activeElement.closest("[data-row]")?.querySelector(".tick")?.click(),
   c: () => (document.activeElement.closest("[data-row]")?.querySelector(".cancel") ?? first("#cancel-run"))?.click(),
   g: () => { afterG = performance.now(); },
 };
@@ -158,10 +161,10 @@ document.addEventListener("keydown", (event) => {
     step(1);
     return;
   }
-  const typing = event.target.matches("input, textarea, select, [contenteditable]");
+  const typing = event.target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || openDialog()) return;
   if (localStorage.getItem("keys") === "off" && event.key !== "?") return;
-  const second = performance.now() - afterG < 1000 && { o: "/", l: "/logs/", a: "/templates/" }[event.key];
+  const second = performance.now() - afterG < 1000 && { o: "/", l: "/logs/", b: "/bulk/", a: "/templates/", m: "/messages/", r: "/recipients/", d: "/docs/" }[event.key];
   afterG = 0;
   if (second) go(second);
   else if (Object.hasOwn(keys, event.key)) {

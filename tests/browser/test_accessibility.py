@@ -33,6 +33,7 @@ def scene(product: Product) -> dict[str, str]:
         "completed": invoke(product, definition={"steps": [{**SEND, "if": "false"}]}, source="axe"),
     }
     product.http.post("cancellations", json={"filter": {"token": "axe-cancelled"}, "reason": "axe"})
+    product.manage("shell", "--no-imports", "-c", "from tests.scenery import furnish; furnish()")
     return runs
 
 
@@ -78,10 +79,34 @@ PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
     "editor": ("admin", "/templates/onboarding-reminder/", previewed),
     "refused": ("admin", "/templates/new/", refused),
 }
+PAGES |= {
+    "ticked": ("operator", "/logs/", opened(selector=".tick", shown="#cancel-ticked")),
+    "why": ("viewer", "/logs/{waiting}/", opened(selector="#to-why", shown="#explain")),
+    "webhooks": ("admin", "/webhooks/", None),
+    "webhook": ("admin", "/webhooks/", opened(selector=".plain-list tr:last-child a", shown="#deliveries")),
+    "recipients": ("operator", "/recipients/", None),
+    "recipient": ("admin", "/recipients/?q=ada", opened(selector="[data-row] a", shown="#save")),
+    "messages": ("viewer", "/messages/", None),
+    "message": ("admin", "/messages/welcome/", opened(selector="#try", shown="#shown-title")),
+    "providers": ("admin", "/providers/", opened(selector="[data-row] summary", shown="#remove-hooks")),
+    "environments": ("admin", "/environments/", opened(selector="#look-staging", shown="#results")),
+    "audit": ("admin", "/audit/", None),
+    "docs": ("viewer", "/docs/", None),
+    "docs: steps": ("viewer", "/docs/steps/", None),
+    "docs: webhooks": ("viewer", "/docs/webhooks/", None),
+}
 EXPECTED = {"not found": 404, "many": 422, "refused": 422}
 
 
-BY_DEFAULT = {"login", "overview", "logs and menu", "waiting", "plan", "editor"}  # one of each kind
+BY_DEFAULT = {
+    "login",
+    "overview",
+    "logs and menu",
+    "waiting",
+    "plan",
+    "editor",
+    "webhook",
+}  # one of each kind
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,15 @@ def test_confirming_calls_off_what_was_shown_and_no_run_invoked_since() -> None:
     assert (row.actor, row.origin, row.reason, row.cancelled) == ("user/otto", "browser", "wrong audience", 2)
 
 
+def test_ticked_runs_are_called_off_and_no_others() -> None:
+    first, second, third = runs(3, token="t")
+    asked = f"/bulk/new/?run_ids={first.uid}&run_ids={third.uid}"
+    page = read(client("operator").get(asked))
+    assert page.one("#plan").one("h2").text == "This calls off 2 runs"
+    assert confirm(page).status_code == 302
+    assert status_of(first, second, third) == ["cancelled", "waiting", "cancelled"]
+
+
 def test_more_than_a_hundred_are_confirmed_by_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_forms, "TYPED_ABOVE", 2)
     shown = runs(3, token="t")
@@ -97,6 +106,7 @@ def test_a_plan_that_was_tampered_with_or_is_old_shows_a_new_preview() -> None:
 @pytest.mark.parametrize(
     ("fields", "name", "said"),
     [
+        ({"run_ids": "7"}, "run_ids", "A run's id is a UUID."),
         ({"invocation": "7"}, "invocation", "An invocation's id is a UUID."),
         ({"automation": "nobody"}, "automation", "there is no automation “nobody”"),
         ({"automation": "No Key"}, "automation", "This is not an automation's key."),

@@ -333,3 +333,36 @@ def test_what_callers_sent_is_text_and_never_markup() -> None:
     answer = client("operator").get("/logs/", {"q": "<script>"})
     assert evil.encode() not in answer.content
     assert read(client("operator").get("/logs/")).all("[data-row]")[0].texts("td")[1] == f"{evil} {evil}"
+
+
+def test_an_older_page_says_how_many_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "SIZE", 1)
+    for _ in range(2):
+        invoke(DELAY, source="api/a")
+    browser = client("viewer")
+    older = page(browser, page(browser, "?q=source:api/a").one("#older")["href"].removeprefix("/logs/"))
+    poll = older.one("#newer")["hx-get"]
+    assert older.one("#newer").text == ""
+    assert browser.get(poll, headers=HTMX).status_code == 204
+    invoke(DELAY, source="api/b")
+    assert browser.get(poll, headers=HTMX).status_code == 204
+    invoke(DELAY, source="api/a")
+    answer = read(browser.get(poll, headers=HTMX))
+    assert answer.one("#to-newer").text == "1 new"
+    assert answer.one("#to-newer")["href"] == "/logs/?q=source%3Aapi%2Fa"
+    assert answer.one("#newer")["hx-get"] == poll
+    assert page(browser, "").all("#newer") == []
+    assert browser.get("/logs/?before=9&since=x", headers=HTMX).status_code == 200
+    first = Run.objects.order_by("pk").values_list("pk", flat=True)[0]
+    waiting = read(browser.get(f"/logs/?status=waiting&before=9&since={first}", headers=HTMX))
+    assert waiting.one("#to-newer").text == "3 new"
+
+
+def test_unfinished_rows_can_be_ticked_by_who_may_cancel() -> None:
+    waiting, done = run_of(invoke(DELAY)), run_of(invoke(SEND))
+    work_off()
+    ticks = page(client("operator")).all(".tick")
+    assert [(tick["value"], tick["form"]) for tick in ticks] == [(str(waiting.uid), "ticked")]
+    assert page(client("viewer")).all(".tick") == []
+    assert page(client("operator")).one("#ticked")["action"] == "/bulk/new/"
+    assert done.uid != waiting.uid

@@ -1,0 +1,57 @@
+"""Why a run was or was not called off, and what a cancellation nearly hit."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from automations import near_misses
+from automations.explanation import explain
+from automations.models import Cancellation, Run
+from logs import http
+from logs.http import PageRequest
+
+
+@require_safe
+def why(request: PageRequest, uid: UUID) -> HttpResponseBase:
+    """Why the cancellation asked for hit the run or did not; without one, the one that hit it, else those that came
+    near."""
+    run = Run.objects.within(request.environment).with_state().filter(uid=uid).first()
+    if run is None:
+        raise Http404("there is no such run in this environment")
+    text = request.GET.get("cancellation", "").strip()
+    cancellation = _asked(request, text) if text else run.called_off_by
+    if cancellation is not None:
+        found = [(cancellation, explain(run, cancellation))]
+    else:
+        found = [] if text else near_misses.of_run(run)
+    return _shown(request, "why", {"run": run, "found": found, "asked": text})
+
+
+@require_safe
+def missed(request: PageRequest, uid: UUID) -> HttpResponseBase:
+    """Runs that a cancellation nearly hit."""
+    cancellation = Cancellation.objects.filter(environment=request.environment, pk=uid).first()
+    if cancellation is None:
+        raise Http404("there is no such cancellation in this environment")
+    found = near_misses.of_cancellation(cancellation)
+    return _shown(request, "missed", {"cancellation": cancellation, "found": found})
+
+
+def _asked(request: PageRequest, text: str) -> Cancellation | None:
+    try:
+        return Cancellation.objects.filter(environment=request.environment, pk=UUID(text)).first()
+    except ValueError:
+        return None
+
+
+def _shown(request: PageRequest, name: str, context: dict[str, Any]) -> HttpResponseBase:
+    """In a dialog, or on a page of its own."""
+    if http.wants_part(request):
+        return http.part(request, f"logs/_{name}.html", context | {"dialog": True})
+    return render(request, f"logs/{name}.html", context)

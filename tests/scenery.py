@@ -30,6 +30,7 @@ WELCOME = {
 }
 TRIAL = {"name": "", "title": "{{data.days}} days left", "body": "Upgrade, {{profile.name}}.", "channels": {}}
 NAMES = ("ada", "bob", "cem", "dora", "eva", "finn")
+REMINDER = {"action": "send", "message": {"content": {"title": "Your basket", "body": "It is still there."}}}
 BROKEN = {"steps": [{"action": "send", "message": {"content": {"title": "${throw new Error('no rate')}"}}}]}
 
 
@@ -37,6 +38,9 @@ def furnish() -> None:
     """Fills production: every page beside the logs has something to show, and the logs a run of each look."""
     environment = Environment.objects.get(key=DEFAULT_ENVIRONMENT)
     _directory(environment)
+    for hours in (1, 3, 3, 5, 8, 9, 9, 9, 12, 15, 16, 20, 22):
+        wait = {"action": "delay", "duration": f"{hours} hours"}
+        invoke(environment, definition={"steps": [wait, REMINDER]}, source="api/shop", tags=["reminder"])
     for name in NAMES:
         data = {"user_id": name, "name": name.title(), "plan": "free", "flow_name": "trial"}
         invoke(environment, automation="onboarding-reminder", data=data, recipients=[Recipient(id=name)])

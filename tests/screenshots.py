@@ -38,6 +38,7 @@ def _photograph(folder: Path, wanted: list[str], *, narrow: bool) -> None:
     from tests import chromium
     from tests.browser.visitors import enter, make_people
     from tests.live import started
+    from tests.palette import shrunk
 
     width, height = NARROW if narrow else SIZE
     with started() as product, sync_playwright() as playwright:
@@ -61,7 +62,8 @@ def _photograph(folder: Path, wanted: list[str], *, narrow: bool) -> None:
                 for selector in clicks:
                     page.locator(selector).first.click()
                     page.wait_for_timeout(250)
-                page.screenshot(path=folder / f"{name}-{look}.png", full_page=narrow)
+                picture = page.screenshot(full_page=narrow)
+                (folder / f"{name}-{look}.png").write_bytes(shrunk(picture))
         browser.close()
 
 

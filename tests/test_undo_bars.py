@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from automations import cancellation as cancelling
-from automations import execution
+from automations import execution, testpoints
 from automations.execution import housekeeping
 from automations.models import Cancellation, LiveRun, Run, standing
 from tests.races.history import pass_deadlines
@@ -131,6 +131,22 @@ def test_a_bar_whose_receipt_is_not_whole_is_made_whole_first(bars: None) -> Non
     stale.in_flight = None
     cancelling.list_in_flight(stale)
     assert stale.in_flight == listed
+
+
+def test_a_receipt_completed_after_the_sweep_names_nothing_that_another_undo_let_go(bars: None) -> None:
+    loose, *others = many(DELAY)
+    earlier = cancel_runs(run_ids=(str(loose.uid),))
+
+    def sweep_and_let_go(name: str) -> None:
+        if name == "bar.placed":
+            while housekeeping.sweep(production()) is not None:
+                pass
+            undone(earlier)
+
+    with testpoints.watched(sweep_and_let_go):
+        receipt = cancel_runs(token="t")
+    assert receipt.cancelled_run_ids == sorted(str(run.uid) for run in others)
+    assert [status(run) for run in (loose, *others)] == ["waiting", "cancelled", "cancelled"]
 
 
 def test_a_bar_is_swept_and_not_archived_while_it_may_be_undone(bars: None) -> None:

@@ -9,9 +9,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from automations import testpoints
+from tests.chaos.apps import PAUSES
 from tests.chaos.database import Postgres, Server, Sqlite
 from tests.chaos.faults import Fault, HoldSqlite, Kill, NotNow, Site, shuffled, strike
 from tests.chaos.history import History
+
+
+@pytest.mark.pure
+def test_every_test_point_has_its_pause() -> None:
+    assert PAUSES.keys() == set(testpoints.NAMES)
 
 
 def test_a_commit_that_is_cut_off_reached_the_server(server: Server | None) -> None:

@@ -6,6 +6,7 @@ would report one run, or a run taken back would end as failed after readers were
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,13 @@ WHERE l.run_id IN ({marks}) AND l.state IN ('waiting', 'running')
 ORDER BY c.as_of, c.id
 """,
 }
+LABELS = "SELECT bar FROM automations_cancellation WHERE environment_id = %s AND swept_at IS NULL LIMIT %s"
+MOST_LABELS = 1_000
+AMONG = "SELECT run_id FROM automations_liverun WHERE run_id IN ({marks}) AND {where}"
+_COLUMNS = {
+    "label": ("token", "key"), "key": ("key",), "recipient": ("recipient",), "invocation": ("invocation_id",),
+    "source": ("source",), "tenant": ("tenant",), "automation": ("automation_id",),
+}  # fmt: skip
 LAST_OF_CHUNK = """
 SELECT run_id FROM automations_liverun
 WHERE environment_id = %s AND {where} AND state IN ({states}) AND run_id > %s ORDER BY run_id LIMIT 1 OFFSET %s
@@ -113,6 +121,29 @@ def counting(scope: CancellationFilter, *, environment_id: int, most: int) -> St
 def bars_over(pks: Sequence[int]) -> Statement:
     """The statement that finds the bars that stand over some of these runs: id and moment, oldest first."""
     return BARS[connection.vendor].format(marks=_marks(pks)), list(pks)
+
+
+def labels_of_bars(environment_id: int) -> Statement:
+    """The statement that finds the labels of the bars that stand, a few more than `suspicion` looks at."""
+    return LABELS, [environment_id, MOST_LABELS + 1]
+
+
+def suspicion(labels: Sequence[str]) -> Statement:
+    """The condition that holds for every run under a bar with one of these labels, and for few others. Workers look at
+    it first: it is much cheaper than to know (docs/decisions/0023-suspects.md)."""
+    values = defaultdict[str, list[Any]](list)
+    for label in labels:
+        kind, _, value = label.partition(":")
+        if kind not in _COLUMNS or len(labels) > MOST_LABELS:
+            return "1 = 1", []
+        for column in _COLUMNS[kind]:
+            values[column].append(int(value) if column.endswith("_id") else value)
+    # A child may be under the bar over its parent.
+    parts = [
+        "parent_id IS NOT NULL",
+        *(f"COALESCE({name} IN ({_marks(values[name])}), FALSE)" for name in values),
+    ]
+    return f"({' OR '.join(parts)})", [value for name in values for value in values[name]]
 
 
 def counting_finished(cancellation: Cancellation, scope: CancellationFilter) -> Statement:
@@ -203,6 +234,12 @@ class BarredRuns(models.QuerySet["LiveRun"]):
             moved = self._give(bar, cancelling(bar, bar.scope, held))
             given.update(pk for pk, _, _ in moved)
         return given
+
+    def give_to_bars_with(self, labels: Sequence[str], pks: Sequence[int]) -> set[int]:
+        """The same, where only bars with these labels stand."""
+        text, values = suspicion(labels)
+        (rows,) = fetch([(AMONG.format(marks=_marks(pks), where=text), [*pks, *values])])
+        return self.give_to_bars([pk for (pk,) in rows])
 
     def _give(self, bar: Cancellation, statement: Statement) -> list[Cancelled]:
         """What that UPDATE gives to the bar, with all beneath."""

@@ -67,7 +67,9 @@ WHERE l.run_id IN ({marks}) AND l.state IN ('waiting', 'running')
 ORDER BY c.as_of, c.id
 """,
 }
-LABELS = "SELECT bar FROM automations_cancellation WHERE environment_id = %s AND swept_at IS NULL LIMIT %s"
+LABELS = """
+SELECT bar FROM automations_cancellation WHERE environment_id = %s AND bar > '' AND swept_at IS NULL LIMIT %s
+"""
 MOST_LABELS = 1_000
 AMONG = "SELECT run_id FROM automations_liverun WHERE run_id IN ({marks}) AND {where}"
 _COLUMNS = {
@@ -89,11 +91,16 @@ WHERE environment_id = %s AND parent_id IS NOT NULL AND cancellation_id = %s AND
 ABOVE = "SELECT ancestor_id FROM automations_descent WHERE run_id IN ({marks})"
 BELOW = "SELECT run_id FROM automations_descent WHERE ancestor_id IN ({marks})"
 DESCENDED_AT_ONCE = 5_000
-COUNT = """
-SELECT count(*) FROM (
-    SELECT 1 FROM automations_liverun WHERE environment_id = %s AND {where} AND state IN ({states}) LIMIT %s
-) matching
+# Whether the archived runs of an undone cancellation are being brought back at the moment.
+RESTORING = """
+SELECT EXISTS (SELECT 1 FROM automations_cancellation
+ WHERE environment_id = %s AND undone_at > '1970-01-01' AND restored_at IS NULL)
 """
+COUNT = f"""
+{RESTORING.rstrip()}, count(*) FROM (
+    SELECT 1 FROM automations_liverun WHERE environment_id = %s AND {{where}} AND state IN ({{states}}) LIMIT %s
+) matching
+"""  # noqa: S608  (words of our own)
 FINISHED = """
 SELECT count(*) FROM (
     SELECT id FROM automations_run WHERE environment_id = %s AND {archived} AND status IS NOT NULL
@@ -113,9 +120,16 @@ def _named(states: Sequence[str]) -> str:
 
 
 def counting(scope: CancellationFilter, *, environment_id: int, most: int) -> Statement:
-    """The statement that counts the unfinished runs that the scope matches, up to `most`."""
+    """The statement that counts the unfinished runs that the scope matches, up to `most`; and says first whether an
+    undo is bringing runs back, which are not there yet."""
     where, values = scope.where()
-    return COUNT.format(where=where, states=_named(scope.states)), [environment_id, *values, most]
+    given = [environment_id, environment_id, *values, most]
+    return COUNT.format(where=where, states=_named(scope.states)), given
+
+
+def restoring(environment_id: int) -> Statement:
+    """The statement that says only the latter."""
+    return RESTORING, [environment_id]
 
 
 def bars_over(pks: Sequence[int]) -> Statement:

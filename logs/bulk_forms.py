@@ -14,7 +14,7 @@ from django.utils import timezone
 from automations.cancellation import LONGEST_REASON
 from automations.definition import parse_moment
 from automations.models import KEY_PATTERN, CancellationFilter
-from logs.search import PRESETS, Search
+from logs.search import Search
 
 MOST_RECIPIENTS, MOST_RUNS, MOST_TAGS = 1_000, 1_000, 20
 TYPED_ABOVE = 100  # runs; more are confirmed by typing their number
@@ -137,9 +137,12 @@ def asked_by(search: Search, *, now: datetime) -> dict[str, str]:
         fields.setdefault("token", search.bare)
     if search.automation:
         fields["automation"] = search.automation
-    if search.started:
-        fields["created_after"] = _written(now - PRESETS[search.started][1])
-    return fields | {f"due_{bound}": _written(moment) for bound, moment in search.waking(now=now).items()}
+    asked = {"created": search.starting(now=now), "due": search.waking(now=now)}
+    return fields | {
+        f"{name}_{bound}": _written(moment)
+        for name, bounds in asked.items()
+        for bound, moment in bounds.items()
+    }
 
 
 def _written(moment: datetime) -> str:

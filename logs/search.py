@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.utils import timezone
+
 from automations.models import KEY_PATTERN, Environment, Run, RunQuerySet, RunStatus
 
 LONGEST = 600
@@ -27,6 +29,8 @@ WAKES = {
     "7d": ("Within 7 days", timedelta(days=7)),
 }
 LATE_AFTER = timedelta(seconds=60)
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # where a span is open at its beginning
+FAR_AWAY = datetime(2100, 1, 1, tzinfo=UTC)  # and at its end
 FIELDS = ("token", "source", "recipient", "key")
 _QUALIFIED = re.compile(rf'(?:^|(?<=\s))({"|".join(FIELDS)}):(?:"([^"]+)"|(\S+))')
 
@@ -60,7 +64,8 @@ class Search:
             text=query.get("q", "").strip(),
             status=_one_of(query.get("status", ""), RunStatus.values),
             automation=automation if re.match(KEY_PATTERN, automation) else "",
-            started=_one_of(query.get("started", ""), list(PRESETS)),
+            started=_between(query.get("from", ""), query.get("to", ""))
+            or _started(query.get("started", "")),
             wakes=_wakes(query.get("wakes", "")),
             cancellation=_uuid(query.get("cancellation", "")),
             before=row_number(query.get("before", "")),
@@ -124,8 +129,11 @@ class Search:
             return runs.none()
         if self.automation:
             runs = runs.following(key=self.automation, environment=environment)
-        if self.started:
-            runs = runs.since(now - PRESETS[self.started][1])
+        bounds = self.starting(now=now)
+        if "after" in bounds:
+            runs = runs.since(bounds["after"])
+        if "before" in bounds:
+            runs = runs.until(bounds["before"])
         if self.cancellation:
             runs = runs.called_off_by(UUID(self.cancellation), environment=environment)
         if self.wakes:
@@ -133,6 +141,17 @@ class Search:
         for part in self.qualified:
             runs = runs.found_by(part.value, environment=environment, fields=[part.field], whole=part.whole)
         return runs.found_by(self.bare, environment=environment) if self.bare else runs
+
+    @property
+    def between(self) -> Span | None:
+        """The part of the past that it asks for, when that is none of PRESETS."""
+        return Span.read(self.started)
+
+    def starting(self, *, now: datetime) -> dict[str, datetime]:
+        """When the runs were invoked that it asks for: `after`, `before`, or none of them."""
+        if (span := self.between) is not None:
+            return span.bounds
+        return {"after": now - PRESETS[self.started][1]} if self.started else {}
 
     @property
     def span(self) -> Span | None:
@@ -144,14 +163,15 @@ class Search:
         if not self.wakes:
             return {}
         if (span := self.span) is not None:
-            return {"after": span.start, "before": span.end}
+            return span.bounds
         length = WAKES[self.wakes][1]
         return {"before": now - LATE_AFTER} if length is None else {"before": now + length}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A stretch of time (UTC, whole minutes); `end` is not part of it."""
+    """A stretch of time (UTC, whole minutes); `end` is not part of it. One that begins LONG_AGO, or ends FAR_AWAY, is
+    open there."""
 
     start: datetime
     end: datetime
@@ -163,13 +183,36 @@ class Span:
             start, end = (datetime.strptime(part, _MINUTE).replace(tzinfo=UTC) for part in text.split("/"))
         except ValueError:
             return None
-        return cls(start=start, end=end)
+        return cls(start=start, end=end) if LONG_AGO <= start < end <= FAR_AWAY else None
+
+    @property
+    def bounds(self) -> dict[str, datetime]:
+        """`after`, `before`; none for an open end."""
+        ends = {"after": self.start, "before": self.end}
+        return {name: end for name, end in ends.items() if LONG_AGO < end < FAR_AWAY}
 
     def __str__(self) -> str:
         return f"{self.start.strftime(_MINUTE)}/{self.end.strftime(_MINUTE)}"
 
 
 _MINUTE = "%Y-%m-%dT%H:%MZ"
+
+
+def _started(text: str) -> str:
+    return text if text in PRESETS or Span.read(text) is not None else ""
+
+
+def _between(start: str, end: str) -> str:
+    """The span between two moments in the zone of the page, either of which may be missing; "" for what is none."""
+    try:
+        ends = [
+            timezone.make_aware(datetime.fromisoformat(text)).astimezone(UTC) if text else None
+            for text in (start, end)
+        ]
+    except (ValueError, OverflowError):
+        return ""
+    text = str(Span(start=ends[0] or LONG_AGO, end=ends[1] or FAR_AWAY))
+    return text if any(ends) and Span.read(text) is not None else ""
 
 
 def _wakes(text: str) -> str:

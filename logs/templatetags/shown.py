@@ -77,6 +77,9 @@ def capped(count: int, most: int = MOST_COUNTED) -> str:
 def stretch(span: Span) -> str:
     """ "20:05 to 20:10 UTC", with the days where it takes more than one."""
     start, end = timezone.localtime(span.start), timezone.localtime(span.end)
+    if len(span.bounds) < 2:  # open at one end
+        word, moment = ("since", start) if "after" in span.bounds else ("until", end)
+        return f"{word} {moment.strftime('%-d %b %Y %H:%M')} {moment.tzname()}"
     look = "%H:%M" if span.end - span.start < timedelta(days=1) else "%a %-d %b %H:%M"
     return f"{start.strftime(look)} to {end.strftime(look)} {end.tzname()}"
 

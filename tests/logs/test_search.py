@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.http import QueryDict
+from django.utils import timezone
 
 from automations.models import Environment, Run, database_now, run_search
 from logs.search import Search
@@ -126,3 +127,34 @@ def test_a_text_that_cannot_be_searched_for_finds_nothing_and_says_why(text: str
 def test_the_searched_fields_are_named() -> None:
     assert Search(text="x").searched == ["run ID", "source", "token", "recipient", "key"]
     assert Search(text='token:a source:"b"').searched == ["token", "source"]
+
+
+@pytest.mark.parametrize(
+    ("query", "started"),
+    [
+        ("from=2026-11-20T14:00&to=2026-11-20T15:00", "2026-11-20T13:00Z/2026-11-20T14:00Z"),
+        ("to=2026-11-20T15:00:30", "2000-01-01T00:00Z/2026-11-20T14:00Z"),
+        ("from=2026-11-20T15:00&started=1h", "2026-11-20T14:00Z/2100-01-01T00:00Z"),
+        ("from=soon&started=1h", "1h"),
+        ("started=2026-11-20T13:00Z/2026-11-20T14:00Z", "2026-11-20T13:00Z/2026-11-20T14:00Z"),
+        ("from=0001-01-01T00:00&to=9999-12-31T23:59", ""),
+    ],
+)
+def test_a_span_of_the_past_is_read_in_the_zone_of_the_page(query: str, started: str) -> None:
+    with timezone.override("Europe/Berlin"):
+        assert search(query).started == started
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "count"), [(-1, 1, 4), (-1, None, 4), (None, 1, 4), (None, -1, 0), (1, None, 0)]
+)
+def test_a_span_of_the_past_finds_what_was_invoked_in_it(
+    runs: dict[str, Run], start: int | None, end: int | None, count: int
+) -> None:
+    now = database_now()
+    given = {"from": start, "to": end}
+    moments = {name: f"{now + timedelta(days=days):%Y-%m-%dT%H:%M}" for name, days in given.items() if days}
+    asked = Search.read(moments)
+    assert asked.runs(production(), now=now).count() == count
+    assert Search.read(QueryDict(asked.address().removeprefix("?"))) == asked
+    assert len(asked.starting(now=now)) == len(moments)

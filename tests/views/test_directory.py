@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from automations.directory import recipients
-from automations.models import ApiKey, Environment, MessageTemplate, Provider, Recipient
+from automations.models import (
+    ApiKey,
+    Environment,
+    MessageTemplate,
+    Provider,
+    Recipient,
+    WebhookEndpoint,
+    database_now,
+)
 from tests.pages import read
 from tests.people import client
 from tests.scenes import DELAY, invoke, production, publish
@@ -169,3 +177,19 @@ def test_a_new_environment_is_looked_at_and_marked() -> None:
     ):
         answer = browser.post("/environments/", {"key": wrong})
         assert (answer.status_code, read(answer).one("#key-errors").text) == (422, said)
+
+
+@pytest.mark.parametrize("address", ["/messages/", "/webhooks/", "/providers/", "/environments/"])
+def test_a_list_takes_as_many_statements_however_long_it_is(
+    address: str, django_assert_max_num_queries: Any
+) -> None:
+    now = database_now()
+    for number in range(3):
+        made = {"environment": production(), "created_at": now}
+        MessageTemplate.objects.create(key=f"m{number}", updated_at=now, updated_by="user/ana", **made)
+        WebhookEndpoint.objects.create(url=f"https://a.example/{number}", created_by="user/ana", **made)
+        Provider.objects.create(key=f"p{number}", kind="apprise", sealed="x", created_by="user/ana", **made)
+    browser = client("admin")
+    with django_assert_max_num_queries(5):
+        page = read(browser.get(address))
+    assert len(page.all("[data-row]")) == (2 if address == "/environments/" else 3)

@@ -58,3 +58,17 @@ def test_nothing_on_a_page_comes_from_elsewhere() -> None:
         ]
         assert [source for source in sources if not source.startswith("/static/")] == []
         assert [script.text for script in page.all("script")] == [""] * 2
+
+
+def test_pages_and_static_files_are_sent_compressed_and_the_apis_are_not() -> None:
+    zipped = {"Accept-Encoding": "gzip, br"}
+    for address in ("/logs/", "/static/css/app.css"):
+        answer = client("viewer").get(address, headers=zipped)
+        assert answer["Content-Encoding"] == "gzip"
+        assert "Accept-Encoding" in answer["Vary"]
+        body = answer.getvalue() if answer.streaming else answer.content
+        plain = client("viewer").get(address)
+        whole = plain.getvalue() if plain.streaming else plain.content
+        assert len(body) < len(whole) / 2
+        assert not plain.has_header("Content-Encoding")
+    assert not client().get("/api/v1/nothing", headers=zipped).has_header("Content-Encoding")

@@ -63,7 +63,7 @@ def undo(
                 "runs.undone",
                 of=f"cancellation/{pk}",
                 by=actor,
-                environment=environment,
+                environment_id=environment.pk,
                 after={"overdue": overdue},
             )
     testpoint("undo.committed")

@@ -26,7 +26,7 @@ def create(*, key: str, by: str) -> Environment:
                 "environment.made",
                 of=f"environment/{key}",
                 by=by,
-                environment=environment,
+                environment_id=environment.pk,
                 after={"key": key},
             )
     except IntegrityError as error:

@@ -29,7 +29,7 @@ def issue(
             expires_at=expires_at,
             signs=signs,
         )
-        audit("key.made", of=_named(key), by=by, environment=environment, after=_facts(key))
+        audit("key.made", of=_named(key), by=by, environment_id=environment.pk, after=_facts(key))
     return key, text
 
 
@@ -39,7 +39,12 @@ def roll(key: ApiKey, *, by: str, until: datetime) -> str:
     with transaction.atomic():
         text = ApiKey.objects.roll(key, by=by, until=until)
         audit(
-            "key.rolled", of=_named(key), by=by, environment=key.environment, before=before, after=_facts(key)
+            "key.rolled",
+            of=_named(key),
+            by=by,
+            environment_id=key.environment_id,
+            before=before,
+            after=_facts(key),
         )
     return text
 
@@ -50,7 +55,7 @@ def revoke(key: ApiKey, *, by: str) -> None:
     with transaction.atomic():
         if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
             after = {"revoked_at": now.isoformat()}
-            audit("key.revoked", of=_named(key), by=by, environment=key.environment, after=after)
+            audit("key.revoked", of=_named(key), by=by, environment_id=key.environment_id, after=after)
 
 
 def _named(key: ApiKey) -> str:

@@ -238,7 +238,7 @@ def _store(cancellation: Cancellation) -> None:
         if cancellation.origin == Origin.BROWSER:
             audit(
                 "runs.cancelled", of=f"cancellation/{cancellation.pk}", by=cancellation.actor,
-                environment=cancellation.environment,
+                environment_id=cancellation.environment_id,
                 after={"filter": cancellation.filter, "reason": cancellation.reason or None},
             )  # fmt: skip
     else:

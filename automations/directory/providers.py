@@ -44,7 +44,7 @@ def create(
                 created_at=database_now(), created_by=by,
             )  # fmt: skip
             said = {"kind": kind.value, "service": service or None}
-            audit("provider.made", of=f"provider/{key}", by=by, environment=environment, after=said)
+            audit("provider.made", of=f"provider/{key}", by=by, environment_id=environment.pk, after=said)
     except IntegrityError as error:
         raise Refusal.at("/key", "taken", f"there is a provider “{key}” already") from error
     return row, secret if kind is Provider.Kind.WEBHOOK else None
@@ -55,7 +55,7 @@ def remove(*, environment: Environment, key: str, by: str) -> None:
     with transaction.atomic():
         gone, _ = Provider.objects.filter(environment=environment, key=key).delete()
         if gone:
-            audit("provider.removed", of=f"provider/{key}", by=by, environment=environment)
+            audit("provider.removed", of=f"provider/{key}", by=by, environment_id=environment.pk)
     if not gone:
         raise Refusal(No.NOT_FOUND, "provider_not_found", f"there is no provider “{key[:100]}”")
 

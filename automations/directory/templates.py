@@ -93,7 +93,7 @@ def _locked(environment: Environment, key: str) -> MessageTemplate:
 
 
 def _note(what: str, row: MessageTemplate, *, by: str, **said: Mapping[str, Any]) -> None:
-    audit(f"message.{what}", of=f"message/{row.key}", by=by, environment=row.environment, **said)
+    audit(f"message.{what}", of=f"message/{row.key}", by=by, environment_id=row.environment_id, **said)
 
 
 def _unknown(key: str) -> Refusal:

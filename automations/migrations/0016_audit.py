@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 ('object', models.CharField(max_length=300)),
                 ('before', models.JSONField(null=True)),
                 ('after', models.JSONField(null=True)),
-                ('address', models.GenericIPAddressField(null=True)),
+                ('address', models.CharField(max_length=64, null=True)),
                 ('environment', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='automations.environment')),
             ],
             options={

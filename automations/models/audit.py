@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from automations.models.environment import Environment
 
 LONGEST_OBJECT = 300
+LONGEST_ADDRESS = 64  # of a network address, with a zone
 
 asked_from: ContextVar[str | None] = ContextVar("asked_from", default=None)
 """The network address of the request that is being answered; None where no request is."""
@@ -30,7 +31,7 @@ class AuditEntry(models.Model):
     object = models.CharField(max_length=LONGEST_OBJECT)
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)
-    address = models.GenericIPAddressField(null=True)
+    address = models.CharField(max_length=LONGEST_ADDRESS, null=True)
 
     class Meta:
         indexes = [models.Index(fields=["action", "id"], name="audit_action_newest")]
@@ -44,7 +45,7 @@ def audit(
     *,
     of: str,
     by: str,
-    environment: Environment | None = None,
+    environment_id: int | None = None,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
@@ -56,6 +57,6 @@ def audit(
             return
         before, after = ({name: said.get(name) for name in sorted(names)} for said in (before, after))
     AuditEntry.objects.create(
-        environment=environment, at=Now(), actor=by, action=action, object=of[:LONGEST_OBJECT],
-        before=before, after=after, address=asked_from.get(),
+        environment_id=environment_id, at=Now(), actor=by, action=action, object=of[:LONGEST_OBJECT],
+        before=before, after=after, address=(asked_from.get() or "")[:LONGEST_ADDRESS] or None,
     )  # fmt: skip

@@ -195,7 +195,7 @@ def _note(what: str, endpoint: WebhookEndpoint, *, by: str, **said: dict[str, An
         f"webhook.{what}",
         of=f"webhook/{endpoint.pk} {endpoint.url}",
         by=by,
-        environment=endpoint.environment,
+        environment_id=endpoint.environment_id,
         **said,
     )
 

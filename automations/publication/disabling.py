@@ -154,7 +154,7 @@ def resume(environment: Environment) -> bool:
 def _note(what: str, automation: Automation, after: Mapping[str, Any] | None = None) -> None:
     audit(
         f"automation.{what}", of=f"automation/{automation.key}", by=automation.updated_by,
-        environment=automation.environment, after=after,
+        environment_id=automation.environment_id, after=after,
     )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def _published(
     )  # fmt: skip
     environment = automation.environment
     audit(
-        "automation.published", of=f"automation/{automation.key}", by=by, environment=environment,
+        "automation.published", of=f"automation/{automation.key}", by=by, environment_id=environment.pk,
         before={"version": current.number if current else None}, after={"version": number, "note": note or None},
     )  # fmt: skip
     insert(listeners_of(definition, environment=environment, automation=automation, version=version))

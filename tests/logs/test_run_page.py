@@ -112,6 +112,7 @@ def test_the_summary_names_everything_a_run_is_found_by() -> None:
     )
     uid = str(run.invocation.uid)
     assert rows == {
+        "Called off": "Why was it not called off?",
         "Automation": "Onboarding v1",
         "Source": "api/test",
         "Token": "user-u1 2 unfinished runs have it",

@@ -12,7 +12,7 @@ from automations.cancellation import LONGEST_REASON
 from automations.middleware import PageRequest
 from automations.models import DisableMode, Overdue, Refusal
 from automations.views.access import actor, require
-from automations.views.editor import find, page
+from automations.views.editor import find, page, typed
 
 DONE = {
     DisableMode.DRAIN: "Disabled. No more invokes are taken; runs under way go on.",
@@ -26,7 +26,7 @@ def disable(request: PageRequest, key: str) -> HttpResponseBase:
     """Asks what becomes of unfinished runs, with their number, and disables it."""
     require(request, "write")
     automation = find(request, key)
-    mode, reason = request.POST.get("mode", ""), request.POST.get("reason", "")
+    mode, reason = typed(request, "mode"), typed(request, "reason")
     refusal = ""
     if request.method == "POST":
         refusal = "Choose what becomes of its runs."

@@ -56,6 +56,11 @@ def page(
     return response
 
 
+def typed(request: PageRequest, name: str, otherwise: str = "") -> str:
+    """What was typed there, without the NUL that a database could not store."""
+    return request.POST.get(name, otherwise).replace("\0", "")
+
+
 def problems_of(draft: object) -> list[Problem]:
     """What stands against publishing it."""
     try:

@@ -22,7 +22,7 @@ from automations.forms.step_list import changed, label_of, steps_of, summary_of
 from automations.middleware import PageRequest
 from automations.models import Automation, Refusal
 from automations.views.access import require
-from automations.views.editor import NAMES, base_of, find, keep, page, problems_of
+from automations.views.editor import NAMES, base_of, find, keep, page, problems_of, typed
 from automations.views.listing import draft_of
 
 NAMING = ("id", "name")  # which are no reason to show all that is folded away
@@ -156,7 +156,7 @@ def as_json(request: PageRequest, key: str) -> HttpResponseBase:
     require(request, "write")
     form = DefinitionForm(request.POST)
     if form.is_valid():
-        names = {name: request.POST[name] for name in NAMES if name in request.POST}
+        names = {name: typed(request, name) for name in NAMES if name in request.POST}
         settings = {name: value or None if name == "alias" else value for name, value in names.items()}
         try:
             kept = keep(request, automation, form.cleaned_data["definition"], settings=settings)
@@ -167,7 +167,7 @@ def as_json(request: PageRequest, key: str) -> HttpResponseBase:
             if isinstance(kept, HttpResponse):
                 return kept
             messages.success(request, f"Saved {timezone.localtime():%H:%M:%S}.")
-            return redirect("templates:json" if not names else "templates:edit", key)
+            return redirect("templates:edit" if "keep" in request.POST else "templates:json", key)
     return page(
         request,
         "json",

@@ -16,7 +16,7 @@ from automations.forms import NOTE_LENGTH
 from automations.middleware import PageRequest
 from automations.models import Automation, No, Refusal
 from automations.views.access import actor, require
-from automations.views.editor import compared, find, keep, page, problems_of
+from automations.views.editor import compared, find, keep, page, problems_of, typed
 from automations.views.listing import draft_of
 
 MOST_SHOWN = 100
@@ -69,7 +69,7 @@ def publish(request: PageRequest, key: str) -> HttpResponseBase:
         return _asked(request, automation)
     given = request.POST.get("revision", "")
     wanted: dict[str, Any] = {
-        "environment": request.environment, "key": key, "by": actor(request), "note": request.POST.get("note", ""),
+        "environment": request.environment, "key": key, "by": actor(request), "note": typed(request, "note"),
         "revision": int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0,
     }  # fmt: skip
     cancels = request.POST.get("running") == "cancel"
@@ -104,6 +104,6 @@ def _asked(
         request, "publish", automation, tab="publish", status=status, refusal=refusal,
         **compared(published.definition if published else {}, draft_of(automation)),
         number=number, is_new=published is None or number != published.number,
-        impact=publication.impact(automation) if published else None, note=request.POST.get("note", ""),
+        impact=publication.impact(automation) if published else None, note=typed(request, "note"),
         longest_note=NOTE_LENGTH, running=request.POST.get("running", "keep"),
     )  # fmt: skip

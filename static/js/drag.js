@@ -38,5 +38,5 @@ document.addEventListener("dragend", () => {
   if (order.every((place, index) => place === String(index))) return;
   const form = document.querySelector(list.dataset.sortable);
   form.elements.order.value = order.join(",");
-  form.requestSubmit(form.querySelector("#reorder"));
+  form.querySelector("#reorder").click();
 });

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from django.test import Client
 
 from automations import publication
 from automations.models import Automation
@@ -30,12 +29,12 @@ def stored(key: str = "welcome") -> Automation:
     return Automation.objects.select_related("published").get(key=key)
 
 
-def post(place: str = "", *, browser: Client | None = None, htmx: bool = False, **fields: Any) -> Any:
+def post(place: str = "", *, htmx: Any = False, **fields: Any) -> Any:
     """Sends the form at that place, as it would be made now unless a revision is given."""
     automation = stored()
     made_of = {"revision": str(automation.draft_revision), "base": json.dumps(automation.draft)}
-    browser = browser or client("admin")
-    return browser.post(f"/templates/welcome/{place}", {**made_of, **fields}, headers=HTMX if htmx else {})
+    headers = HTMX if htmx else {}
+    return client("admin").post(f"/templates/welcome/{place}", {**made_of, **fields}, headers=headers)
 
 
 def get(place: str = "", role: str = "admin") -> Element:

@@ -31,7 +31,7 @@ def browser(field: Field) -> str:
     return field.value.replace("\n", "").replace("\r", "")
 
 
-def put(members: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+def put(members: Any, path: tuple[str, ...], value: Any) -> None:
     for name in path[:-1]:
         members = members.setdefault(name, {})
         if not isinstance(members, dict):

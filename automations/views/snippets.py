@@ -117,6 +117,8 @@ print(run.run_id)
   .invokeByTemplate({_js(call.automation)}, {_js(invoke)})
   .then(({{ runId }}) => console.log(runId));
 """
+    steps = {"automation": {"steps": [{"action": "cancel", **cancel}]}}
+    by_step = f"client.automations.invoke.invokeAdHoc({_js(steps)});  // the package has no other way\n"
     return [
         ("invoke", "Invoke", "", [
             ("curl", _curl(call, f"/automations/{call.automation}/invoke", invoke)),
@@ -125,7 +127,7 @@ print(run.run_id)
         ("cancel", "Call off", "Every unfinished run that has the token.", [
             ("curl", _curl(call, "/journeys/cancel", cancel)),
             ("Python (trycourier)", f"{client}client.journeys.cancel({_arguments(cancel)})\n"),
-            ("Node (@trycourier/courier)", f"{node}client.journeys.cancel({_js(cancel)});\n"),
+            ("Node (@trycourier/courier)", node + by_step),
         ]),
     ]  # fmt: skip
 

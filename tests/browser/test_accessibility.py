@@ -61,8 +61,7 @@ def previewed(page: Page) -> None:
     page.locator("#rules summary").click()
 
 
-def opened_up(page: Page) -> None:
-    page.locator("#more-words").click()
+def added(page: Page) -> None:
     page.locator("#add-step").click()
     expect(page.locator("#add-send")).to_be_visible()
 
@@ -98,7 +97,12 @@ PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
     "keys": ("admin", "/keys/", opened(selector="[data-row] summary", shown="[name=keep] >> nth=0")),
     "users": ("admin", "/users/", opened(selector="[data-row] summary", shown="[name=is_active] >> nth=0")),
     "automations and help": ("admin", "/templates/", lambda page: page.keyboard.press("?")),
-    "editor": ("admin", "/templates/onboarding-reminder/steps/0", opened_up),
+    "editor": (
+        "admin",
+        "/templates/onboarding-reminder/steps/0",
+        lambda page: page.locator("#more-words").click(),
+    ),
+    "menu of actions": ("admin", "/templates/changed/", added),
     "json": ("admin", "/templates/onboarding-reminder/json", None),
     "settings": ("admin", "/templates/onboarding-reminder/settings", previewed),
     "settings to read": ("viewer", "/templates/onboarding-reminder/settings", None),

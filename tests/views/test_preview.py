@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -34,19 +35,27 @@ def said(element: Element) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("expression", "form"),
+    ("expression", "form", "token"),
     [
-        ("${`user-${data.user_id}`}", "JavaScript"),
-        ("user-{{data.user_id}}", "Text with {{path}}"),
-        ("${'user-' + data.user_id}", "JavaScript"),
+        ("refs.data.user_id", "refs path", "u1"),
+        ("refs.profile.account.id", "refs path", "7"),
+        ("${`user-${data.user_id}`}", "JavaScript", "user-u1"),
+        ("${`${data.flow}-${data.user_id}`}", "JavaScript", "trial-u1"),
+        ("${'user-' + data.user_id}", "JavaScript", "user-u1"),
+        ("${refs.recipient + data.user_id}", "JavaScript", "r1u1"),
+        ("user-{{data.user_id}}", "Text with {{path}}", "user-u1"),
+        ("one-for-all", "Literal", "one-for-all"),
     ],
 )
-def test_it_shows_the_token_that_a_run_would_get(expression: str, form: str) -> None:
+def test_it_shows_the_token_that_a_run_would_get(expression: str, form: str, token: str) -> None:
     publish("a", {"steps": [DELAY], "cancellation_token": expression}, name="Reminder")
-    run = invoke(definition=None, automation="a", data={"user_id": "u1"}).runs[0]
-    shown = preview(expression, key="a")
-    assert shown.one("#resolved-token").text == run["cancellation_token"] == "user-u1"
-    assert said(shown) == ["→ user-u1", f"{form} · 1 unfinished run has this token now"]
+    data, profile = {"user_id": "u1", "flow": "trial"}, {"account": {"id": 7}}
+    run = invoke(definition=None, automation="a", data=data, profile=profile, recipients=["r1"]).runs[0]
+    sample = {"sample_profile": json.dumps(profile), "sample_recipient": "r1"}
+    shown = preview(expression, json.dumps(data), key="a", **sample)
+    assert shown.one("#resolved-token").text == run["cancellation_token"] == token
+    assert said(shown)[:2] == [f"→ {token}", f"{form} · 1 unfinished run has this token now"]
+    assert shown.one(".sharing").texts("li") == ["1 of Reminder"]
 
 
 def test_it_names_other_automations_whose_runs_have_the_token() -> None:

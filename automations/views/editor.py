@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
-from django_htmx.http import replace_url, reselect, reswap, retarget
+from django_htmx.http import reselect, reswap, retarget
 
 from automations import publication
 from automations.definition import DefinitionError, Problem, parse
@@ -46,14 +46,11 @@ def page(
         "revision": automation.draft_revision,
         "base": json.dumps(draft, ensure_ascii=False),
         "draft": draft,
-        "problems": problems_of(automation.draft),
+        "problems": [(problem, _place_of(problem)) for problem in problems_of(automation.draft)],
         "may_write": request.user.can("write"),
         "may_invoke": request.user.can("invoke"),
     }
-    response = render(request, f"automations/{template}.html", context | more, status=status)
-    if request.htmx and request.method == "GET":
-        return replace_url(response, request.path)
-    return response
+    return render(request, f"automations/{template}.html", context | more, status=status)
 
 
 def typed(request: PageRequest, name: str, otherwise: str = "") -> str:
@@ -68,6 +65,12 @@ def problems_of(draft: object) -> list[Problem]:
     except DefinitionError as error:
         return error.problems
     return []
+
+
+def _place_of(problem: Problem) -> int | None:
+    """The place of the step that it is about; None for a problem with anything else."""
+    parts = problem.pointer.split("/")
+    return int(parts[2]) if parts[1:2] == ["steps"] and parts[2:] else None
 
 
 def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -53,7 +54,7 @@ def invoke(request: PageRequest, key: str) -> HttpResponseBase:
         return _page(request, automation, form, request.POST, status=422)
     if accepted.replayed:
         messages.info(request, "This was sent before: here is the one run of it.")
-    return to_page(request, f"/logs/{accepted.runs[0]['id']}/")
+    return to_page(request, reverse("logs:run", args=[accepted.runs[0]["id"]]))
 
 
 def _request(request: PageRequest, automation: Automation, given: dict[str, Any]) -> InvokeRequest:

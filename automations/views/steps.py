@@ -13,6 +13,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
+from django_htmx.http import push_url
 
 from automations.definition.inputs import ACTION_INPUTS
 from automations.forms import JsonField
@@ -121,7 +122,6 @@ def _page(
         "actions": ACTION_INPUTS.items(),
         "place": place,
         "by": request.GET.get("by", ""),
-        "elsewhere": [problem for problem in problems if not problem.pointer.startswith("/steps/")],
     }
     if place is not None and place < len(listed):
         members = listed[place] if isinstance(listed[place], dict) else {}
@@ -139,7 +139,9 @@ def _page(
                 if field.input.more
             ),
         }
-    return page(request, "steps", automation, tab="steps", status=status, **context, **more)
+    response = page(request, "steps", automation, tab="steps", status=status, **context, **more)
+    # What htmx was redirected to after a change has an address of its own.
+    return push_url(response, request.path) if request.htmx and request.method == "GET" else response
 
 
 def _count(problems: Sequence[Any], place: int) -> int:

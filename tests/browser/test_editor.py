@@ -75,6 +75,22 @@ def test_from_nothing_to_a_publication_by_keyboard(page: Page, product: Product)
     page.keyboard.type("by-hand")
     page.keyboard.press("Enter")
     expect(page.locator("#problems")).to_contain_text("must be a list with at least one step")
+    add_two_steps(page)
+    reorder_and_fill(page)
+    page.locator("#to-publish").focus()
+    page.keyboard.press("Enter")
+    page.locator("#note").focus()
+    page.keyboard.type("the first")
+    page.keyboard.press("Enter")
+    expect(page.locator("#standing")).to_have_text("Published · v1")
+    steps = product.http.get("automations/by-hand").json()["draft"]["definition"]["steps"]
+    assert steps == [
+        {"action": "delay", "duration": "3 days"},
+        {"action": "send", "message": {"content": {"title": "Hello"}}},
+    ]
+
+
+def add_two_steps(page: Page) -> None:
     for action, field in (("send", "message-content-title"), ("delay", "duration")):
         page.locator("#add-step").focus()
         page.keyboard.press("Enter")
@@ -87,6 +103,9 @@ def test_from_nothing_to_a_publication_by_keyboard(page: Page, product: Product)
     page.keyboard.press("Tab")
     expect(page.locator("#saved")).to_have_text(re.compile(r"^Saved \d\d:\d\d:\d\d$"))
     expect(page.locator("#words-1")).to_have_text("Delay 3 days")
+
+
+def reorder_and_fill(page: Page) -> None:
     page.locator("#up-1").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#up-0")).to_have_count(1)
@@ -99,17 +118,6 @@ def test_from_nothing_to_a_publication_by_keyboard(page: Page, product: Product)
     page.keyboard.type("Hello")
     page.keyboard.press("Control+s")
     expect(page.locator("#words-1")).to_have_text("Send Hello")
-    page.locator("#to-publish").focus()
-    page.keyboard.press("Enter")
-    page.locator("#note").focus()
-    page.keyboard.type("the first")
-    page.keyboard.press("Enter")
-    expect(page.locator("#standing")).to_have_text("Published · v1")
-    steps = product.http.get("automations/by-hand").json()["draft"]["definition"]["steps"]
-    assert steps == [
-        {"action": "delay", "duration": "3 days"},
-        {"action": "send", "message": {"content": {"title": "Hello"}}},
-    ]
 
 
 def test_a_step_that_is_dragged_goes_where_the_buttons_would_put_it(page: Page, product: Product) -> None:
@@ -127,6 +135,11 @@ def test_a_step_that_is_dragged_goes_where_the_buttons_would_put_it(page: Page, 
     page.locator("#down-0").click()
     expect(words).to_have_text(["1Delay 1 days", "2Delay 3 days", "3Delay 2 days"])
     expect(page.locator("#down-1")).to_be_focused()
+    expect(page).to_have_url(re.compile(r"/steps/1$"))
+    page.locator("#open-2").click()
+    expect(page).to_have_url(re.compile(r"/steps/2$"))
+    page.go_back()
+    expect(page.locator("#step")).to_contain_text("Step 2: Delay")
     page.reload()
     expect(words).to_have_text(["1Delay 1 days", "2Delay 3 days", "3Delay 2 days"])
 

@@ -9,40 +9,12 @@ import pytest
 
 from automations import publication
 from automations.models import Automation
-from tests.pages import Element, read
+from tests.editing import DEFINITION, TOKEN, draft, get, post, said, stored
+from tests.pages import read
 from tests.people import client
-from tests.scenes import DELAY, SEND, invoke, production, publish
+from tests.scenes import DELAY, SEND, publish
 
 pytestmark = pytest.mark.django_db
-TOKEN = "user-{{data.user_id}}"
-DEFINITION = {"cancellation_token": TOKEN, "steps": [SEND, DELAY]}
-HTMX = {"HX-Request": "true"}
-
-
-def draft(definition: dict[str, Any] | None = None, key: str = "welcome") -> None:
-    publication.create(
-        environment=production(), key=key, name="Welcome", definition=definition or DEFINITION, by="user/otto"
-    )
-
-
-def stored(key: str = "welcome") -> Automation:
-    return Automation.objects.select_related("published").get(key=key)
-
-
-def post(place: str = "", *, htmx: Any = False, **fields: Any) -> Any:
-    """Sends the form at that place, as it would be made now unless a revision is given."""
-    automation = stored()
-    made_of = {"revision": str(automation.draft_revision), "base": json.dumps(automation.draft)}
-    headers = HTMX if htmx else {}
-    return client("admin").post(f"/templates/welcome/{place}", {**made_of, **fields}, headers=headers)
-
-
-def get(place: str = "", role: str = "admin") -> Element:
-    return read(client(role).get(f"/templates/welcome/{place}"))
-
-
-def said(page: Element, field: str) -> list[str]:
-    return page.one(f"#said-f-{field}").texts("p")
 
 
 def actions() -> list[str]:
@@ -62,7 +34,7 @@ def test_a_new_one_is_a_draft_without_steps() -> None:
         "Welcome", "Welcome mail", {"steps": []}, None,
     )  # fmt: skip
     assert automation.updated_by == "user/ana"
-    assert get().one("#problems").texts("li") == ["/steps “steps” must be a list with at least one step"]
+    assert get().one("#problems").texts("li") == ["“steps” must be a list with at least one step"]
 
 
 @pytest.mark.parametrize("sample", publication.samples(), ids=lambda sample: str(sample["key"]))
@@ -298,70 +270,6 @@ def test_the_other_spelling_of_the_token_is_read_and_replaced_by_ours() -> None:
     assert get("settings").one("#f-cancellation-token").text == "user-1"
     post("settings", name="Welcome", cancellation_token="user-2")
     assert stored().draft == {"steps": [DELAY], "cancellation_token": "user-2"}
-
-
-# -- settings -------------------------------------------------------------------------------------------
-
-
-def test_settings_are_saved_and_the_steps_stay() -> None:
-    draft()
-    fields = {"name": "Renamed", "alias": "w", "description": "Says hello", "cancellation_token": "", "key": "other",
-              "on_unresolved_token": "run_without_token", "concurrency.key": "refs.data.cart",
-              "concurrency.policy": "reject_new", "cancel_on": '[{"event": "paid"}]'}  # fmt: skip
-    assert post("settings", **fields).status_code == 302
-    automation = stored()
-    assert (automation.name, automation.alias, automation.description) == ("Renamed", "w", "Says hello")
-    assert automation.draft == {
-        "steps": [SEND, DELAY], "on_unresolved_token": "run_without_token", "cancel_on": [{"event": "paid"}],
-        "concurrency": {"key": "refs.data.cart", "policy": "reject_new"},
-    }  # fmt: skip
-
-
-def test_what_is_wrong_with_a_setting_stands_at_its_field() -> None:
-    publish("other", {"steps": [DELAY]}, alias="taken")
-    draft()
-    answer = post("settings", name="Welcome", alias="taken", cancel_on="{")
-    assert said(read(answer), "cancel-on") == [
-        "Not saved: Line 1, column 2: a name in double quotes, or }, is expected here"
-    ]
-    answer = post("settings", name="Welcome", alias="taken", **{"concurrency.key": "x"})
-    assert read(answer).one("#alias-errors").texts("li") == ["another automation has the alias “taken”"]
-    post("settings", name="Welcome", **{"concurrency.key": "x"})
-    assert said(get("settings"), "concurrency-policy") == [
-        "“policy” is required, one of: allow, cancel_previous, reject_new"
-    ]
-
-
-def test_the_sample_is_what_the_last_run_was_invoked_with_or_the_one_that_is_chosen() -> None:
-    publish("welcome", {"steps": [DELAY], "cancellation_token": "a-{{data.order_id}}"})
-    assert get("settings").one("#sample_data").text == '{"order_id": "order_123"}'
-    first = invoke(definition=None, automation="welcome", data={"order_id": "o7"}, recipients=["r1"]).runs[0][
-        "id"
-    ]
-    invoke(definition=None, automation="welcome", data={"order_id": "o8"})
-    assert get("settings").one("#sample_data").text == '{"order_id": "o8"}'
-    chosen = get(f"settings?run={first}")
-    assert (chosen.one("#sample_data").text, chosen.one("#sample_recipient")["value"]) == (
-        '{"order_id": "o7"}',
-        "r1",
-    )
-    assert len(chosen.one(".recent-runs").all("li")) == 2
-
-
-def test_without_javascript_a_button_tries_the_token_and_keeps_the_form() -> None:
-    draft()
-    answer = post(
-        "settings",
-        do="preview",
-        name="",
-        cancellation_token="x-{{data.a}}",
-        sample_data='{"a": 1}',
-        cancel_on="[",
-    )
-    page = read(answer)
-    assert (answer.status_code, page.one("#resolved-token").text) == (200, "x-1")
-    assert (page.one("#f-cancellation-token").text, page.one("#f-cancel-on").text) == ("x-{{data.a}}", "[")
-    assert (stored().draft_revision, page.one("#name")["value"]) == (1, "")
 
 
 # -- roles and markup -----------------------------------------------------------------------------------

@@ -114,7 +114,9 @@ def test_what_somebody_changed_meanwhile_is_not_published_unseen(running: str) -
 def test_what_cannot_run_is_not_published() -> None:
     publish("welcome", FIRST)
     save({"steps": [{"action": "delay", "duration": "soon"}], "cancellation_token": "${"})
-    assert [one.split(" ")[0] for one in get("publish").one("#problems").texts("li")] == ["/steps/0/duration"]
+    (problem,) = get("publish").one("#problems").all("li")
+    assert problem.text.startswith("Step 1: 'soon' is not a duration")
+    assert problem.one("a")["href"] == "/templates/welcome/steps/0"
     assert (post("publish").status_code, Version.objects.count()) == (422, 1)
 
 

@@ -43,11 +43,6 @@ class Difference:
     steps: Sequence[StepChange]
 
     @property
-    def token(self) -> Member | None:
-        """The change of the cancellation token, if it changes."""
-        return next((member for member in self.settings if member.path == "cancellation_token"), None)
-
-    @property
     def is_empty(self) -> bool:
         return not self.settings and not any(step.differs for step in self.steps)
 
@@ -108,13 +103,13 @@ def _paired(older: list[Any], newer: list[Any]) -> dict[int, int]:
     """Places in `older` to places in `newer`: first what has the same id, then what is equal, then in order what
     has the same action."""
     pairs: dict[int, int] = {}
-    for same in (_id_of, _whole, _action_of):
+    for key_of in (_id_of, _whole, _action_of):
         taken = set(pairs.values())
         free = [
-            (place, key) for place, step in enumerate(newer) if place not in taken and (key := same(step))
+            (place, key) for place, step in enumerate(newer) if place not in taken and (key := key_of(step))
         ]
         for before, step in enumerate(older):
-            key = None if before in pairs else same(step)
+            key = None if before in pairs else key_of(step)
             found = next((pair for pair in free if pair[1] == key), None) if key else None
             if found is not None:
                 pairs[before] = found[0]

@@ -201,9 +201,8 @@ ACTION_INPUTS: Mapping[str, Action] = {
 ANY_ACTION: Final = (_CONDITION, *_NAMED)
 """The fields of a step whose action has no form."""
 
-TOKEN = _input("cancellation_token", "Cancellation token", also=("cancelation_token",), example=_EXAMPLE)
 SETTINGS: Final = (
-    TOKEN,
+    _input("cancellation_token", "Cancellation token", also=("cancelation_token",), example=_EXAMPLE),
     _input(
         "on_unresolved_token", "When a field of the token is missing", "choice",
         choices=("reject", "run_without_token"), hint="By default the invoke is rejected, naming the field.",

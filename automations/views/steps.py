@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import push_url
 
-from automations.definition.inputs import ACTION_INPUTS
+from automations.definition.inputs import ACTION_INPUTS, ANY_ACTION
 from automations.forms import JsonField
 from automations.forms.inputs import Field, fields_of, inputs_of, point_out, written
 from automations.forms.layout import laid_out
@@ -124,12 +124,12 @@ def _page(
         "by": request.GET.get("by", ""),
     }
     if place is not None and place < len(listed):
-        members = listed[place] if isinstance(listed[place], dict) else {}
-        shown = list(fields or fields_of(members, inputs_of(members)))
+        members = listed[place]
+        inputs = inputs_of(members)
+        shown = list(fields or fields_of(members, inputs)) if isinstance(members, dict) else []
         context |= {
-            "step": listed[place],
-            "label": label_of(listed[place]),
-            "has_form": members.get("action") in ACTION_INPUTS,
+            "label": label_of(members),
+            "has_form": inputs is not ANY_ACTION,
             "unplaced": point_out(shown, problems, below=f"/steps/{place}"),
             "fields": [field for field in shown if not field.input.more],
             "more": [field for field in shown if field.input.more],

@@ -55,11 +55,13 @@ def test_a_change_says_which_members_differ() -> None:
     ]
 
 
-def test_the_token_is_pointed_out_among_the_settings() -> None:
+def test_settings_are_told_apart_too() -> None:
     before = {"cancellation_token": "a-{{data.x}}", "steps": [DAY]}
     found = difference(before, {"steps": [DAY], "on_unresolved_token": "reject"})
-    assert found.token == Member(path="cancellation_token", before="a-{{data.x}}", after=None)
-    assert [member.path for member in found.settings] == ["cancellation_token", "on_unresolved_token"]
+    assert list(found.settings) == [
+        Member(path="cancellation_token", before="a-{{data.x}}", after=None),
+        Member(path="on_unresolved_token", before=None, after="reject"),
+    ]
     assert difference(before, before).is_empty
 
 

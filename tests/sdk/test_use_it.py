@@ -73,7 +73,10 @@ def run(program: list[str], text: str, variables: Mapping[str, str]) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on PATH")
-@pytest.mark.parametrize("api", ["native", "courier", "knock", "suprsend"])
+@pytest.mark.parametrize(
+    "api",
+    ["native", *(pytest.param(api, marks=pytest.mark.slow) for api in ("courier", "knock", "suprsend"))],
+)
 def test_curl_invokes_and_calls_off(
     product: Product, automation: str, variables: Mapping[str, str], api: str
 ) -> None:
@@ -97,6 +100,7 @@ def test_python_invokes_and_calls_off(
         assert statuses(product, automation) == ["cancelled"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("node") is None, reason="no Node on PATH")
 def test_node_invokes_and_calls_off(product: Product, automation: str, variables: Mapping[str, str]) -> None:
     for verb, after in (("invoke", "waiting"), ("cancel", "cancelled")):

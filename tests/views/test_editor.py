@@ -12,7 +12,7 @@ from automations.models import Automation
 from tests.editing import DEFINITION, TOKEN, draft, get, post, said, stored
 from tests.pages import read
 from tests.people import client
-from tests.scenes import DELAY, SEND, publish
+from tests.scenes import DELAY, SEND, production, publish
 
 pytestmark = pytest.mark.django_db
 
@@ -294,6 +294,23 @@ def test_others_may_read_and_not_write(role: str) -> None:
     assert [one.text for one in get("settings", role).all("#token-result")] == (
         ["The token for the sample below shows here."] if role == "operator" else []
     )
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {}, {"steps": "x", "cancellation_token": {"a": 1}}, {"steps": None, "concurrency": [], "cancel_on": 3},
+        {"steps": [{"action": []}, {"action": {"a": 1}, "if": {}}, {}, 0, None, [], {**SEND, "message": "x"}]},
+    ],
+)  # fmt: skip
+def test_a_draft_may_say_anything(definition: dict[str, Any]) -> None:
+    publish("welcome", DEFINITION)
+    publication.save_draft(environment=production(), key="welcome", definition=definition, by="user/ana")
+    steps = len(definition.get("steps") or ()) if isinstance(definition.get("steps"), list) else 0
+    places = [f"steps/{place}" for place in range(steps)]
+    for place in ("", *places, "json", "settings", "versions", "publish", "use", "invoke"):
+        assert get(place).one("h1").text == "welcome"
+    assert client("viewer").get("/templates/").status_code == 200
 
 
 def test_what_was_typed_is_text_and_never_markup() -> None:

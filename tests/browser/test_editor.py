@@ -38,6 +38,7 @@ def test_the_second_who_saves_sees_both_versions_and_can_keep_either(
     page.get_by_label("Wait", exact=True).press("Control+s")
     conflict = page.locator("#conflict")
     expect(conflict).to_contain_text("ana saved this draft")
+    expect(page.locator(".head .badge")).to_have_text("Draft changes · v1 live")
     changes = page.locator(".changes > li")
     expect(changes.nth(0).locator("del")).to_have_text('theirs: "1 day"')
     expect(changes.nth(0).locator("ins")).to_have_text('yours: "2 days"')

@@ -15,10 +15,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 from automations.directory import templates as directory
 from automations.forms import sentence
 from automations.forms.directory import MessageForm, SampleForm
+from automations.forms.layout import laid_out
 from automations.middleware import PageRequest
 from automations.models import MessageTemplate, Refusal, Wording
 from automations.views import access
-from automations.views.layout import laid_out
 from automations.views.paging import cut
 
 SAMPLE = {

@@ -10,10 +10,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from automations.directory import recipients as directory
 from automations.forms.directory import NewRecipientForm, RecipientForm
+from automations.forms.layout import laid_out
 from automations.middleware import PageRequest
 from automations.models import Recipient, Refusal, Run
 from automations.views import access
-from automations.views.layout import laid_out
 from automations.views.paging import cut
 
 LONGEST_ID = 255

@@ -15,7 +15,6 @@ ROOT = Path(__file__).resolve().parent.parent
 SIZE = (1120, 680)
 NARROW = (390, 844)
 LOOKS: dict[str, Literal["light", "dark"]] = {"light": "light", "dark": "dark"}
-FIND = "a.run, .plain-list a"
 
 
 def main() -> int:
@@ -55,6 +54,7 @@ def _photograph(folder: Path, wanted: list[str], *, narrow: bool) -> None:
             for name, (role, address, *clicks) in PAGES.items():
                 if wanted and name not in wanted:
                     continue
+                page.goto("about:blank")  # which polls no more, and is led nowhere
                 context.clear_cookies()
                 if role:
                     enter(page, product, role)
@@ -79,6 +79,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "bulk": ("operator", "/bulk/new/?automation=trial-expiry"),
     "automations": ("admin", "/templates/"),
     "automation": ("admin", "/templates/onboarding-reminder/"),
+    "automation-settings": ("admin", "/templates/onboarding-reminder/settings"),
     "messages": ("admin", "/messages/"),
     "message": ("admin", "/messages/welcome/", "#try"),
     "recipients": ("operator", "/recipients/"),

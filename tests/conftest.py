@@ -32,6 +32,7 @@ RATHER_ON = {
     "cluster/test_watchdog.py": "postgresql",
     "sdk": "postgresql",
     "api/test_hostile.py": "postgresql",
+    "api/test_contract.py": "postgresql",
     "races/test_pairs.py": "postgresql",
     "races/test_trees.py": "postgresql",
     "chaos/test_census.py": "sqlite",

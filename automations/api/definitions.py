@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from automations.api.schemas import OBJECT, TEXT, Schema, either, listed, nullable, one_of, request_of, text
+from automations.api.schemas import (
+    OBJECT,
+    TEXT,
+    Schema,
+    either,
+    listed,
+    nullable,
+    one_of,
+    prose,
+    request_of,
+    text,
+)
 from automations.definition import ACTIONS
 from automations.definition.fields import EXPRESSION_LENGTH
 from automations.definition.parse import MOST_STEPS
 
 EXPRESSION: Schema = {
     "description": "A text, `refs.data.user_id`, `${javascript}`, or a text with `{{data.name}}`.",
-    **text(EXPRESSION_LENGTH),
+    **prose(EXPRESSION_LENGTH),
 }
 STEP: Schema = {
     "type": "object",
@@ -17,7 +28,7 @@ STEP: Schema = {
     "properties": {
         "action": one_of(*sorted(ACTIONS)),
         "id": nullable(text(64, pattern="[A-Za-z0-9_.-]+")),
-        "name": nullable(text(200)),
+        "name": nullable(prose(200)),
         "if": nullable(either(EXPRESSION, {"type": "boolean"})),
         "duration": nullable(EXPRESSION),
         "until": nullable(EXPRESSION),
@@ -33,8 +44,8 @@ DEFINITION: Schema = {
     **request_of(
         {"steps": listed(STEP, MOST_STEPS, least=1)},
         {
-            "name": text(200),
-            "description": text(2_000),
+            "name": prose(200),
+            "description": prose(2_000),
             "cancellation_token": EXPRESSION,
             "cancelation_token": {**EXPRESSION, "deprecated": True},
             "on_unresolved_token": one_of("reject", "run_without_token"),

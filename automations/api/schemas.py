@@ -33,10 +33,14 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def text(longest: int, *, pattern: str | None = None) -> Schema:
+def prose(longest: int) -> Schema:
     """A text of 1 to so many characters."""
-    schema = {"type": "string", "minLength": 1, "maxLength": longest}
-    return schema if pattern is None else {**schema, "pattern": f"^{pattern}$"}
+    return {"type": "string", "minLength": 1, "maxLength": longest}
+
+
+def text(longest: int, *, pattern: str = r"[^\u0000-\u001f\u007f-\u009f]+") -> Schema:
+    """A text of so many characters on one line, which matches the pattern."""
+    return {**prose(longest), "pattern": f"^{pattern}$"}
 
 
 def whole(least: int, most: int) -> Schema:

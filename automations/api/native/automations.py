@@ -18,7 +18,7 @@ from automations.api.errors import request_id
 from automations.api.moments import stamp
 from automations.api.native.receipts import in_flight, receipt
 from automations.api.reading import Body, Query
-from automations.api.schemas import FLAG, OBJECT, either, one_of, ref, request_of, text, whole
+from automations.api.schemas import FLAG, OBJECT, either, one_of, prose, ref, request_of, text, whole
 from automations.cancellation import LONGEST_REASON, outstanding
 from automations.models import (
     KEY_PATTERN,
@@ -59,7 +59,7 @@ class Automations(Endpoint):
         {201: "Automation"},
         body=request_of(
             {"key": text(100, pattern=KEY), "name": text(200), "definition": OBJECT},
-            {"alias": text(255), "description": text(2000)},
+            {"alias": text(255), "description": prose(2000)},
         ),
     )
     def post(self, request: Request) -> Response:
@@ -122,7 +122,7 @@ class Publish(Endpoint):
     @described(
         "publish_automation",
         {200: either(ref("Published"), ref("PublishRehearsed"))},
-        body=request_of(maybe={"note": text(500), "running": one_of("keep", "cancel"), "dry_run": FLAG}),
+        body=request_of(maybe={"note": prose(500), "running": one_of("keep", "cancel"), "dry_run": FLAG}),
         optional=True,
     )
     def post(self, request: Request, key: str) -> Response:
@@ -188,7 +188,7 @@ class Disable(Endpoint):
         "disable_automation",
         {200: either(ref("Disabled"), ref("Impact"))},
         body=request_of(
-            maybe={"mode": one_of(*DisableMode.values), "reason": text(LONGEST_REASON), "dry_run": FLAG}
+            maybe={"mode": one_of(*DisableMode.values), "reason": prose(LONGEST_REASON), "dry_run": FLAG}
         ),
         optional=True,
     )

@@ -25,7 +25,19 @@ from automations.api.native.receipts import (
     wait_of,
 )
 from automations.api.reading import UUID_PATTERN, Body, Query
-from automations.api.schemas import DURATION, FLAG, TIME, UID, Schema, either, listed, ref, request_of, text
+from automations.api.schemas import (
+    DURATION,
+    FLAG,
+    TIME,
+    UID,
+    Schema,
+    either,
+    listed,
+    prose,
+    ref,
+    request_of,
+    text,
+)
 from automations.cancellation import CancelRequest
 from automations.definition import LONGEST_HOLD, parse_moment
 from automations.models import Cancellation, CancellationFilter, Environment, No, Origin, Refusal
@@ -56,9 +68,9 @@ _ASKED = request_of(
     maybe={
         "filter": either({**request_of(maybe=FILTER), "minProperties": 1}, request_of(ALL)),
         **ALL,
-        "reason": text(cancellation.LONGEST_REASON),
+        "reason": prose(cancellation.LONGEST_REASON),
         "dry_run": FLAG,
-        "plan": {**text(LONGEST_PLAN), "description": "The `plan` of a dry run, in place of its filter."},
+        "plan": {**prose(LONGEST_PLAN), "description": "The `plan` of a dry run, in place of its filter."},
         "hold_for": DURATION,
         "undo_for": DURATION,
         "at": {**TIME, "description": "ISO 8601 with a zone."},

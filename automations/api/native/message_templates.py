@@ -14,14 +14,14 @@ from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.moments import stamp
 from automations.api.reading import Body, Query
-from automations.api.schemas import OBJECT, Schema, one_of, request_of, text
+from automations.api.schemas import OBJECT, Schema, one_of, prose, request_of, text
 from automations.definition import CHANNEL_NAMES
 from automations.directory import templates
 from automations.models import MESSAGE_KEY, MessageTemplate
 
 LONGEST_TITLE = 2_000
 LONGEST_BODY = 64 * 1024
-WORDING: Mapping[str, Schema] = {"title": text(LONGEST_TITLE), "body": text(LONGEST_BODY)}
+WORDING: Mapping[str, Schema] = {"title": prose(LONGEST_TITLE), "body": prose(LONGEST_BODY)}
 SAID: Mapping[str, Schema] = {
     "name": text(200),
     **WORDING,

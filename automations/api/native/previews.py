@@ -12,7 +12,7 @@ from automations import expressions, publication
 from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.reading import Body
-from automations.api.schemas import OBJECT, request_of, text
+from automations.api.schemas import OBJECT, prose, request_of
 from automations.cancellation import unfinished_with_label
 from automations.definition.fields import EXPRESSION_LENGTH
 from automations.expressions import Scope
@@ -27,7 +27,7 @@ class PreviewToken(Endpoint):
     @described(
         "preview_token",
         {200: "TokenPreview"},
-        body=request_of(maybe={"expression": text(EXPRESSION_LENGTH), "data": OBJECT, "profile": OBJECT}),
+        body=request_of(maybe={"expression": prose(EXPRESSION_LENGTH), "data": OBJECT, "profile": OBJECT}),
     )
     def post(self, request: Request, key: str | None = None) -> Response:
         """The token that a run with these data would bear, or why there would be none."""

@@ -19,7 +19,7 @@ from automations.api.moments import stamp
 from automations.api.native.receipts import WAIT, receipt, wait_of
 from automations.api.reading import Body, Query
 from automations.api.run_filters import newest
-from automations.api.schemas import TIME, UID, Schema, one_of, request_of, text
+from automations.api.schemas import TIME, UID, Schema, one_of, prose, request_of, text
 from automations.cancellation import CancelRequest
 from automations.definition import Invoke
 from automations.models import (
@@ -121,7 +121,7 @@ class CancelRun(Endpoint):
         "cancel_run",
         {200: "Receipt"},
         query=WAIT,
-        body=request_of(maybe={"reason": text(cancellation.LONGEST_REASON)}),
+        body=request_of(maybe={"reason": prose(cancellation.LONGEST_REASON)}),
         optional=True,
     )
     def post(self, request: Request, uid: str) -> Response:

@@ -15,14 +15,14 @@ from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.moments import stamp
 from automations.api.reading import UUID_PATTERN, Body, Query
-from automations.api.schemas import FLAG, Schema, listed, one_of, request_of, text
+from automations.api.schemas import FLAG, Schema, listed, one_of, prose, request_of, text
 from automations.models import RUN_EVENTS, WebhookDelivery, WebhookEndpoint
 from automations.notices import endpoints
 
 SETTINGS: Mapping[str, Schema] = {
     "url": text(endpoints.LONGEST_URL),
     "events": listed(one_of(*RUN_EVENTS), len(RUN_EVENTS), least=1),
-    "description": text(endpoints.LONGEST_DESCRIPTION),
+    "description": prose(endpoints.LONGEST_DESCRIPTION),
 }
 
 

@@ -17,6 +17,7 @@ from automations.api.schemas import (
     whole,
 )
 from automations.api.suprsend.recipients import LONGEST_ID, MOST
+from automations.models import LONGEST_ADDRESS
 
 MOST_AT_ONCE = 100
 _SHARED: dict[str, Schema] = {
@@ -76,7 +77,7 @@ COMPONENTS: dict[str, Schema] = {
     "Cancel": {
         **request_of(
             maybe={
-                "execution_id": text(255), "recipients": listed(text(254), 100), "idempotency_key": text(255),
+                "execution_id": text(255), "recipients": listed(text(LONGEST_ADDRESS), 100), "idempotency_key": text(255),
                 "workflow_slug": text(LONGEST_ID), "tenant_id": text(255), "cancellation_key": text(255),
             },
             strict=False,

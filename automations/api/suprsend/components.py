@@ -77,8 +77,9 @@ COMPONENTS: dict[str, Schema] = {
     "Cancel": {
         **request_of(
             maybe={
-                "execution_id": text(255), "recipients": listed(text(LONGEST_ADDRESS), 100), "idempotency_key": text(255),
-                "workflow_slug": text(LONGEST_ID), "tenant_id": text(255), "cancellation_key": text(255),
+                "execution_id": text(255), "recipients": listed(text(LONGEST_ADDRESS), 100),
+                "idempotency_key": text(255), "workflow_slug": text(LONGEST_ID), "tenant_id": text(255),
+                "cancellation_key": text(255),
             },
             strict=False,
         ),

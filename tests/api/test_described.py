@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import jsonschema_rs
 import pytest
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import URLPattern, URLResolver, get_resolver, resolve
 
 from automations.api.docs import Document
 from automations.api.endpoint import Endpoint
 from automations.api.openapi import DIALECTS, document, path_of
 from automations.api.shapes import dialect_of
+from tests.api.documents import hold_against
 
 FETCHED = {"native": "/api/schema", **{name: f"/api/schema/{name}" for name in DIALECTS if name != "native"}}
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -83,3 +85,33 @@ def test_anybody_may_fetch_a_document(dialect: str, address: str) -> None:
 
 def test_there_is_no_document_of_a_dialect_that_there_is_not() -> None:
     assert Client().get("/api/schema/novu").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"content": b'{"status": "ok", "more": 1}'},
+        {"content": b"{}"},
+        {"status": 201},
+        {"media": "text/html"},
+    ],
+)
+def test_an_answer_of_which_no_document_tells_is_found(lie: dict[str, Any]) -> None:
+    answer = Client().get("/healthz")
+    hold_against("GET", "/healthz", answer)
+    with pytest.raises(AssertionError):
+        hold_against("GET", "/healthz", Told(**{"content": answer.content, **lie}))
+
+
+class Told:
+    """An answer to `/healthz` as the client of the tests would hand it over."""
+
+    def __init__(self, *, content: bytes, status: int = 200, media: str = "application/json") -> None:
+        self.content, self.status_code, self.media = content, status, media
+        self.resolver_match = resolve("/healthz")
+
+    def __getitem__(self, name: str) -> str:
+        return self.media
+
+    def json(self) -> Any:
+        return json.loads(self.content)

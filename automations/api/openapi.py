@@ -156,7 +156,7 @@ class Declared(AutoSchema):
         handler = getattr(self.view, method.lower())
         declared = description_of(handler)
         scope = getattr(self.view, f"{method.lower()}_scope", None)
-        first = path.removeprefix("/api/v1").split("/")[1]
+        first = re.sub(r"^(?:/api)?/v1", "", path).split("/")[1].strip("{}")
         told = " ".join(str(handler.__doc__).split())
         operation: dict[str, Any] = {
             "operationId": self._named(declared.name, first),

@@ -32,8 +32,7 @@ _SHARED: dict[str, Schema] = {
     "data": OBJECT,
     "settings": request_of(maybe={"skip_delay": FLAG, "sandbox_mode": {"const": False}}, strict=False),
 }
-_TRIGGER: dict[str, Schema] = {"recipients": listed(ref("Recipient"), MOST_RECIPIENTS, least=1)}
-_CANCEL: dict[str, Schema] = {"recipients": listed(ref("Recipient"), MOST_RECIPIENTS, least=1)}
+_TO: dict[str, Schema] = {"recipients": listed(ref("Recipient"), MOST_RECIPIENTS, least=1)}
 _KEY, _NAME = text(255), {"name": text(LONGEST_ID)}
 _RUN: dict[str, Schema] = {
     "__typename": {"const": "WorkflowRecipientRun"},
@@ -68,13 +67,13 @@ COMPONENTS: dict[str, Schema] = {
             "description": "Whatever else it says is the recipient's profile.",
         },
     ),
-    "Trigger": request_of(_TRIGGER, {**_SHARED, "cancellation_key": _KEY}, strict=False),
+    "Trigger": request_of(_TO, {**_SHARED, "cancellation_key": _KEY}, strict=False),
     "Notify": request_of(
-        {**_NAME, **_TRIGGER}, {**_SHARED, "cancellation_key": _KEY, "cancelation_key": _KEY}, strict=False
+        {**_NAME, **_TO}, {**_SHARED, "cancellation_key": _KEY, "cancelation_key": _KEY}, strict=False
     ),
-    "Cancel": request_of({"cancellation_key": _KEY}, _CANCEL, strict=False),
+    "Cancel": request_of({"cancellation_key": _KEY}, _TO, strict=False),
     "CancelNotify": request_of(
-        _NAME, {**_CANCEL, "cancellation_key": _KEY, "cancelation_key": _KEY}, strict=False
+        _NAME, {**_TO, "cancellation_key": _KEY, "cancelation_key": _KEY}, strict=False
     ),
     "Triggered": answer({"workflow_run_id": UID}),
     "Run": answer(_RUN),

@@ -24,6 +24,7 @@ PURE = (
     *("test_architecture.py", "test_linters.py", "test_machine.py", "test_testpoints.py", "test_timeline.py"),
 )
 # They translate, and hold no statement of their own; what they ask the database for is shown with the native API.
+PAGES = [f"logs/test_{name}.py" for name in ("actions", "bulk", "cancel", "run_page")]
 DIALECTS = sorted(
     f"api/{file.name}" for vendor in ("courier", "knock", "suprsend") for file in API.glob(f"test_{vendor}*")
 )
@@ -32,9 +33,11 @@ RATHER_ON = {
     "browser/test_accessibility.py": "sqlite",
     "browser": "postgresql",
     "views": "sqlite",
+    **dict.fromkeys(PAGES, "sqlite"),
     "api/test_authentication.py": "sqlite",
     **dict.fromkeys(DIALECTS, "sqlite"),
     "cluster/test_cluster.py": "sqlite",
+    "test_docs.py": "sqlite",
     "notices/test_live.py": "sqlite",
     "cluster/test_watchdog.py": "postgresql",
     "sdk": "postgresql",

@@ -22,7 +22,7 @@ def seed() -> int:
     return int(os.environ.get("CHAOS_SEED") or int((commit() or "1")[:8], 16))
 
 
-@pytest.mark.rather_on("sqlite")  # what is shown is that the checker sees it
+@pytest.mark.slow  # test_checker.py shows by made histories what is caught
 def test_a_worker_that_only_looks_again_before_it_sends_is_caught(server: Server | None, seed: int) -> None:
     wrong = Plan(seed=seed, seconds=5, rate=40, mutant="recheck", mix=HONEST, patience=0)
     verdict = run(wrong, server=server)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.mutants.ground import migrated
+from tests.ground import migrated
 from tests.mutants.hunt import hunt
 from tests.postgres import throw_away
 

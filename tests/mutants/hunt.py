@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from tests.mutants.ground import Ground
+from tests.ground import Ground
 
 SUITE = (
     "tests/test_cancellation.py",

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from tests.mutants.ground import Ground, migrated
+from tests.ground import Ground, migrated
 from tests.mutants.hunt import hunt
 from tests.mutants.variants import MUTANTS, those_of
 

@@ -41,7 +41,6 @@ RATHER_ON = {
     "notices/test_live.py": "sqlite",
     "cluster/test_watchdog.py": "postgresql",
     "sdk": "postgresql",
-    "test_docs.py": "postgresql",
     "api/test_hostile.py": "postgresql",
     "api/test_contract.py": "postgresql",
     "races/test_pairs.py": "postgresql",

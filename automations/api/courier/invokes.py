@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from automations import execution
 from automations.api.authentication import demand_scopes_of
 from automations.api.courier.endpoint import CourierEndpoint, checked, respelt
+from automations.api.limits import asked_by_steps
 from automations.api.reading import Body
 from automations.invocation import InvokeRequest, Recipient
 from automations.models import JOURNEYS, Refusal
@@ -22,11 +23,13 @@ class InvokeAdHoc(CourierEndpoint):
     """`POST /automations/invoke`."""
 
     post_scope = "invoke"
+    counts_itself = True
 
     def post(self, request: Request) -> Response:
         """Runs the steps of the request; a cancel among the first of them has cancelled when this answers."""
         raw = self.body()
         automation = raw.get("automation")
+        self.count(asked_by_steps(automation))
         if not isinstance(automation, dict):
             raise Refusal.at("/automation", "required", "“automation” must be an object with “steps”")
         demand_scopes_of(automation, self.key)

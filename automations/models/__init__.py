@@ -44,9 +44,9 @@ from automations.models.recipient import (
     MOST_MEMBERS,
     Recipient,
     RecipientList,
+    change_profiles,
     check_size,
     identify,
-    merged,
     profiles_of,
 )
 from automations.models.refusal import No, Refusal
@@ -141,6 +141,7 @@ __all__ = [
     "answers",
     "beneath",
     "called_off_at_birth",
+    "change_profiles",
     "check_size",
     "clock",
     "counting",
@@ -161,7 +162,6 @@ __all__ = [
     "insert",
     "kept_signing_secrets",
     "listeners_of",
-    "merged",
     "new_uid",
     "owed",
     "profiles_of",

@@ -28,6 +28,7 @@ RATHER_ON = {
     "browser": "postgresql",
     "views": "sqlite",
     "api/test_authentication.py": "sqlite",
+    "api/test_limits.py": "sqlite",
     "notices/test_live.py": "sqlite",
     "cluster/test_watchdog.py": "postgresql",
     "sdk": "postgresql",

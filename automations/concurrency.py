@@ -61,8 +61,8 @@ def make_way(draft: Draft, invocation: Invocation, *, now: datetime, barred: boo
         done = cancellation.carry_out(request, now=now, barred=False)
         superseded |= {key: str(done.pk) for _, _, key in chunk}
     for run, told in zip(draft.runs, invocation.answer or (), strict=False):
-        if run.concurrency_key in superseded:
-            told["supersedes"] = superseded[run.concurrency_key]
+        if run.exclusive_key in superseded:
+            told["supersedes"] = superseded[run.exclusive_key]
 
 
 def _is_exclusive(draft: Draft) -> bool:
@@ -71,16 +71,16 @@ def _is_exclusive(draft: Draft) -> bool:
 
 
 def _keys(draft: Draft) -> Sequence[str]:
-    return sorted({run.concurrency_key for run in draft.runs if run.concurrency_key is not None})
+    return sorted({run.exclusive_key for run in draft.runs if run.exclusive_key is not None})
 
 
 def _refusal(draft: Draft, standing: dict[str | None, str]) -> Refusal:
     """Names, for the first recipients concerned, the run that has not finished."""
     refusal: Refusal | None = None
     for index, run in enumerate(draft.runs):
-        if run.concurrency_key not in standing:
+        if run.exclusive_key not in standing:
             continue
-        uid = standing[run.concurrency_key]
+        uid = standing[run.exclusive_key]
         pointer = f"/recipients/{index}" if len(draft.runs) > 1 else "/recipient" if run.recipient else ""
         message = f"the run {uid} of the same concurrency key has not finished"
         here = Refusal.at(pointer, "already_running", message)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from automations import cancellation as cancelling
 from automations import execution
 from automations.api.native.receipts import receipts
 from automations.cancellation import CancelRequest
 from automations.execution import housekeeping
-from automations.models import Cancellation, LiveRun, Origin, Run, RunStatus, standing
+from automations.models import Cancellation, LiveRun, Origin, Run, RunStatus, live_run_bars, standing
 from tests.scenes import (
     DELAY,
     SEND,
@@ -209,13 +211,48 @@ def test_a_receipt_that_its_sender_left_is_completed_before_its_runs_are_archive
     assert receipt.cancelled_run_ids == sorted(str(run.uid) for run in runs)
 
 
-@pytest.mark.parametrize(
-    "fields", [{"token": "t"}, {"key": "k"}, {"source": "api/test"}, {"everything": True}, {"tags": ("x",)}]
-)
+KINDS: list[dict[str, Any]] = [
+    {"token": "t"}, {"token": "k"}, {"key": "k"}, {"source": "api/test"}, {"tenant": "acme"}, {"automation": "one"},
+    {"everything": True}, {"tags": ("x",)},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", KINDS)
 def test_every_kind_of_bar_holds_before_it_is_swept(fields: dict[str, Any]) -> None:
-    runs = many(SEND, key="k", tags=["x"])
+    publish("one", {"steps": [SEND, SEND], "cancellation_token": "t"})
+    runs = many(definition=None, automation="one", key="k", tags=["x"], tenant="acme")
+    tasks = start(room=1)
     bar(**fields)
+    finish(*[execution.perform(task) for task in tasks])
     assert (start(), [status(run) for run in runs]) == ([], ["cancelled"] * 3)
+    assert LiveRun.objects.get(pk=tasks[0].claim.run_id).state == "cancelled"
+
+
+def test_many_labels_are_all_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where more bars stand than a worker compares one by one."""
+    monkeypatch.setattr(live_run_bars, "MOST_LABELS", 2)
+    runs = [*many(SEND), *many(SEND, token="u"), *many(SEND, token="v"), *many(SEND, token="w")]
+    for token in ("t", "u", "v"):
+        bar(token=token)
+    assert {task.claim.run_id for task in start()} == {run.pk for run in runs[9:]}
+
+
+def test_a_turn_beside_bars_for_others_asks_twice_more() -> None:
+    """Which labels they have, beside the gate, and whether one of the runs that it writes back bears any of them."""
+    environment, counts = production(), []
+    many(SEND, SEND, amount=6)
+    many(DELAY, token="other")
+    tasks = start(room=2)
+    for number in range(3):
+        done = [execution.perform(task) for task in tasks]
+        with CaptureQueriesContext(connection) as asked:
+            tasks = execution.turn(environment=environment, done=done, room=2)
+        counts.append(len(asked))
+        if number == 0:
+            bar(token="other")
+    assert len(tasks) == 2
+    on_a_line = int(connection.vendor == "postgresql")  # asked for beside the gate
+    assert [count - counts[0] for count in counts] == [0, 2, 2 - on_a_line]
 
 
 def test_runs_of_one_invocation_or_recipient_are_called_off_together() -> None:

@@ -384,6 +384,15 @@ def test_a_concurrency_key_is_kept() -> None:
     assert live(run).concurrency_key == key
 
 
+def test_a_held_run_has_its_concurrency_key_when_it_is_let_go() -> None:
+    publish("one", {"steps": [DELAY], "concurrency": {"key": "data.user_id", "policy": "reject_new"}})
+    hold = cancel_runs(automation="one", hold_for=HOUR)
+    held = run_of(invoke(definition=None, automation="one"))
+    undone(hold)
+    with pytest.raises(Refusal, match=str(held.uid)):
+        invoke(definition=None, automation="one")
+
+
 def test_explanations_tell_that_it_was_undone() -> None:
     run = run_of(invoke(DELAY, token="t"))
     receipt = undone(cancel_runs(token="t"))

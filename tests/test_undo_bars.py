@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from automations import cancellation as cancelling
-from automations import execution
+from automations import execution, testpoints, undo
 from automations.execution import housekeeping
-from automations.models import Cancellation, LiveRun, Run, standing
+from automations.models import Cancellation, LiveRun, Overdue, Run, standing
 from tests.races.history import pass_deadlines
 from tests.scenes import (
     DELAY,
     SEND,
+    archive_all,
     cancel_runs,
     expire_leases,
     invoke,
@@ -133,6 +134,22 @@ def test_a_bar_whose_receipt_is_not_whole_is_made_whole_first(bars: None) -> Non
     assert stale.in_flight == listed
 
 
+def test_a_receipt_completed_after_the_sweep_names_nothing_that_another_undo_let_go(bars: None) -> None:
+    loose, *others = many(DELAY)
+    earlier = cancel_runs(run_ids=(str(loose.uid),))
+
+    def sweep_and_let_go(name: str) -> None:
+        if name == "bar.placed":
+            while housekeeping.sweep(production()) is not None:
+                pass
+            undone(earlier)
+
+    with testpoints.watched(sweep_and_let_go):
+        receipt = cancel_runs(token="t")
+    assert receipt.cancelled_run_ids == sorted(str(run.uid) for run in others)
+    assert [status(run) for run in (loose, *others)] == ["waiting", "cancelled", "cancelled"]
+
+
 def test_a_bar_is_swept_and_not_archived_while_it_may_be_undone(bars: None) -> None:
     many(DELAY)
     receipt = cancel_runs(token="t")
@@ -153,3 +170,48 @@ def test_a_big_cancel_is_counted_after_its_undo(bars: None, monkeypatch: pytest.
     receipt.refresh_from_db()
     assert status(finished) == "completed"
     assert (receipt.matched, receipt.cancelled, receipt.already_finished, receipt.restored) == (4, 3, 1, 3)
+
+
+@pytest.mark.parametrize("by", ["token", "run_ids", "everything"])
+def test_a_cancel_stands_in_the_way_of_runs_that_an_undo_is_bringing_back(by: str) -> None:
+    run, other = run_of(invoke(DELAY, SEND, token="t")), run_of(invoke(DELAY, SEND, token="u"))
+    earlier = cancel_runs(run_ids=(run.uid, other.uid))
+    archive_all()
+    undo.undo(environment=production(), pk=earlier.pk, actor="user/ana", overdue=Overdue.FIRE_NOW)
+    scopes: dict[str, dict[str, Any]] = {
+        "token": {"token": "t"}, "run_ids": {"run_ids": (run.uid,)}, "everything": {"everything": True},
+    }  # fmt: skip
+    receipt = cancel_runs(**scopes[by])
+    assert (receipt.bar is not None, housekeeping.sweep(production())) == (
+        True,
+        None,
+    )  # it stands until they are back
+    while execution.keep_house(production()) or standing().exists():
+        pass
+    receipt.refresh_from_db()
+    both = by == "everything"
+    assert (receipt.cancelled, receipt.already_finished) == (2 if both else 1, 0)
+    assert [status(one) for one in (run, other)] == ["cancelled", "cancelled" if both else "waiting"]
+    assert read(run).called_off_by == receipt
+    earlier.refresh_from_db()
+    assert (earlier.restored, earlier.restored_at is not None) == (2, True)
+
+
+def test_once_they_are_back_a_cancel_is_no_bar() -> None:
+    run = run_of(invoke(DELAY, token="t"))
+    earlier = cancel_runs(token="t")
+    archive_all()
+    undone(earlier)
+    receipt = cancel_runs(token="t")
+    assert (receipt.bar, receipt.cancelled, read(run).called_off_by) == (None, 1, receipt)
+
+
+def test_a_cancel_step_stands_in_their_way_as_well() -> None:
+    run = run_of(invoke(DELAY, SEND, token="t"))
+    earlier = cancel_runs(token="t")
+    archive_all()
+    undo.undo(environment=production(), pk=earlier.pk, actor="user/ana", overdue=Overdue.FIRE_NOW)
+    invoke({"action": "cancel", "cancellation_token": "t"}, SEND)
+    while execution.keep_house(production()) or standing().exists():
+        pass
+    assert (status(run), read(run).status_reason) == ("cancelled", "cancel_step")

@@ -38,6 +38,7 @@ from automations.models import (
     has_children,
     insert,
     reached,
+    restoring,
     retried,
     standing,
     what_cannot_hold,
@@ -51,7 +52,6 @@ __all__ = [
     "CancelRequest",
     "NotWaiting",
     "all_outstanding",
-    "are_many",
     "cancel",
     "carry_out",
     "carry_out_any_size",
@@ -62,6 +62,7 @@ __all__ = [
     "counts",
     "list_in_flight",
     "matching",
+    "must_be_bar",
     "once",
     "outstanding",
     "place_bar",
@@ -142,21 +143,24 @@ def _cancel(request: CancelRequest) -> Cancellation | None:
     beside = counts(request.filter, environment_id=environment)
     exclusive = request.hold_for is not None
     with gate(environment_id=environment, exclusive=exclusive, beside=beside) as passage:
-        if are_many(passage.rows):
+        if must_be_bar(passage.rows):
             return None
         return carry_out(request, now=passage.now, barred=passage.barred)
 
 
 def counts(scope: CancellationFilter, *, environment_id: int) -> list[Statement]:
-    """The statement whose rows `are_many` is asked of; none for a filter that cannot be a bar."""
-    if scope.bar is None:
+    """The statement whose rows `must_be_bar` is asked of; none for a filter that cannot be one."""
+    if scope.lasting_bar is None:
         return []
+    if scope.bar is None:
+        return [restoring(environment_id)]
     return [counting(scope, environment_id=environment_id, most=AT_ONCE + 1)]
 
 
-def are_many(rows: Sequence[Rows]) -> bool:
-    """Whether so many runs are called off by a bar."""
-    return any(_is_many(matches) for ((matches,),) in rows)
+def must_be_bar(rows: Sequence[Rows]) -> bool:
+    """Whether it takes a bar to call them off: they are many, or an undo is bringing back runs, perhaps some of these,
+    which nothing but a bar can stand in the way of."""
+    return any(restores or any(map(_is_many, matches)) for ((restores, *matches),) in rows)
 
 
 def _is_many(matches: int) -> bool:
@@ -205,7 +209,7 @@ def place_bar(request: CancelRequest, *, now: datetime) -> Cancellation:
     latest = Run.objects.newest_pk()
     scope = replace(request.filter, up_to=min(latest, request.filter.up_to or latest))
     cancellation = requested(request, scope, now=now)
-    cancellation.bar, cancellation.as_of_run = scope.bar, scope.up_to
+    cancellation.bar, cancellation.as_of_run = scope.lasting_bar, scope.up_to
     cancellation.counted, cancellation.in_flight = False, None
     cancellation.swept_at = cancellation.archived_at = None
     _store(cancellation)
@@ -215,7 +219,7 @@ def place_bar(request: CancelRequest, *, now: datetime) -> Cancellation:
 def carry_out_any_size(request: CancelRequest, *, now: datetime, barred: bool) -> Cancellation:
     """The cancel inside a transaction behind the exclusive gate, whatever it matches; its commit is in force. The
     caller then completes the receipt with `complete`."""
-    if are_many(fetch(counts(request.filter, environment_id=request.environment.pk))):
+    if must_be_bar(fetch(counts(request.filter, environment_id=request.environment.pk))):
         return place_bar(request, now=now)
     return carry_out(request, now=now, barred=barred)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, Q
 
 from automations.models import (
     COUNTED_FINISHED,
@@ -17,6 +17,7 @@ from automations.models import (
     LiveState,
     Run,
     beneath,
+    covered,
     database_now,
     definition_of,
     has_children,
@@ -30,15 +31,19 @@ POLL_SECONDS = 0.05
 
 def list_in_flight(bar: Cancellation) -> None:
     """Completes the receipt of a bar that stands: the steps in flight under it, and the first of its runs."""
-    # The older bars are read before the rows: what one of them has swept in between says so itself.
+    # The older bars are read before the rows: what one of them has swept in between says so itself. What bears no
+    # cancellation is the bar's only while it stands: after its sweep that is what the undo of another one let go.
     older = list(standing(environment=bar.environment_id, as_of__lt=bar.as_of))
+    stands = Exists(Cancellation.objects.filter(pk=bar.pk, swept_at=None))
     live = LiveRun.objects.within(bar.environment_id)
-    of_bar = Q(cancellation=bar.pk) | Q(cancellation=None) & ~reached(older, environment=bar.environment_id)
-    mine = live.filter(bar.scope.condition()).filter(of_bar)
+    left = Q(stands, cancellation=None) & ~reached(older, environment=bar.environment_id)
+    own = bar.scope.condition()
+    mine = live.filter(own).filter(Q(cancellation=bar.pk) | left)
     if has_children(bar.environment_id):
-        mine = live.filter(bar.scope.condition() | beneath(mine)).filter(of_bar)
+        left &= own | beneath(live.filter(covered([bar])))
+        mine = live.filter(own | beneath(mine)).filter(Q(cancellation=bar.pk) | left)
     bar.in_flight = steps_in_flight(mine)
-    first = mine.exclude(cancellation=None, state=LiveState.CANCELLED).values_list("uid", flat=True)[:LISTED]
+    first = mine.values_list("uid", flat=True)[:LISTED]
     bar.cancelled_run_ids = sorted(str(uid) for uid in first)
     told = {"in_flight": bar.in_flight, "cancelled_run_ids": bar.cancelled_run_ids}
     if not Cancellation.objects.filter(pk=bar.pk, in_flight__isnull=True).update(**told):

@@ -133,11 +133,9 @@ def _events(
     ]  # fmt: skip
     if draft.replay is not None:
         events += draft.replay.events(composed.runs[0], actor=draft.request.actor, now=now)
+    born = [(run, drafted.concurrency_key) for run, drafted in zip(composed.runs, draft.runs, strict=True)]
     on_cancel = draft.definition.on_cancel
-    return [
-        *events,
-        *called_off_at_birth(composed.runs, position=draft.start, on_cancel=on_cancel, now=now),
-    ]
+    return [*events, *called_off_at_birth(born, position=draft.start, on_cancel=on_cancel, now=now)]
 
 
 def _owed(composed: Composed, now: datetime) -> list[WebhookDelivery]:

@@ -87,11 +87,17 @@ def keep_house(environment: Environment) -> bool:
 
 def sweep(environment: Environment) -> int | None:
     """Gives the oldest bar some more of the runs under it; the number given. None where no bar stands, or another
-    sweeper has it in hand: a younger bar waits, since a run is the oldest one's that is over it."""
+    sweeper has it in hand: a younger bar waits, since a run is the oldest one's that is over it. None as well where
+    it must stand until an earlier undo has brought back what may be under it."""
     bar, given = _sweep_on(environment)
-    if bar is not None and bar.swept_to >= (bar.as_of_run or 0):
+    if bar is None:
+        return None
+    if bar.swept_to >= (bar.as_of_run or 0):
+        restoring = Cancellation.objects.filter(environment=environment, restored_at=None)
+        if restoring.filter(undone_at__lte=bar.as_of).exists():
+            return None
         _end_sweep(environment, bar)
-    return None if bar is None else given
+    return given
 
 
 @retried

@@ -27,9 +27,11 @@ from automations.models import (
     answers,
     gate,
     insert,
+    labels_of_bars,
     owed,
     retried,
 )
+from automations.models.statements import Rows, Statement, fetch
 from automations.steps import Ask, Attempt, Outcome
 from automations.steps.cancel import Errands
 from automations.steps.invoke import Birth, Family
@@ -162,14 +164,14 @@ def _transact(
     started = time.monotonic()
     errands = errands or Errands(environment=environment, scopes={})
     bears = any(item.births for item in done)
-    with gate(
-        environment_id=environment.pk, exclusive=errands.places, beside=errands.counts(), bears=bears
-    ) as passage:
-        errands.begin(passage.rows)
+    beside = [*(counts := errands.counts()), *_look_for_bars(environment)]
+    with gate(environment_id=environment.pk, exclusive=errands.places, beside=beside, bears=bears) as passage:
+        errands.begin(passage.rows[: len(counts)])
+        bars = _labels(environment, passage.barred, passage.rows[len(counts) :])
         if done:
-            _write_back(environment, done, errands, passage=passage, look=look)
+            _write_back(environment, done, errands, passage=passage, bars=bars, look=look)
             testpoint("finish.moved")
-        tasks = _start(environment, passage=passage, started=started, **start)
+        tasks = _start(environment, passage=passage, bars=bars, started=started, **start)
     if done:
         testpoint("finish.committed")
     if tasks:
@@ -177,13 +179,37 @@ def _transact(
     return tasks
 
 
+def _look_for_bars(environment: Environment) -> list[Statement]:
+    """What to ask beside the gate, where bars stood the last time: it saves a round trip."""
+    return [labels_of_bars(environment.pk)] if environment.pk in _beside_bars else []
+
+
+def _labels(environment: Environment, barred: bool, seen: Sequence[Rows]) -> list[str]:
+    """The labels of the bars that stand; `seen` is the answer where it was asked for beside the gate."""
+    if not barred:
+        _beside_bars.discard(environment.pk)
+        return []
+    _beside_bars.add(environment.pk)
+    (rows,) = seen or fetch(_look_for_bars(environment))
+    return [label for (label,) in rows]
+
+
+_beside_bars: set[int] = set()  # the environments in which this process last saw bars
+
+
 def _write_back(
-    environment: Environment, done: Sequence[Done], errands: Errands, *, passage: Passage, look: bool
+    environment: Environment,
+    done: Sequence[Done],
+    errands: Errands,
+    *,
+    passage: Passage,
+    bars: Sequence[str],
+    look: bool,
 ) -> None:
     steps.invoke.take_turns(environment, [birth for item in done for birth in item.births])
     if passage.held:
         done = without_record_steps(done, now=passage.now)
-    if passage.barred and LiveRun.objects.give_to_bars([item.task.claim.run_id for item in done]):
+    if bars and LiveRun.objects.give_to_bars_with(bars, [item.task.claim.run_id for item in done]):
         look = True
     planned = [replace(item, plan=item.plan.at(passage.now)) for item in done]
     if errands.holds:  # over the children that are born after it
@@ -192,12 +218,18 @@ def _write_back(
 
 
 def _start(
-    environment: Environment, *, passage: Passage, started: float, room: int, **start: Any
+    environment: Environment,
+    *,
+    passage: Passage,
+    bars: Sequence[str],
+    started: float,
+    room: int,
+    **start: Any,
 ) -> list[Task]:
     if not room:
         return []
     claims = LiveRun.objects.start(
-        environment_id=environment.pk, limit=room, lease=lease(), now=passage.now, barred=passage.barred,
+        environment_id=environment.pk, limit=room, lease=lease(), now=passage.now, bars=bars,
         held=passage.held, **start,
     )  # fmt: skip
     tasks = tasks_of(claims, started=started)

@@ -34,7 +34,7 @@ def under_holds(
     mine = [holds.over(one) for one in newborn]
     stopped = Plan(position=draft.start, due_at=now, now=now, status="cancelled", status_reason=HELD)
     runs = [
-        run if hold is None else replace(run, held_by=hold, concurrency_key=None)
+        run if hold is None else replace(run, held_by=hold)
         for run, hold in zip(draft.runs, mine, strict=True)
     ]
     left = [plan if hold is None else stopped for plan, hold in zip(plans, mine, strict=True)]

@@ -74,6 +74,11 @@ class RunDraft:
     concurrency_key: str | None = None
     held_by: Cancellation | None = None
 
+    @property
+    def exclusive_key(self) -> str | None:
+        """The key by which it makes others give way; one that is called off where it is born makes nobody."""
+        return None if self.held_by is not None else self.concurrency_key
+
 
 @dataclass(frozen=True, kw_only=True)
 class Replay:

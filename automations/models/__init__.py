@@ -30,7 +30,7 @@ from automations.models.holds import Holds, Newborn, called_off_at_birth, what_c
 from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import LiveRun, LiveState
-from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting
+from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting, labels_of_bars, restoring
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move
 from automations.models.live_run_times import Rescheduled
 from automations.models.live_run_trees import Ended
@@ -161,12 +161,14 @@ __all__ = [
     "inputs_of",
     "insert",
     "kept_signing_secrets",
+    "labels_of_bars",
     "listeners_of",
     "new_uid",
     "owed",
     "profiles_of",
     "reached",
     "resealed",
+    "restoring",
     "retried",
     "runs_with",
     "seal",

@@ -168,6 +168,11 @@ class CancellationFilter:
         }  # fmt: skip
         return next((f"{name}:{value}" for name, value in named.items() if value is not None), "all")
 
+    @property
+    def lasting_bar(self) -> str | None:
+        """The same for a bar that is needed however few runs it is for. None for due times alone."""
+        return None if self._due() else self.bar or "all"
+
     def as_json(self) -> dict[str, Any]:
         """As stored; `from_json` reads it back."""
         plain = {

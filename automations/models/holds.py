@@ -74,13 +74,21 @@ class Holds:
 
 
 def called_off_at_birth(
-    runs: Iterable[Run], *, position: str, on_cancel: str | None, now: datetime
+    runs: Iterable[tuple[Run, str | None]], *, position: str, on_cancel: str | None, now: datetime
 ) -> list[models.Model]:
     """The rows beside those of these runs that were born under a hold, each after its `invoked` event: what an
-    archived run leaves. They were due at `position`, now."""
+    archived run leaves. They come with their concurrency keys, and were due at `position`, now."""
     by_hold: dict[Cancellation, list[CalledOff]] = {}
-    for run in runs:
+    for run, concurrency_key in runs:
         if run.cancellation is not None:
-            said_last = CalledOff(run.pk, position, now, attempt=0, fence=0, on_cancel=on_cancel)
+            said_last = CalledOff(
+                run.pk,
+                position,
+                now,
+                attempt=0,
+                fence=0,
+                on_cancel=on_cancel,
+                concurrency_key=concurrency_key,
+            )
             by_hold.setdefault(run.cancellation, []).append(said_last)
     return [row for hold, members in by_hold.items() for row in beside(members, cancellation=hold, at=now)]

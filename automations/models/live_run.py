@@ -82,15 +82,15 @@ class LiveRunQuerySet(RestoredRuns):
         now: datetime,
         worker: int | None = None,
         late: int | None = None,
-        barred: bool = False,
+        bars: Sequence[str] = (),
         held: bool = False,
     ) -> list[Claim]:
         """waiting -> running for at most `limit` due runs, oldest first; their effects begin after the commit.
 
         With `late`, runs due for more than LATE_AFTER come last, and no more than so many of them. Rows another
-        transaction holds are passed over; on SQLite the transaction is the only writer. Where bars stand
-        (`barred`), the runs they are for are called off instead; where automations are `held`, their runs are
-        put aside.
+        transaction holds are passed over; on SQLite the transaction is the only writer. Where bars stand,
+        with these labels, the runs they are for are called off instead; where automations are `held`, their runs
+        are put aside.
         """
         claims: list[Claim] = []
         if held:
@@ -99,9 +99,11 @@ class LiveRunQuerySet(RestoredRuns):
             room = min(most, limit - len(claims))
             if room <= 0:
                 continue
-            among = self._spared_by_bars(when, environment_id=environment_id, room=room) if barred else None
             given = [at(now + lease), at(now), worker]
-            started = claimed(environment_id, when, among=among, held=held, room=room, given=given)
+            started = claimed(environment_id, when, but_for=bars, held=held, room=room, given=given)
+            if bars and (left := room - len(started)):  # perhaps for those that may be under one
+                among = self._spared_by_bars(when, environment_id=environment_id, room=left)
+                started += claimed(environment_id, when, among=among, held=held, room=left, given=given)
             claims += sorted(started, key=DUE_FIRST)
         return claims
 

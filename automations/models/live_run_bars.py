@@ -6,6 +6,7 @@ would report one run, or a run taken back would end as failed after readers were
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,15 @@ WHERE l.run_id IN ({marks}) AND l.state IN ('waiting', 'running')
 ORDER BY c.as_of, c.id
 """,
 }
+LABELS = """
+SELECT bar FROM automations_cancellation WHERE environment_id = %s AND bar > '' AND swept_at IS NULL LIMIT %s
+"""
+MOST_LABELS = 1_000
+AMONG = "SELECT run_id FROM automations_liverun WHERE run_id IN ({marks}) AND {where}"
+_COLUMNS = {
+    "label": ("token", "key"), "key": ("key",), "recipient": ("recipient",), "invocation": ("invocation_id",),
+    "source": ("source",), "tenant": ("tenant",), "automation": ("automation_id",),
+}  # fmt: skip
 LAST_OF_CHUNK = """
 SELECT run_id FROM automations_liverun
 WHERE environment_id = %s AND {where} AND state IN ({states}) AND run_id > %s ORDER BY run_id LIMIT 1 OFFSET %s
@@ -81,11 +91,16 @@ WHERE environment_id = %s AND parent_id IS NOT NULL AND cancellation_id = %s AND
 ABOVE = "SELECT ancestor_id FROM automations_descent WHERE run_id IN ({marks})"
 BELOW = "SELECT run_id FROM automations_descent WHERE ancestor_id IN ({marks})"
 DESCENDED_AT_ONCE = 5_000
-COUNT = """
-SELECT count(*) FROM (
-    SELECT 1 FROM automations_liverun WHERE environment_id = %s AND {where} AND state IN ({states}) LIMIT %s
-) matching
+# Whether the archived runs of an undone cancellation are being brought back at the moment.
+RESTORING = """
+SELECT EXISTS (SELECT 1 FROM automations_cancellation
+ WHERE environment_id = %s AND undone_at > '1970-01-01' AND restored_at IS NULL)
 """
+COUNT = f"""
+{RESTORING.rstrip()}, count(*) FROM (
+    SELECT 1 FROM automations_liverun WHERE environment_id = %s AND {{where}} AND state IN ({{states}}) LIMIT %s
+) matching
+"""  # noqa: S608  (words of our own)
 FINISHED = """
 SELECT count(*) FROM (
     SELECT id FROM automations_run WHERE environment_id = %s AND {archived} AND status IS NOT NULL
@@ -105,14 +120,44 @@ def _named(states: Sequence[str]) -> str:
 
 
 def counting(scope: CancellationFilter, *, environment_id: int, most: int) -> Statement:
-    """The statement that counts the unfinished runs that the scope matches, up to `most`."""
+    """The statement that counts the unfinished runs that the scope matches, up to `most`; and says first whether an
+    undo is bringing runs back, which are not there yet."""
     where, values = scope.where()
-    return COUNT.format(where=where, states=_named(scope.states)), [environment_id, *values, most]
+    given = [environment_id, environment_id, *values, most]
+    return COUNT.format(where=where, states=_named(scope.states)), given
+
+
+def restoring(environment_id: int) -> Statement:
+    """The statement that says only the latter."""
+    return RESTORING, [environment_id]
 
 
 def bars_over(pks: Sequence[int]) -> Statement:
     """The statement that finds the bars that stand over some of these runs: id and moment, oldest first."""
     return BARS[connection.vendor].format(marks=_marks(pks)), list(pks)
+
+
+def labels_of_bars(environment_id: int) -> Statement:
+    """The statement that finds the labels of the bars that stand, a few more than `suspicion` looks at."""
+    return LABELS, [environment_id, MOST_LABELS + 1]
+
+
+def suspicion(labels: Sequence[str]) -> Statement:
+    """The condition that holds for every run under a bar with one of these labels, and for few others. Workers look at
+    it first: it is much cheaper than to know (docs/decisions/0023-suspects.md)."""
+    values = defaultdict[str, list[Any]](list)
+    for label in labels:
+        kind, _, value = label.partition(":")
+        if kind not in _COLUMNS or len(labels) > MOST_LABELS:
+            return "1 = 1", []
+        for column in _COLUMNS[kind]:
+            values[column].append(int(value) if column.endswith("_id") else value)
+    # A child may be under the bar over its parent.
+    parts = [
+        "parent_id IS NOT NULL",
+        *(f"COALESCE({name} IN ({_marks(values[name])}), FALSE)" for name in values),
+    ]
+    return f"({' OR '.join(parts)})", [value for name in values for value in values[name]]
 
 
 def counting_finished(cancellation: Cancellation, scope: CancellationFilter) -> Statement:
@@ -203,6 +248,12 @@ class BarredRuns(models.QuerySet["LiveRun"]):
             moved = self._give(bar, cancelling(bar, bar.scope, held))
             given.update(pk for pk, _, _ in moved)
         return given
+
+    def give_to_bars_with(self, labels: Sequence[str], pks: Sequence[int]) -> set[int]:
+        """The same, where only bars with these labels stand."""
+        text, values = suspicion(labels)
+        (rows,) = fetch([(AMONG.format(marks=_marks(pks), where=text), [*pks, *values])])
+        return self.give_to_bars([pk for (pk,) in rows])
 
     def _give(self, bar: Cancellation, statement: Statement) -> list[Cancelled]:
         """What that UPDATE gives to the bar, with all beneath."""

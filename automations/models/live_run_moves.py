@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connection
 
 from automations.models.cancellation import moment_of, uid_text
+from automations.models.live_run_bars import suspicion
 from automations.models.live_run_parking import not_held
 from automations.models.statements import fetch
 
@@ -67,12 +68,12 @@ DUE_FIRST = attrgetter("due_at")
 # MATERIALIZED: else a planner may look for the due rows once for every row, and start more than the limit.
 START = """
 WITH due AS MATERIALIZED (
-    SELECT run_id FROM automations_liverun
+    SELECT run_id, {suspect} AS suspect FROM automations_liverun
     WHERE environment_id = %s AND state = 'waiting' AND {when} ORDER BY due_at LIMIT %s {lock}
 )
 UPDATE automations_liverun
 SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_until = %s, started_at = %s, worker = %s
-WHERE run_id IN (SELECT run_id FROM due) AND state = 'waiting'
+WHERE run_id IN (SELECT run_id FROM due WHERE NOT suspect) AND state = 'waiting'
 RETURNING run_id, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at, parent_id
 """
 LOCK = "FOR UPDATE SKIP LOCKED"
@@ -96,13 +97,15 @@ def claimed(
     environment_id: int,
     when: Mapping[str, datetime],
     *,
-    among: set[int] | None,
+    among: set[int] | None = None,
+    but_for: Sequence[str] = (),
     held: bool,
     room: int,
     given: list[Any],
 ) -> list[Claim]:
     """Starts at most `room` runs for which the conditions hold, `among` these where that is given; not those of
-    automations that are `held`, where any is."""
+    automations that are `held`, where any is. Of the first `room` only those that cannot be under a bar with one of
+    the labels `but_for`."""
     conditions, values = list(when), [at(moment) for moment in when.values()]
     if among is not None:
         conditions.append(f"run_id IN ({', '.join(['%s'] * len(among)) or 'NULL'})")
@@ -112,8 +115,9 @@ def claimed(
         conditions.append(condition)
         values += more
     lock = LOCK if connection.vendor == "postgresql" else ""
-    statement = START.format(when=" AND ".join(conditions), lock=lock)
-    (rows,) = fetch([(statement, [environment_id, *values, room, *given])])
+    suspect, labels = suspicion(but_for) if but_for else ("FALSE", [])
+    statement = START.format(suspect=suspect, when=" AND ".join(conditions), lock=lock)
+    (rows,) = fetch([(statement, [*labels, environment_id, *values, room, *given])])
     return [
         Claim(
             run_id=pk, uid=uid_text(uid), invocation_id=invocation_id, recipient=recipient,

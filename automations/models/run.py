@@ -13,7 +13,7 @@ from django.db.models.lookups import GreaterThan
 
 from automations.models import lookups  # noqa: F401  (registers has_prefix)
 from automations.models.automation import Automation, Version
-from automations.models.cancellation import Cancellation, standing, uid_parameter
+from automations.models.cancellation import STANDING, Cancellation, standing, uid_parameter
 from automations.models.descent import PARENT_CANCELLED, Descent
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
@@ -36,7 +36,7 @@ _LISTED_LIVE = ("state", "position", "attempt", "due_at", "parked_due_at", "awai
 _UNDER_BARS = (
     "token", "key", "recipient", "automation", "invocation", "source", "tags", "tenant", "created_at", "unsettled",
 )  # fmt: skip
-_STANDING = models.Exists(Cancellation.objects.filter(swept_at=None))
+_STANDING = models.Exists(Cancellation.objects.filter(STANDING))
 
 
 class RunQuerySet(RunSearch):

@@ -22,7 +22,7 @@ NOBODY = 0  # primary key of no automation
 
 
 class TooMany(Exception):
-    """A cancel of the errands matches more runs than are moved one by one: do them all again, with `bars`."""
+    """A cancel of the errands cannot move its runs one by one: do them all again, with `bars`."""
 
     def __init__(self, bars: frozenset[Key]) -> None:
         super().__init__(f"{len(bars)} cancels are bars")
@@ -69,7 +69,7 @@ class Errands:
         if self.bars:
             return
         counted = [key for key, statements in self._counts().items() for _ in statements]
-        many = [key for key, one in zip(counted, rows, strict=True) if cancellation.are_many([one])]
+        many = [key for key, one in zip(counted, rows, strict=True) if cancellation.must_be_bar([one])]
         if many:
             raise TooMany(frozenset(many))
 

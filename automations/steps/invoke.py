@@ -162,8 +162,8 @@ def bear(births: Iterable[Birth], *, passage: Passage) -> dict[str, str]:
         (run,) = composed.runs
         descents = [Descent(ancestor_id=pk, run=run) for pk in birth.ancestors]
         told = invocation.invoked_event(run, plan=plans[0], folded=[], now=now)
-        on_cancel = draft.definition.on_cancel
-        called_off = called_off_at_birth([run], position=START, on_cancel=on_cancel, now=now)
+        key, on_cancel = draft.runs[0].concurrency_key, draft.definition.on_cancel
+        called_off = called_off_at_birth([(run, key)], position=START, on_cancel=on_cancel, now=now)
         insert([*composed.rows(), *descents, told, *called_off])
         testpoint("child.born")
         if birth.is_awaited and birth.draft.parent_id is not None:

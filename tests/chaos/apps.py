@@ -27,6 +27,7 @@ PAUSES = {
     "bar.placed": 0.02, "sweep.moved": 0.01, "event.placed": 0.01, "event.judged": 0.01, "event.moved": 0.01,
     "reschedule.moved": 0.01, "descend.begins": 0.02, "child.born": 0.01, "wake.moved": 0.01,
     "disable.placed": 0.01, "disable.committed": 0.05, "park.moved": 0.01, "enable.moved": 0.01, "resume.read": 0.01,
+    "undo.moved": 0.01, "undo.committed": 0.02, "undo.read": 0.01, "scheduled.read": 0.01, "delivery.read": 0.005,
     "renew.begins": 0.02, "reap.read": 0.01, "settle.read": 0.01, "archive.read": 0.005,
 }  # fmt: skip
 ROLES = ("Sentinel", "worker", "monitor", "pusher")  # what django-q2 forks, by the names in its module

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import time
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from automations import testpoints
+from tests.chaos.apps import PAUSES
 from tests.chaos.database import Postgres, Server, Sqlite
 from tests.chaos.faults import Fault, HoldSqlite, Kill, NotNow, Site, shuffled, strike
 from tests.chaos.history import History
+
+
+@pytest.mark.pure
+def test_every_test_point_has_its_pause() -> None:
+    assert PAUSES.keys() == set(testpoints.NAMES)
 
 
 def test_a_commit_that_is_cut_off_reached_the_server(server: Server | None) -> None:
@@ -25,7 +33,10 @@ def test_a_commit_that_is_cut_off_reached_the_server(server: Server | None) -> N
             database.proxy.cut_commits(1)
             with pytest.raises(psycopg.OperationalError):
                 through.commit()
-            assert direct.execute("SELECT number FROM kept").fetchall() == [(1,)]
+            until = time.monotonic() + 5  # the server carries it out after nobody waits for it
+            while not (kept := direct.execute("SELECT number FROM kept").fetchall()):
+                assert time.monotonic() < until
+            assert kept == [(1,)]
         with psycopg.connect(database.url) as again:
             again.execute("INSERT INTO kept VALUES (2)")
             database.proxy.cut()

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from automations.models import (
     Automation,
@@ -80,8 +81,8 @@ def bars(environment: Environment, *, standing: int, swept: int, now: datetime) 
     insert(
         Cancellation(
             environment=environment, actor="key/backend", origin="api", filter={"token": f"b{number}"},
-            bar=f"label:b{number}", as_of=now, as_of_run=2**40, counted=False, archived_at=None,
-            swept_at=None if number < standing else now,
+            bar=f"label:b{number}", as_of=now, as_of_run=2**40, counted=False,
+            archived_at=None if number < standing else now, swept_at=None if number < standing else now,
         )
         for number in range(standing + swept)
     )  # fmt: skip
@@ -112,16 +113,45 @@ def analyse() -> None:
 
 def walks(statement: Statement) -> list[str]:
     """Of the statement's plan, what reads a whole table, or all of an environment in it."""
+    if connection.vendor == "postgresql":
+        return sorted(_walks_of(_explained(statement)))
+    return sorted(line for line in _lines(statement) if _is_walk(line))
+
+
+def indexes(statement: Statement) -> set[str]:
+    """The indexes, of our naming, that the statement is carried out by; and tables that are read without one."""
+    if connection.vendor == "postgresql":
+        return set(_read_by(_explained(statement)))
+    return {
+        line.partition(" INDEX ")[2].partition(" ")[0] or line for line in _lines(statement) if _is_ours(line)
+    }
+
+
+def statement_of(rows: QuerySet[Any]) -> Statement:
+    return rows.query.sql_with_params()
+
+
+def _explained(statement: Statement) -> Any:
     sql, values = statement
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", values)
-            ((explained,),) = cursor.fetchall()
-            plan = json.loads(explained) if isinstance(explained, str) else explained
-            return sorted(_walks_of(plan[0]["Plan"]))
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", values)
+        ((explained,),) = cursor.fetchall()
+    plan = json.loads(explained) if isinstance(explained, str) else explained
+    return plan[0]["Plan"]
+
+
+def _lines(statement: Statement) -> list[str]:
+    sql, values = statement
+    with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {sql}", values)
-        lines = [str(row[3]) for row in cursor.fetchall()]
-    return sorted(line for line in lines if _is_walk(line))
+        return [str(row[3]) for row in cursor.fetchall()]
+
+
+def _read_by(node: Mapping[str, Any]) -> Iterator[str]:
+    if "Index Name" in node or node["Node Type"] == "Seq Scan":
+        yield node.get("Index Name") or f"all of {node['Relation Name']}"
+    for part in node.get("Plans", ()):
+        yield from _read_by(part)
 
 
 def _walks_of(node: Mapping[str, Any]) -> Iterator[str]:
@@ -136,5 +166,8 @@ def _walks_of(node: Mapping[str, Any]) -> Iterator[str]:
 def _is_walk(line: str) -> bool:
     """A line of SQLite's: `SCAN table`, or `SEARCH table USING INDEX name (environment_id=?)`."""
     bounds = re.search(r"\(([^()]*)\)$", line)
-    is_ours = any(table in line for table in TABLES)
-    return is_ours and (line.startswith("SCAN") or bool(bounds and not _ALL_OF_IT.sub("", bounds[1])))
+    return _is_ours(line) and (line.startswith("SCAN") or bool(bounds and not _ALL_OF_IT.sub("", bounds[1])))
+
+
+def _is_ours(line: str) -> bool:
+    return any(table in line for table in TABLES)

@@ -23,10 +23,14 @@ from automations.models import (
     Run,
     counting,
     database_now,
+    labels_of_bars,
+    restoring,
+    standing,
 )
+from automations.models.gate import BARRED
 from automations.models.live_run_bars import bars_over, cancelling, chunk_of, counting_finished, sweeping
 from automations.models.statements import fetch
-from tests.models.crowd import LIVE, analyse, bars, crowd, walks
+from tests.models.crowd import LIVE, analyse, bars, crowd, indexes, statement_of, walks
 from tests.scenes import production
 
 pytestmark = pytest.mark.django_db
@@ -78,7 +82,7 @@ def read_whole(scope: CancellationFilter, environment: Environment) -> list[str]
     if not (scope.due_after or scope.due_before):
         statements.append(counting_finished(receipt, scope))
     read = {walk.removeprefix("Seq ").removeprefix("SCAN ") for one in statements for walk in walks(one)}
-    return sorted(walk for walk in read if PUT_ASIDE not in walk)
+    return sorted(walk for walk in read if "cancellation" not in walk and PUT_ASIDE not in walk)
 
 
 def expected(names: Iterable[str]) -> bool:
@@ -117,10 +121,10 @@ def test_each_counts_what_it_names(now: datetime) -> None:
         scope = CancellationFilter(**{key: value for name in names for key, value in given[name].items()})
         expected = 0 if scope.due_after or scope.due_before else sum(scope.matches(run) for run in ended)
         unfinished = LiveRun.objects.within(production().pk).filter(scope.condition()).count()
-        (((finished,),), ((live,),)) = fetch(
+        (((finished,),), ((restores, live),)) = fetch(
             [counting_finished(receipt, scope), counting(scope, environment_id=production().pk, most=10_000)]
         )
-        assert (names, finished, live) == (names, expected, unfinished)
+        assert (names, finished, live, bool(restores)) == (names, expected, unfinished, False)
         found.add(expected)
     assert len(found) > 12  # they do differ
 
@@ -132,9 +136,27 @@ def test_all_of_an_environment_is_not_all_of_the_table(now: datetime) -> None:
         assert [walk for walk in read if "environment" not in walk and "Index" not in walk] == []
 
 
-@pytest.mark.parametrize("standing", [1, 100])
-def test_a_start_finds_the_bars_over_its_runs_by_a_probe(now: datetime, standing: int) -> None:
-    bars(production(), standing=standing, swept=3_000, now=now)
+def test_the_few_cancellations_that_still_matter_are_found_among_all_that_were(now: datetime) -> None:
+    """What every gate, every cancel and every round of housekeeping asks, by an index of those few alone."""
+    environment = production()
+    bars(environment, standing=2, swept=3_000, now=now)
+    analyse()
+    unarchived = Cancellation.objects.filter(environment=environment, archived_at__isnull=True).order_by("pk")
+    asked = {
+        "unswept": [
+            (f"SELECT {BARRED}", [environment.pk]), labels_of_bars(environment.pk),
+            statement_of(standing(environment=environment)),
+        ],
+        "restoring": [restoring(environment.pk)],
+        "unarchived": [statement_of(unarchived[:100])],
+    }  # fmt: skip
+    for name, statements in asked.items():
+        assert [indexes(one) for one in statements] == [{f"cancellation_{name}"}] * len(statements)
+
+
+@pytest.mark.parametrize("amount", [1, 100])
+def test_a_start_finds_the_bars_over_its_runs_by_a_probe(now: datetime, amount: int) -> None:
+    bars(production(), standing=amount, swept=3_000, now=now)
     analyse()
     pks = list(LiveRun.objects.values_list("pk", flat=True)[:64])
     assert walks(bars_over(pks)) == []

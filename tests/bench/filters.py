@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import django
@@ -54,26 +54,40 @@ def main() -> None:
         for names in (*combinations(FIELDS, 1), *combinations(FIELDS, 2))
         if names != (common,)
     ]
-    samples = min(
-        MOST_SAMPLES, groups // len(wanted) // 2
-    )  # the other half of the groups is for the bare UPDATE
+    # The other half of the groups is for the bare UPDATEs.
+    amount = min(MOST_SAMPLES, groups // len(wanted) // 2)
     numbers = {common: itertools.count(place, 2) for place, common in enumerate(COMMON)}
     gc.collect()
     gc.disable()
-    worst: dict[str, float] = {}
+    slowest = "", Samples.none()
     for common, names in wanted:
         told = " and ".join(f"{name} (half of all)" if name == common else name for name in names)
-        times, shares, bare = cancels(
-            names, itertools.islice(numbers[common], samples), first=first, groups=groups
+        samples = cancels(names, itertools.islice(numbers[common], amount), first=first, groups=groups)
+        line(told, samples.told())
+        slowest = max(slowest, (told, samples), key=lambda one: percentile(one[1].processor, 0.99))
+    line("of these the one that took most of the processor", f"{slowest[0]}: {slowest[1].told()}")
+
+
+class Samples(NamedTuple):
+    """In seconds, of each cancel: the whole request without the network; of the processor, the database's included;
+    its statements; and, in turn with it, a bare UPDATE of as many runs by their primary keys."""
+
+    whole: list[float]
+    processor: list[float]
+    statements: list[float]
+    bare: list[float]
+
+    @classmethod
+    def none(cls) -> Samples:
+        return cls([0.0], [0.0], [0.0], [1.0])
+
+    def told(self) -> str:
+        p50, p99 = (percentile(self.processor, share) * 1000 for share in (0.5, 0.99))
+        ratio = percentile(self.statements, 0.5) / percentile(self.bare, 0.5)
+        return (
+            f"{milliseconds(self.whole)}; of the processor p50 {p50:.1f} ms, p99 {p99:.1f} ms (< 10 ms); "
+            f"statements {ratio:.1f}x of a bare UPDATE"
         )
-        worst[told] = percentile(times, 0.99)
-        parts = " ".join(f"{percentile(some, 0.5) * 1000:.2f} ms" for some in (shares, bare))
-        ratio = percentile(shares, 0.5) / percentile(bare, 0.5)
-        line(
-            told, f"{milliseconds(times)}; p50 in its statements and of a bare UPDATE: {parts} = {ratio:.1f}x"
-        )
-    slowest = max(worst, key=lambda told: worst[told])
-    line("the slowest p99 (< 10 ms)", f"{worst[slowest] * 1000:.1f} ms, {slowest}")
 
 
 def fill(groups: int) -> int:
@@ -111,33 +125,32 @@ def fill(groups: int) -> int:
     return first
 
 
-def cancels(
-    names: Sequence[str], wanted: Iterator[int], *, first: int, groups: int
-) -> tuple[list[float], list[float], list[float]]:
-    """Of each wanted group's cancel by these filters how long the whole request took, without the network, and how
-    long its statements; and how long a bare UPDATE of as many runs by primary key, in turn with it. In seconds."""
+def cancels(names: Sequence[str], wanted: Iterator[int], *, first: int, groups: int) -> Samples:
+    """Of each wanted group's cancel by these filters, as SuprSend's API is asked for it."""
     from django.test import Client
 
     from automations.models import ApiKey
+    from tests.bench.processor import processor_seconds
     from tests.scenes import production
 
     _, key = ApiKey.objects.issue(environment=production(), name="b", scopes=("cancel",), created_by="b")
     client = Client(headers={"Authorization": f"Bearer {key}", "Host": "localhost"})
     # Loads what it takes.
     client.post("/v1/workflow_run/cancel/", {"execution_id": "nobody's"}, "application/json")
-    times, shares, bare = [], [], []
+    samples = Samples([], [], [], [])
     for group in wanted:
         body = {name: value for name, value in filters(group).items() if name in names}
-        begun = time.perf_counter()
+        worked, begun = processor_seconds(), time.perf_counter()
         with statements() as seconds:
             answer = client.post("/v1/workflow_run/cancel/", body, "application/json")
-        times.append(time.perf_counter() - begun)
-        shares.append(sum(seconds))
+        samples.whole.append(time.perf_counter() - begun)
+        samples.processor.append(processor_seconds() - worked)
+        samples.statements.append(sum(seconds))
         assert answer.status_code == 200, answer.content
         assert len(answer.json()["execution_ids"]) == (1 if "execution_id" in names else EACH), body
         others = range(first + group + groups // 2, first + WAITING, groups)
-        bare.append(timed(partial(touch, others[: 1 if "execution_id" in names else EACH])))
-    return times, shares, bare
+        samples.bare.append(timed(partial(touch, others[: 1 if "execution_id" in names else EACH])))
+    return samples
 
 
 def touch(keys: Sequence[int]) -> None:

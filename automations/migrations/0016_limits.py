@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('automations', '0014_trees'),
+        ('automations', '0015_restoring'),
     ]
 
     operations = [

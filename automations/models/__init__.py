@@ -7,6 +7,7 @@ from automations.models.automation import (
     Automation,
     DisableMode,
     Version,
+    automation_named,
 )
 from automations.models.cancellation import HELD, Cancellation, Origin, covered, standing, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter, due_before
@@ -139,6 +140,7 @@ __all__ = [
     "Worker",
     "ancestors_of",
     "answers",
+    "automation_named",
     "beneath",
     "called_off_at_birth",
     "change_profiles",

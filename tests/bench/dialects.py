@@ -75,8 +75,8 @@ def cancels(key: str) -> Calls:
     def by_token(number: int) -> Any:
         return {"filter": {"token": f"t{number}"}}
 
-    def by_key(number: int) -> Any:
-        return {"filter": {"automation": "bench", "key": f"k{number}"}}
+    def by_label(number: int) -> Any:
+        return {"filter": {"automation": "bench", "token": f"k{number}"}}
 
     def courier(number: int) -> Any:
         return {"cancelation_token": f"t{number}"}
@@ -87,10 +87,10 @@ def cancels(key: str) -> Calls:
     def suprsend(number: int) -> Any:
         return {"workflow_slug": "bench", "cancellation_key": f"k{number}"}
 
-    token, label = "native, by token", "native, by automation and key"
+    token, label = "native, by token", "native, by automation and token"
     return {
         token: (_call("/api/v1/cancellations", by_token, 200, key=key), None),
-        label: (_call("/api/v1/cancellations", by_key, 200, key=key), None),
+        label: (_call("/api/v1/cancellations", by_label, 200, key=key), None),
         "Courier, by token": (_call("/journeys/cancel", courier, 202, key=key), token),
         "Knock, by key": (_call("/v1/workflows/bench/cancel", knock, 204, key=key), label),
         "SuprSend, by slug and key": (_call("/v1/workflow_run/cancel/", suprsend, 200, key=key), label),

@@ -7,7 +7,20 @@ from django.urls import URLPattern, URLResolver, include, path, register_convert
 
 from automations.api.urls import last
 from automations.models import KEY_PATTERN
-from automations.views import editor, keys, listing, preferences, preview, setup, users
+from automations.views import (
+    creation,
+    disabling,
+    invoking,
+    keys,
+    listing,
+    preferences,
+    preview,
+    settings,
+    setup,
+    steps,
+    users,
+    versions,
+)
 from automations.views.login import Login
 
 
@@ -26,9 +39,18 @@ class KeyConverter:
 register_converter(KeyConverter, "key")
 templates = [
     path("", listing.listing, name="list"),
-    path("new/", editor.new, name="new"),
-    path("token-preview", preview.token_preview, name="token-preview"),
-    path("<key:key>/", editor.edit, name="edit"),
+    path("new/", creation.new, name="new"),
+    path("<key:key>/", steps.steps, name="edit"),
+    path("<key:key>/steps/<int:place>", steps.step, name="step"),
+    path("<key:key>/json", steps.as_json, name="json"),
+    path("<key:key>/settings", settings.settings, name="settings"),
+    path("<key:key>/token-preview", preview.token_preview, name="token-preview"),
+    path("<key:key>/versions", versions.versions, name="versions"),
+    path("<key:key>/publish", versions.publish, name="publish"),
+    path("<key:key>/disable", disabling.disable, name="disable"),
+    path("<key:key>/enable", disabling.enable, name="enable"),
+    path("<key:key>/invoke", invoking.invoke, name="invoke"),
+    path("<key:key>/use", invoking.use, name="use"),
 ]
 api_keys = [
     path("", keys.keys, name="list"),

@@ -17,22 +17,33 @@ from automations.models import definitions, forget_endpoints, forget_signing_sec
 pytest_plugins = ["tests.live"]
 
 TESTS = Path(__file__).parent
+API = TESTS / "api"
 # Folders and files whose tests touch no database; a single test elsewhere is marked `pure`.
 PURE = (
     *("channels", "config", "definition", "expressions", "model"),
     *("test_architecture.py", "test_linters.py", "test_machine.py", "test_testpoints.py", "test_timeline.py"),
+)
+# They translate, and hold no statement of their own; what they ask the database for is shown with the native API.
+PAGES = [f"logs/test_{name}.py" for name in ("actions", "bulk", "cancel", "run_page")]
+DIALECTS = sorted(
+    f"api/{file.name}" for vendor in ("courier", "knock", "suprsend") for file in API.glob(f"test_{vendor}*")
 )
 # What takes long and would hardly show anything else on the other database; the first that fits.
 RATHER_ON = {
     "browser/test_accessibility.py": "sqlite",
     "browser": "postgresql",
     "views": "sqlite",
+    **dict.fromkeys(PAGES, "sqlite"),
     "api/test_authentication.py": "sqlite",
     "api/test_limits.py": "sqlite",
+    **dict.fromkeys(DIALECTS, "sqlite"),
+    "cluster/test_cluster.py": "sqlite",
+    "test_docs.py": "sqlite",
     "notices/test_live.py": "sqlite",
     "cluster/test_watchdog.py": "postgresql",
     "sdk": "postgresql",
     "api/test_hostile.py": "postgresql",
+    "api/test_contract.py": "postgresql",
     "races/test_pairs.py": "postgresql",
     "races/test_trees.py": "postgresql",
     "chaos/test_census.py": "sqlite",

@@ -9,6 +9,7 @@ from django.db.migrations.executor import MigrationExecutor
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.execution import roster
 from automations.models import Worker, database_now
@@ -26,6 +27,7 @@ class OpenEndpoint(Endpoint):
 class Healthz(OpenEndpoint):
     """`/healthz`."""
 
+    @described("healthz", {200: "Health"})
     def get(self, request: Request) -> Response:
         """200 as long as the process answers at all."""
         return Response({"status": "ok"})
@@ -34,6 +36,7 @@ class Healthz(OpenEndpoint):
 class Readyz(OpenEndpoint):
     """`/readyz`."""
 
+    @described("readyz", {200: "Health", 503: "Unready"})
     def get(self, request: Request) -> Response:
         """200 when runs are accepted and carried out; else 503 with the reasons."""
         if reasons := _reasons():

@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from automations.api.reading import Query
+from automations.api.schemas import TEXT, Schema, answer, listed, nullable, ref, text, whole
 
 Entry = TypeVar("Entry")
 
 STANDARD_LIMIT = 50
 HIGHEST_LIMIT = 200
+PAGED: Mapping[str, Schema] = {
+    "limit": {**whole(1, HIGHEST_LIMIT), "default": STANDARD_LIMIT},
+    "cursor": {**text(100), "description": "The `next_cursor` of the page before."},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,11 @@ class Page:
             return entries, None
         shown = entries[: self.limit]
         return shown, encode(str(key(shown[-1])))
+
+
+def page_of(name: str) -> Schema:
+    """A page of the components of that name, as the native API answers it."""
+    return answer({"items": listed(ref(name), HIGHEST_LIMIT), "next_cursor": nullable(TEXT)})
 
 
 def asked(query: Query, *, pattern: str = r"\d{1,18}") -> Page:

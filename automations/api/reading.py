@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.http import QueryDict
 
-from automations.definition import Problem, parse_moment
+from automations.definition import Problem
 from automations.definition.fields import Fields, Notes
+from automations.definition.times import parse_bound
 from automations.models import No, Refusal, RunStatus
 
 LARGEST_DOCUMENT = 256 * 1024
-EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 UUID_PATTERN = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # What an ordinary parser of numbers would let pass, such as "1_000" or Arabic digits, is not one here.
 _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
@@ -180,7 +180,7 @@ def _moment(reader: Body | Query, name: str, text: str | None) -> datetime | Non
     if text is None:
         return None
     try:
-        return min(max(parse_moment(text), EARLIEST), LATEST)
+        return parse_bound(text)
     except ValueError as error:
         reader.refuse(name, "invalid", str(error))
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path, register_converter
 
-from automations.api import health
+from automations.api import docs, health
 from automations.api.courier.cancels import Cancel
 from automations.api.courier.invokes import InvokeAdHoc, InvokeJourney, InvokeTemplate
 from automations.api.courier.journeys import Journeys, JourneyVersions, OneJourney, PublishJourney
@@ -73,8 +73,8 @@ NATIVE = {
     rf"automations/{KEY}/versions/(?P<number>\d{{1,9}})": automations.OneVersion,
     f"automations/{KEY}/disable": automations.Disable,
     f"automations/{KEY}/enable": automations.Enable,
-    f"automations/{KEY}/preview-token": previews.PreviewToken,
     "preview-token": previews.PreviewToken,
+    f"automations/{KEY}/preview-token": previews.PreviewToken,
     "invocations": invocations.Invocations,
     f"invocations/{UID}": invocations.OneInvocation,
     "runs": runs.Runs,
@@ -151,6 +151,9 @@ urlpatterns = [
     ),
     _address("healthz", health.Healthz),
     _address("readyz", health.Readyz),
+    _address("api/schema", docs.Document),
+    _address("api/schema/(?P<dialect>courier|knock|suprsend)", docs.Document),
+    re_path(r"^api/docs/?\Z", docs.reference),
 ]
 # SuprSend's legacy form takes any first segment, so whoever includes these does so behind everything else.
 last = [

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from automations.definition.fields import Fields, is_expression
 from automations.definition.shape import Cancel
-from automations.definition.times import parse_moment
+from automations.definition.times import parse_bound
 
 LONGEST_HOLD, LONGEST_UNDO = timedelta(hours=24), timedelta(minutes=10)
 LONGEST_REASON = 500
@@ -42,7 +42,7 @@ def _id(text: str) -> str:
 
 
 def _moment(text: str) -> str:
-    return parse_moment(text).isoformat()
+    return parse_bound(text).isoformat()
 
 
 # As the API has them (docs: POST /api/v1/cancellations).

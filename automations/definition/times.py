@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 LONGEST_DELAY = timedelta(days=366)
 FURTHEST_UNTIL = timedelta(days=5 * 366)
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 _UNITS = {"second": 1, "sec": 1, "s": 1, "minute": 60, "min": 60, "m": 60, "hour": 3600, "hr": 3600, "h": 3600,
           "day": 86400, "d": 86400, "week": 604800, "w": 604800}  # fmt: skip
@@ -47,6 +48,12 @@ def parse_moment(text: str) -> datetime:
         raise ValueError(
             f"{text[:100]!r} is not a moment; write ISO 8601, such as 2026-11-20T14:00:00Z"
         ) from error
+
+
+def parse_bound(text: str) -> datetime:
+    """The moment, as a bound of what is sought: brought between the years 2000 and 9000, so that no reckoning with it
+    leaves the calendar. ValueError says what is wrong."""
+    return min(max(parse_moment(text), EARLIEST), LATEST)
 
 
 def _iso_seconds(written: str) -> float | None:

@@ -1,4 +1,4 @@
-"""The form of an automation: what is typed, checked and said back at the field it is about."""
+"""The forms of an automation's names, and of the sample that its token is tried on."""
 
 from __future__ import annotations
 
@@ -10,71 +10,73 @@ from django import forms
 from automations.definition import Problem
 from automations.definition.fields import EXPRESSION_LENGTH
 from automations.forms.json_field import JsonField
-from automations.models import KEY_PATTERN
+from automations.models import KEY_PATTERN, Refusal
 
 NOTE_LENGTH = 500
+DESCRIPTION_LENGTH = 2_000
 
 
-class PreviewForm(forms.Form):
+class SampleForm(forms.Form):
+    """What one run is, or would be, invoked with."""
+
+    sample_data = JsonField(of=dict, required=False, label="Data")
+    sample_profile = JsonField(of=dict, required=False, label="Profile")
+    sample_recipient = forms.CharField(max_length=255, required=False, label="Recipient")
+
+
+class PreviewForm(SampleForm):
     """A token expression and the sample that it is tried on."""
 
-    token = forms.CharField(max_length=EXPRESSION_LENGTH, required=False, label="Cancellation token")
-    on_unresolved_token = forms.ChoiceField(
-        choices=[
-            ("reject", "Refuse the invoke, naming the field"),
-            ("run_without_token", "Run without a token"),
-        ],
-        initial="reject",
-        label="When a field is missing",
-        required=False,
+    cancellation_token = forms.CharField(
+        max_length=EXPRESSION_LENGTH, required=False, label="Cancellation token"
     )
-    sample_data = JsonField(of=dict, required=False, label="Sample data")
-    sample_profile = JsonField(of=dict, required=False, label="Sample profile")
+    on_unresolved_token = forms.CharField(max_length=40, required=False)
 
 
-class AutomationForm(PreviewForm):
-    """An automation template: its names, and the token and steps of its definition."""
+class InvokeForm(SampleForm):
+    """One run, to be started once however often it is sent."""
+
+    idempotency_key = forms.RegexField(
+        r"[\x20-\x7e]{1,255}\Z", max_length=255, required=False,
+        error_messages={"invalid": "Printable ASCII characters only."},
+    )  # fmt: skip
+    skips_delays = forms.BooleanField(required=False)
+
+    def point_out(self, refusal: Refusal) -> None:
+        """Puts what the verb said at the field it is about."""
+        said = [(problem.pointer, problem.message) for problem in refusal.problems] or [("", refusal.message)]
+        for pointer, message in said:
+            first = f"sample_{pointer.split('/')[1]}" if pointer else ""
+            self.add_error(first if first in self.fields else None, f"{message}.")
+
+
+class NamesForm(forms.Form):
+    """What an automation template is called; none of it changes what its runs do."""
 
     name = forms.CharField(max_length=200)
+    alias = forms.CharField(max_length=255, required=False)
+    description = forms.CharField(max_length=DESCRIPTION_LENGTH, required=False, widget=forms.Textarea)
+
+    def clean_alias(self) -> str | None:
+        return self.cleaned_data["alias"] or None
+
+    def point_out(self, problems: Iterable[Problem]) -> None:
+        """Puts problems with the names at the fields they are about."""
+        for problem in problems:
+            name = problem.pointer.removeprefix("/")
+            self.add_error(name if name in self.fields else None, problem.message)
+
+
+class NewForm(NamesForm):
+    """A new one: for good its key, and what it begins with."""
+
     key = forms.RegexField(
         KEY_PATTERN,
         max_length=100,
         error_messages={"invalid": "Up to 100 of a-z 0-9 _ . -, beginning with a letter or digit."},
     )
-    alias = forms.CharField(max_length=255, required=False)
-    steps = JsonField(of=list)
-    revision = forms.IntegerField(min_value=1, max_value=2**31 - 1, widget=forms.HiddenInput, required=False)
-    note = forms.CharField(max_length=NOTE_LENGTH, required=False)
+    sample = forms.ChoiceField(required=False)
 
-    def definition(self, draft: dict[str, Any]) -> dict[str, Any]:
-        """The draft with this form's token and steps; whatever else it says stays."""
-        cleaned = self.cleaned_data
-        definition = {**draft, "steps": cleaned["steps"]}
-        wanted = {
-            "cancellation_token": cleaned["token"],
-            "on_unresolved_token": cleaned["on_unresolved_token"],
-        }
-        for name, value in wanted.items():
-            if value and (value != "reject" or name in draft):
-                definition[name] = value
-            elif not value:
-                definition.pop(name, None)
-        return definition
-
-    def point_out(self, problems: Iterable[Problem]) -> None:
-        """Puts problems with the definition or the names at the fields they are about."""
-        for problem in problems:
-            self.add_error(_field_of(problem.pointer), f"{_shown(problem.pointer)}{problem.message}")
-
-
-def _field_of(pointer: str) -> str | None:
-    first = pointer.removeprefix("/definition").split("/")[1:2]
-    names = {"cancellation_token": "token", "on_unresolved_token": "on_unresolved_token", "steps": "steps"}
-    names |= {name: name for name in ("name", "key", "alias", "note")}
-    return names.get(first[0]) if first else "steps"
-
-
-def _shown(pointer: str) -> str:
-    """The pointer where it leads into the steps; a field of the form needs none."""
-    inner = pointer.removeprefix("/definition")
-    return f"{inner}: " if inner.count("/") > 1 else ""
+    def __init__(self, *args: Any, samples: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["sample"].choices = [("", "No steps yet"), *samples]  # type: ignore[attr-defined]

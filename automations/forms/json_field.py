@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 
 DEEPEST = 64
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_NOT_STORABLE = "This holds a NUL character or half a surrogate pair, which cannot be stored"
 
 
 class JsonField(forms.CharField):
@@ -45,9 +46,16 @@ def parse_json(text: str) -> Any:
         raise ValidationError(str(error)) from error
     if _depth(value) > DEEPEST:
         raise ValidationError(f"This is nested deeper than {DEEPEST} levels")
-    if _UNSTORABLE.search(json.dumps(value, ensure_ascii=False)) or "\\u0000" in json.dumps(value):
-        raise ValidationError("This holds a NUL character or half a surrogate pair, which cannot be stored")
+    if "\\u0000" in json.dumps(value):
+        raise ValidationError(_NOT_STORABLE)
+    check_storable(json.dumps(value, ensure_ascii=False))
     return value
+
+
+def check_storable(text: str) -> None:
+    """ValidationError for a text that a database could not store."""
+    if _UNSTORABLE.search(text):
+        raise ValidationError(_NOT_STORABLE)
 
 
 def _plain(error: json.JSONDecodeError) -> str:

@@ -2,7 +2,7 @@
 
 from automations.publication.counting import Impact, impact
 from automations.publication.disabling import Disabled, archive, disable, enable, resume
-from automations.publication.editing import apply, create, find, load_samples, save_draft
+from automations.publication.editing import apply, create, find, load_samples, samples, save_draft
 from automations.publication.publishing import publish, publish_and_cancel, would_publish
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "publish",
     "publish_and_cancel",
     "resume",
+    "samples",
     "save_draft",
     "would_publish",
 ]

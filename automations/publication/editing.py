@@ -137,8 +137,12 @@ def load_samples() -> list[str]:
     environment = Environment.objects.get(key=DEFAULT_ENVIRONMENT)
     if Automation.objects.exists():
         return []
-    documents = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(SAMPLES.glob("*.json"))]
-    return [apply(environment=environment, document=document, by="samples")[0].key for document in documents]
+    return [apply(environment=environment, document=document, by="samples")[0].key for document in samples()]
+
+
+def samples() -> list[dict[str, Any]]:
+    """The sample automations as `apply` takes them."""
+    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(SAMPLES.glob("*.json"))]
 
 
 def _storable(definition: Mapping[str, Any]) -> dict[str, Any]:

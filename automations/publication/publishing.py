@@ -49,11 +49,19 @@ def publish(
 
 
 def publish_and_cancel(
-    *, environment: Environment, key: str, by: str, note: str = "", request_id: str = ""
+    *,
+    environment: Environment,
+    key: str,
+    by: str,
+    note: str = "",
+    request_id: str = "",
+    revision: int | None = None,
 ) -> tuple[Version, Cancellation | None]:
     """The same, and every unfinished run of an earlier version is called off by the same commit: with the version
     the cancellation, its receipt whole. Where there is nothing to publish, nothing is called off (None)."""
-    version, cancellation = _publish_and_cancel(environment, key, by=by, note=note, request_id=request_id)
+    version, cancellation = _publish_and_cancel(
+        environment, key, by=by, note=note, request_id=request_id, revision=revision
+    )
     if cancellation is not None:
         testpoint("cancel.committed")
         complete(cancellation)
@@ -62,12 +70,13 @@ def publish_and_cancel(
 
 @retried
 def _publish_and_cancel(
-    environment: Environment, key: str, *, by: str, note: str, request_id: str
+    environment: Environment, key: str, *, by: str, note: str, request_id: str, revision: int | None
 ) -> tuple[Version, Cancellation | None]:
     """Behind the exclusive gate, no invoke is half-way: every run there is follows an earlier version, and none of
     those to come does."""
     with gate(environment_id=environment.pk, exclusive=True) as (now, barred, *_):
         automation = locked(environment, key)
+        check_revision(automation, revision)
         version, is_new = _published(automation, by=by, note=note)
         if not is_new:
             return version, None

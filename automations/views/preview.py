@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-import re
+import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from django.core.cache import cache
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from automations import expressions
-from automations.cancellation import unfinished_with_label
+from automations.cancellation import still_to_hit
 from automations.expressions import Advice, Explanation, Scope
 from automations.forms import PreviewForm
 from automations.middleware import PageRequest
-from automations.models import KEY_PATTERN, Automation, Environment, LiveRun
+from automations.models import Automation, CancellationFilter, Environment
 from automations.views.access import actor, require
+from automations.views.editor import find
 
 MOST_COUNTED = 1_000
+MOST_SHOWN = 10
+A_SECOND = 5  # previews of one person
 WITHOUT = "run_without_token"
 FORMS = {"literal": "Literal", "refs": "refs path", "javascript": "JavaScript", "text": "Text with {{path}}"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What the designer is told: a token, or why there is none, and what to mind."""
+    """What the designer is told: a token, or why there is none, and what to mind. `sharing` says how many of the
+    `unfinished` runs that have the token now are of which automation (name, key; None for ad hoc steps)."""
 
     token: str | None = None
     form: str = ""
     milliseconds: float = 0
     unfinished: int = 0
+    sharing: Sequence[tuple[str | None, str | None, int]] = ()
     others: Sequence[str] = ()
     warnings: Sequence[Advice] = ()
     problem: str = ""
@@ -40,14 +47,31 @@ class Preview:
     faults: Sequence[str] = field(default_factory=list)
 
 
+@sensitive_post_parameters()
 @require_POST
-def token_preview(request: PageRequest) -> HttpResponse:
+def token_preview(request: PageRequest, key: str) -> HttpResponse:
     """The result alone, for htmx."""
     require(request, "invoke")
-    form = PreviewForm(request.POST)
-    key = request.POST.get("key", "")
-    preview = preview_of(request, form, key=key if re.match(KEY_PATTERN, key) else "")
+    automation = find(request, key)
+    if is_too_fast(request):
+        return too_fast(request)
+    preview = preview_of(request, PreviewForm(request.POST), key=automation.key)
     return render(request, "automations/_token_preview.html", {"preview": preview})
+
+
+def is_too_fast(request: PageRequest) -> bool:
+    """Whether this person has asked for more than five previews within this second."""
+    name = f"preview/{request.user.pk}/{int(time.time())}"
+    cache.add(name, 0, timeout=5)
+    try:
+        return int(cache.incr(name)) > A_SECOND
+    except ValueError:  # it has just lapsed
+        return False
+
+
+def too_fast(request: PageRequest) -> HttpResponse:
+    """429, in a line for the toast."""
+    return render(request, "automations/_too_fast.html", status=429)
 
 
 def preview_of(request: PageRequest, form: PreviewForm, *, key: str) -> Preview:
@@ -59,24 +83,24 @@ def preview_of(request: PageRequest, form: PreviewForm, *, key: str) -> Preview:
     ]  # fmt: skip
     if faults:
         return Preview(faults=faults)
-    token, cleaned = form.cleaned_data["token"], form.cleaned_data
+    token, cleaned = form.cleaned_data["cancellation_token"], form.cleaned_data
     if not token:
         return Preview()
     scope = Scope(
         data=cleaned["sample_data"], profile=cleaned["sample_profile"], now=timezone.now(), seed="preview",
-        refs={"recipient": None, "template": key or None},
+        refs={"recipient": cleaned["sample_recipient"] or None, "template": key},
     )  # fmt: skip
     explained = expressions.explain(token, scope, owner=f"{request.environment.pk}/{actor(request)}")
     if explained.error is not None:
         return _failed(explained, runs_without=cleaned["on_unresolved_token"] == WITHOUT)
+    unfinished, sharing = _sharing(request.environment, explained.value)
     return Preview(
         token=explained.value,
         form=FORMS[explained.form],
         milliseconds=explained.ms,
-        unfinished=unfinished_with_label(
-            environment=request.environment, token=explained.value, most=MOST_COUNTED + 1
-        ),
-        others=_others(request.environment, explained.value, key),
+        unfinished=unfinished,
+        sharing=sharing,
+        others=[name or "ad hoc steps" for name, other, _ in sharing if other != key],
         warnings=explained.warnings,
     )
 
@@ -97,10 +121,11 @@ def _failed(explained: Explanation, *, runs_without: bool) -> Preview:
     )
 
 
-def _others(environment: Environment, token: str, key: str) -> list[str]:
-    """Other automations with unfinished runs that have this token now, at most ten."""
-    live = LiveRun.objects.filter(environment=environment, token=token)[: MOST_COUNTED + 1].values(
-        "automation"
-    )
-    found: Any = Automation.objects.filter(pk__in=live).exclude(key=key).order_by("name")
-    return list(found.values_list("name", flat=True)[:10])
+def _sharing(environment: Environment, token: str) -> tuple[int, list[tuple[str | None, str | None, int]]]:
+    """How many runs a cancel by this token would hit now, counted so far, and of which automations they are."""
+    runs = still_to_hit(environment, CancellationFilter(token=token))
+    counts = Counter(runs.values_list("automation", flat=True)[: MOST_COUNTED + 1])
+    found = Automation.objects.filter(pk__in=[pk for pk in counts if pk is not None])
+    names = {pk: (name, key) for pk, name, key in found.values_list("pk", "name", "key")}
+    shown = [(*names.get(pk, (None, None)), count) for pk, count in counts.most_common(MOST_SHOWN)]
+    return counts.total(), shown

@@ -15,6 +15,7 @@ from automations.api.native import invocations
 from automations.api.shapes import dialect_of
 from automations.models import ApiKey, Environment, definitions
 from automations.notices import endpoints
+from tests.api.documents import hold_against
 from tests.scenes import production
 
 
@@ -26,10 +27,11 @@ class Caller:
         self.client = Client(raise_request_exception=False)
 
     def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> HttpResponse:
-        """The bytes as they are; headers as keywords, such as Idempotency_Key."""
+        """The bytes as they are; headers as keywords, such as Idempotency_Key. The answer is one that is documented."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {"Authorization": f"Bearer {self.text}", **given}
         response: Any = self.client.generic(method, path, body, content_type="application/json", headers=sent)
+        hold_against(method, path, response)
         return response  # type: ignore[no-any-return]
 
     def get(self, path: str) -> Any:

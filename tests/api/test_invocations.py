@@ -295,7 +295,7 @@ def test_under_a_bar_it_stands_as_its_runs_are_shown(
     assert stands(api, accepted) == partly
     rest = cancel_runs(token="t", reason="bar of all")
     assert rest.swept_at is not None  # one is left, which is no bar's number
-    archive_all()
+    execution.keep_house(production())  # not all of it can be archived while a step is in flight
     finish(*[execution.perform(task) for task in tasks])
     archive_all()
     assert stands(api, accepted) == ("cancelled", {"cancelled": 3}, ["cancelled"] * 3)

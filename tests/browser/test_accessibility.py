@@ -33,6 +33,17 @@ def scene(product: Product) -> dict[str, str]:
         "completed": invoke(product, definition={"steps": [{**SEND, "if": "false"}]}, source="axe"),
     }
     product.http.post("cancellations", json={"filter": {"token": "axe-cancelled"}, "reason": "axe"})
+    delay: dict[str, Any] = {"action": "delay", "duration": "1 day"}
+    changed = {
+        "cancellation_token": "a-{{data.x}}",
+        "steps": [{**delay, "if": "data.x"}, SEND, {"action": "sing"}],
+    }
+    product.http.post(
+        "automations", json={"key": "changed", "name": "Changed", "definition": {"steps": [delay, SEND]}}
+    )
+    product.http.post("automations/changed/publish", json={})
+    product.http.put("automations/changed/draft", json={"definition": changed})
+    product.http.post("automations/changed/disable", json={"mode": "hold"})
     return runs
 
 
@@ -45,14 +56,25 @@ def opened(*, selector: str, shown: str) -> Callable[[Page], None]:
 
 
 def previewed(page: Page) -> None:
-    page.locator("#token").fill("the same for all refs.data.x")
+    page.get_by_label("Expression").fill("the same for all refs.data.x")
     expect(page.locator(".warning").first).to_be_visible()
+    page.locator("#rules summary").click()
+
+
+def added(page: Page) -> None:
+    page.locator("#add-step").click()
+    expect(page.locator("#add-send")).to_be_visible()
 
 
 def refused(page: Page) -> None:
-    page.locator("#steps").fill("[")
-    page.locator("#save").click()
-    expect(page.locator("#steps-errors")).to_be_visible()
+    page.get_by_role("button", name="Create draft").click()
+    expect(page.locator("#name-errors")).to_be_visible()
+
+
+def wrong(page: Page) -> None:
+    page.locator("#sample_data").fill("{")
+    page.get_by_role("button", name="Invoke").click()
+    expect(page.locator("#sample_data-errors")).to_be_visible()
 
 
 PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
@@ -75,10 +97,24 @@ PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
     "keys": ("admin", "/keys/", opened(selector="[data-row] summary", shown="[name=keep] >> nth=0")),
     "users": ("admin", "/users/", opened(selector="[data-row] summary", shown="[name=is_active] >> nth=0")),
     "automations and help": ("admin", "/templates/", lambda page: page.keyboard.press("?")),
-    "editor": ("admin", "/templates/onboarding-reminder/", previewed),
+    "editor": (
+        "admin",
+        "/templates/onboarding-reminder/steps/0",
+        lambda page: page.locator("#more-words").click(),
+    ),
+    "menu of actions": ("admin", "/templates/changed/", added),
+    "json": ("admin", "/templates/onboarding-reminder/json", None),
+    "settings": ("admin", "/templates/onboarding-reminder/settings", previewed),
+    "settings to read": ("viewer", "/templates/onboarding-reminder/settings", None),
+    "versions": ("admin", "/templates/changed/versions", None),
+    "publish": ("admin", "/templates/changed/publish", None),
+    "disable": ("admin", "/templates/changed/disable", None),
+    "enable": ("admin", "/templates/changed/enable", None),
+    "invoke": ("operator", "/templates/onboarding-reminder/invoke", wrong),
+    "use": ("operator", "/templates/onboarding-reminder/use?api=knock", None),
     "refused": ("admin", "/templates/new/", refused),
 }
-EXPECTED = {"not found": 404, "many": 422, "refused": 422}
+EXPECTED = {"not found": 404, "many": 422, "refused": 422, "invoke": 422}
 
 
 BY_DEFAULT = {"login", "overview", "logs and menu", "waiting", "plan", "editor"}  # one of each kind

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 from playwright.sync_api import Browser, Dialog, Page, expect
 
 from tests.browser.visitors import enter, waiting_run
 from tests.live import Product
+
+CONFLICT = "Failed to load resource: the server responded with a status of 412 (Precondition Failed)"
 
 
 def publish(product: Product, key: str) -> None:
@@ -23,35 +28,32 @@ def test_the_second_who_saves_sees_both_versions_and_can_keep_either(
 ) -> None:
     publish(product, "shared")
     enter(page, product, "admin")
-    page.goto("/templates/shared/")
+    page.goto("/templates/shared/steps/0")
     theirs = page.context.new_page()
     theirs.goto("/templates/shared/")
-    theirs.locator("#name").fill("Theirs")
-    theirs.get_by_role("button", name="Save draft").click()
-    expect(theirs.locator("#toast")).to_contain_text("Draft saved ")
-    page.locator("#steps").fill('[{"action": "delay", "duration": "2 days"}]')
-    page.locator("#name").fill("Mine")
-    page.locator("#steps").press("Control+s")
+    theirs.locator("#add-step").click()
+    theirs.get_by_role("button", name="Invoke another automation").click()
+    expect(theirs.locator("#f-template")).to_be_focused()
+    page.get_by_label("Wait", exact=True).fill("2 days")
+    page.get_by_label("Wait", exact=True).press("Control+s")
     conflict = page.locator("#conflict")
     expect(conflict).to_contain_text("ana saved this draft")
-    expect(conflict.locator(".theirs")).to_contain_text('"duration": "1 day"')
-    expect(conflict.locator(".mine")).to_contain_text('"duration": "2 days"')
-    expect(page.locator("#name")).to_have_value("Mine")
-    expect(page.locator("#steps")).to_be_focused()
+    expect(page.locator(".head .badge")).to_have_text("Draft changes · v1 live")
+    changes = page.locator(".changes > li")
+    expect(changes.nth(0).locator("del")).to_have_text('theirs: "1 day"')
+    expect(changes.nth(0).locator("ins")).to_have_text('yours: "2 days"')
+    expect(changes.nth(1)).to_have_class("removed")
     page.get_by_role("button", name="Keep mine, over theirs").click()
-    expect(page.locator("h1")).to_have_text("Mine")
-    expect(page.locator(".badge")).to_have_text("Draft changes · v1 live")
-    expect(conflict).to_have_count(0)
-    assert complaints == [
-        "Failed to load resource: the server responded with a status of 412 (Precondition Failed)"
-    ]
+    expect(page.locator("#words-0")).to_have_text("Delay 2 days")
+    expect(page.locator("#standing")).to_have_text("Draft changes · v1 live")
+    assert complaints == [CONFLICT]
     complaints.clear()
 
 
 def test_what_is_not_saved_is_not_left_by_accident(page: Page, product: Product) -> None:
     publish(product, "guarded")
     enter(page, product, "admin")
-    page.goto("/templates/guarded/")
+    page.goto("/templates/guarded/settings")
     page.locator("#name").fill("Not saved")
     asked: list[str] = []
 
@@ -65,6 +67,98 @@ def test_what_is_not_saved_is_not_left_by_accident(page: Page, product: Product)
     assert asked == ["beforeunload"]
 
 
+def test_from_nothing_to_a_publication_by_keyboard(page: Page, product: Product) -> None:
+    enter(page, product, "admin")
+    page.goto("/templates/new/")
+    expect(page.locator("#name")).to_be_focused()
+    page.keyboard.type("By hand")
+    page.keyboard.press("Tab")
+    page.keyboard.type("by-hand")
+    page.keyboard.press("Enter")
+    expect(page.locator("#problems")).to_contain_text("must be a list with at least one step")
+    add_two_steps(page)
+    reorder_and_fill(page)
+    page.locator("#to-publish").focus()
+    page.keyboard.press("Enter")
+    page.locator("#note").focus()
+    page.keyboard.type("the first")
+    page.keyboard.press("Enter")
+    expect(page.locator("#standing")).to_have_text("Published · v1")
+    steps = product.http.get("automations/by-hand").json()["draft"]["definition"]["steps"]
+    assert steps == [
+        {"action": "delay", "duration": "3 days"},
+        {"action": "send", "message": {"content": {"title": "Hello"}}},
+    ]
+
+
+def add_two_steps(page: Page) -> None:
+    for action, field in (("send", "message-content-title"), ("delay", "duration")):
+        page.locator("#add-step").focus()
+        page.keyboard.press("Enter")
+        page.locator(f"#add-{action}").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(f"#f-{field}")).to_be_focused()
+    expect(page).to_have_url(re.compile(r"/templates/by-hand/steps/1$"))
+    page.keyboard.press("Control+a")
+    page.keyboard.type("3 days")
+    page.keyboard.press("Tab")
+    expect(page.locator("#saved")).to_have_text(re.compile(r"^Saved \d\d:\d\d:\d\d$"))
+    expect(page.locator("#words-1")).to_have_text("Delay 3 days")
+
+
+def reorder_and_fill(page: Page) -> None:
+    page.locator("#up-1").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#up-0")).to_have_count(1)
+    expect(page.locator(".steps li strong")).to_have_text(["Delay", "Send"])
+    expect(page.locator("#step")).to_contain_text("Step 1: Delay")
+    page.locator("#open-1").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#step")).to_contain_text("Step 2: Send")
+    page.get_by_label("Title", exact=True).focus()
+    page.keyboard.type("Hello")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#words-1")).to_have_text("Send Hello")
+
+
+def test_a_step_that_is_dragged_goes_where_the_buttons_would_put_it(page: Page, product: Product) -> None:
+    publish(product, "dragged")
+    enter(page, product, "admin")
+    page.goto("/templates/dragged/json")
+    page.locator("#definition").fill(
+        json.dumps({"steps": [{"action": "delay", "duration": f"{days} days"} for days in (1, 2, 3)]})
+    )
+    page.get_by_role("button", name="Save draft").click()
+    page.get_by_role("link", name="List").click()
+    page.locator("#step-2 .grip").drag_to(page.locator("#step-0"), target_position={"x": 40, "y": 2})
+    words = page.locator(".steps li a")
+    expect(words).to_have_text(["1Delay 3 days", "2Delay 1 days", "3Delay 2 days"])
+    page.locator("#down-0").click()
+    expect(words).to_have_text(["1Delay 1 days", "2Delay 3 days", "3Delay 2 days"])
+    expect(page.locator("#down-1")).to_be_focused()
+    expect(page).to_have_url(re.compile(r"/steps/1$"))
+    page.locator("#open-2").click()
+    expect(page).to_have_url(re.compile(r"/steps/2$"))
+    page.go_back()
+    expect(page.locator("#step")).to_contain_text("Step 2: Delay")
+    page.reload()
+    expect(words).to_have_text(["1Delay 1 days", "2Delay 3 days", "3Delay 2 days"])
+
+
+def test_a_double_click_invokes_once_with_the_token_and_the_code_that_were_shown(
+    page: Page, product: Product
+) -> None:
+    publish(product, "tried")
+    enter(page, product, "operator")
+    page.goto("/templates/tried/invoke")
+    page.locator("#sample_data").fill('{"user_id": "u5"}')
+    expect(page.locator("#resolved-token")).to_have_text("tried-u5")
+    expect(page.locator("#invoke-curl")).to_contain_text('"user_id": "u5"')
+    page.get_by_role("button", name="Invoke").dblclick()
+    expect(page.locator("#panel")).to_contain_text("tried-u5")
+    assert len(product.http.get("runs", params={"automation": "tried"}).json()["items"]) == 1
+
+
 def test_a_viewer_sees_no_button_and_is_refused(
     page: Page, product: Product, complaints: list[str], browser: Browser
 ) -> None:
@@ -75,7 +169,8 @@ def test_a_viewer_sees_no_button_and_is_refused(
     expect(page.get_by_role("link", name="Create automation")).to_have_count(0)
     page.goto("/templates/looked-at/")
     expect(page.get_by_role("button", name="Publish")).to_have_count(0)
-    expect(page.locator("#steps")).to_be_disabled()
+    page.locator("#open-0").click()
+    expect(page.get_by_label("Wait", exact=True)).to_be_disabled()
     for address in ("/logs/?q=viewer-1", f"/logs/{run}/"):
         page.goto(address)
         expect(page.locator("[data-row], #panel")).to_have_count(1)

@@ -15,11 +15,11 @@ from tests.people import PASSWORD
 
 # What Chromium says about the one form that was sent with a slip in it.
 REFUSED = "Failed to load resource: the server responded with a status of 422 (Unprocessable Entity)"
-STEPS = """[
+DEFINITION = """{"steps": [
   {"action": "send", "message": {"content": {"title": "Welcome", "body": "Good to have you, {{data.user_id}}."}}},
   {"action": "delay", "duration": "1 day"},
   {"action": "send", "message": {"content": {"title": "Still there?", "body": "One step left."}}}
-]"""
+]}"""
 
 
 def test_from_the_code_in_the_terminal_to_a_run_called_off(
@@ -70,10 +70,29 @@ def publish(page: Page) -> None:
     page.get_by_role("link", name="Create automation").click()
     page.get_by_label("Name", exact=True).fill("Day one")
     page.get_by_label("Key", exact=True).fill("day-one")
+    page.get_by_role("button", name="Create draft").click()
+    page.get_by_role("link", name="JSON").click()
+    page.locator("#definition").fill(DEFINITION.replace('"1 day"},', '"1 day"}'))
+    page.get_by_role("button", name="Save draft").click()
+    expect(page.locator("#definition-errors")).to_have_text(
+        "Line 4, column 3: a comma is missing here, or a bracket before it"
+    )
+    page.locator("#definition").fill(DEFINITION)
+    page.get_by_role("button", name="Save draft").click()
+    write_token(page)
+    page.get_by_role("link", name="Publish…").click()
+    page.get_by_role("button", name="Publish version 1").click()
+    expect(page.locator("#toast")).to_contain_text("Published as version 1.")
+    expect(page.locator("#standing")).to_have_text("Published · v1")
+
+
+def write_token(page: Page) -> None:
+    page.get_by_role("link", name="Settings").click()
     preview = page.locator("#token-result")
-    page.locator("#token").fill("day-one-refs.data.user_id")
+    page.get_by_label("Expression").fill("day-one-refs.data.user_id")
     expect(preview).to_contain_text("one cancel would stop them all")
-    preview.get_by_role("button", name="Use ${`day-one-${data.user_id}`}").click()
+    preview.get_by_role("button", name="Use suggestion").click()
+    expect(page.get_by_label("Expression")).to_have_value("${`day-one-${data.user_id}`}")
     expect(page.locator("#resolved-token")).to_have_text("day-one-user_123")
     expect(preview).to_contain_text("0 unfinished runs have this token now")
     page.locator("#sample_data").fill('{"user_id": "u7"}')
@@ -81,15 +100,8 @@ def publish(page: Page) -> None:
     page.locator("#sample_data").fill("{}")
     expect(preview).to_contain_text("data.user_id")
     expect(preview).to_contain_text("An invoke with such data is refused.")
-    page.locator("#steps").fill(STEPS.replace('"1 day"},', '"1 day"}'))
-    page.get_by_role("button", name="Publish").click()
-    expect(page.locator("#steps-errors")).to_have_text(
-        "Line 4, column 3: a comma is missing here, or a bracket before it"
-    )
-    page.locator("#steps").fill(STEPS)
-    page.get_by_role("button", name="Publish").click()
-    expect(page.locator("#toast")).to_contain_text("Published as version 1.")
-    expect(page.locator(".badge")).to_have_text("Published · v1")
+    page.get_by_role("button", name="Save settings").click()
+    expect(page.locator("#toast")).to_contain_text("Saved ")
 
 
 def invoked_by(curl: str) -> str:

@@ -23,7 +23,7 @@ for role, name in {NAMES!r}.items():
 
 def enter(page: Page, product: Product, role: str) -> None:
     """The page's browser is logged in as a person of that role."""
-    page.context.add_cookies([{"name": "sessionid", "value": _session(product, role), "url": product.url}])
+    page.context.add_cookies([{"name": "sessionid", "value": session_of(product, role), "url": product.url}])
 
 
 @cache
@@ -33,7 +33,7 @@ def make_people(product: Product) -> None:
 
 
 @cache
-def _session(product: Product, role: str) -> str:
+def session_of(product: Product, role: str) -> str:
     make_people(product)
     with httpx.Client(base_url=product.url) as browser:
         browser.get("/login/")
@@ -51,7 +51,7 @@ def send_everybody_away(product: Product) -> str:
     """As on the first day: nobody can log in, and the link that was printed makes the first account."""
     product.manage("shell", "-c", "from automations.models import User; User.objects.all().delete()")
     make_people.cache_clear()
-    _session.cache_clear()
+    session_of.cache_clear()
     link = re.search(r"http://\S+/setup/\?code=\S+", product.log)
     assert link is not None
     return link[0]

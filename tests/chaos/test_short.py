@@ -22,14 +22,16 @@ def seed() -> int:
     return int(os.environ.get("CHAOS_SEED") or int((commit() or "1")[:8], 16))
 
 
+@pytest.mark.slow  # test_checker.py shows by made histories what is caught
 def test_a_worker_that_only_looks_again_before_it_sends_is_caught(server: Server | None, seed: int) -> None:
     wrong = Plan(seed=seed, seconds=5, rate=40, mutant="recheck", mix=HONEST, patience=0)
     verdict = run(wrong, server=server)
     assert verdict.counts[UNLISTED] > 0, verdict.figures
 
 
-def test_the_promise_holds_under_faults(server: Server | None, seed: int) -> None:
-    seconds, deck, fewest = (45, decks.POSTGRES_SHORT, 40) if server else (15, decks.SQLITE_SHORT, 8)
+@pytest.mark.parametrize("seconds", [15, pytest.param(45, marks=pytest.mark.slow)])
+def test_the_promise_holds_under_faults(server: Server | None, seed: int, seconds: int) -> None:
+    deck, fewest = (decks.POSTGRES_SHORT, seconds - 5) if server else (decks.SQLITE_SHORT, seconds * 8 // 15)
     verdict = run(Plan(seed=seed, seconds=seconds, deck=deck, silent=PATIENCE), server=server)
     print(f"CHAOS_SEED={seed}", verdict.figures)
     assert verdict.counts == dict.fromkeys(verdict.counts, 0)

@@ -19,9 +19,9 @@ SEND = {"action": "send", "message": {"content": {"body": "hi"}}}
 WHOLE_TREE = 6  # parent, sentinel, two workers, monitor, pusher
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own() -> Iterator[Product]:
-    """A product of the test's own, with a short lease."""
+    """A product with a short lease, whose processes may be killed: every test waits until all are there again."""
     with started(LEASE_SECONDS="2") as product:
         yield product
 

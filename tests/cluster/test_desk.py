@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -38,6 +39,13 @@ class Reader:
             connection.close()  # the database under test is to be dropped
 
 
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 8  # before the reader may after all
+    while not condition():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.001)
+
+
 def question(name: str) -> Question:
     return Question(About.PROFILE, production().pk, name)
 
@@ -62,9 +70,10 @@ def test_questions_that_come_while_it_reads_are_answered_together() -> None:
     desk = Desk(reader)
     asked = [[question(f"u{number % 5}"), question("u3")] for number in range(20)]
     with ThreadPoolExecutor(20) as pool:
-        waiting = [pool.submit(desk.ask, questions) for questions in asked]
-        while desk.asked.qsize() < 19:
-            pass
+        waiting = [pool.submit(desk.ask, asked[0])]
+        until(lambda: len(reader.asked) == 1)
+        waiting += [pool.submit(desk.ask, questions) for questions in asked[1:]]
+        until(lambda: desk.asked.qsize() == 19)
         reader.may.set()
         found = [future.result(timeout=10)[question("u3")] for future in waiting]
     assert found == [{"n": 3}] * 20

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from automations.definition import parse_duration, parse_moment
+from automations.definition.times import EARLIEST, LATEST, parse_bound
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,11 @@ def test_a_duration_of_more_than_366_days_is_refused(text: str) -> None:
 )
 def test_a_moment_is_read_as_utc(text: str, moment: datetime) -> None:
     assert parse_moment(text) == moment
+
+
+def test_a_bound_stays_where_it_can_be_reckoned_with() -> None:
+    texts = ("0001-01-01", "1999-12-31T23:59:59Z", "2026-11-20T00:00:00Z", "9999-12-31T23:59:59Z")
+    assert [parse_bound(text) for text in texts] == [EARLIEST, EARLIEST, parse_moment(texts[2]), LATEST]
 
 
 @pytest.mark.parametrize(

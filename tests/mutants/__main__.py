@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.ground import migrated
 from tests.mutants.hunt import hunt
 from tests.postgres import throw_away
 
@@ -38,9 +39,9 @@ def _hunt_all(database: str, *, only: list[str]) -> int:
     mutants = [mutant for mutant in those_of(database) if not only or mutant.name in only]
     found = 0
     print(f"\n== mutants on {database}", flush=True)
-    with _server(database) as url:
+    with _server(database) as url, migrated(url) as ground:
         for mutant in mutants:
-            verdict = hunt(mutant.name, database_url=url)
+            verdict = hunt(mutant.name, ground=ground)
             found += verdict.is_killed
             print(f"\n{mutant.name} ({verdict.seconds:.0f} s)\n  breaks: {mutant.breaks}")
             print(f"  found by: {verdict.test or 'NOTHING'}", flush=True)

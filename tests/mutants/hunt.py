@@ -6,9 +6,10 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
+
+from tests.ground import Ground
 
 SUITE = (
     "tests/test_cancellation.py",
@@ -39,13 +40,13 @@ class Verdict:
         return self.test is not None
 
 
-def hunt(name: str, *, database_url: str) -> Verdict:
-    """The suite on one mutant, up to the first test that fails. An empty URL means SQLite."""
+def hunt(name: str, *, ground: Ground) -> Verdict:
+    """The suite on one mutant and a database of its own, up to the first test that fails."""
     command = [sys.executable, "-m", "pytest", "-p", "tests.mutants.plugin", "--mutant", name]
-    command += ["-p", "no:cacheprovider", "-x", "-q", "-k", LEFT_OUT, *SUITE]
+    command += ["--reuse-db", "-p", "no:cacheprovider", "-x", "-q", "-k", LEFT_OUT, *SUITE]
     since = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="cm-mutant-") as folder:
-        environment = {**os.environ, "COUNTERMAND_DATA": folder, "DATABASE_URL": database_url}
+    with ground.copied() as its_own:
+        environment = {**os.environ, **its_own}
         environment.pop("COUNTERMAND_TEST_REPORT", None)
         environment["CI"] = "1"  # pytest says in full what a test failed with, however narrow the terminal
         done = subprocess.run(

@@ -133,6 +133,15 @@ def told(situation: str, *names: str) -> Iterator[tuple[History, list[Transition
         clear()
 
 
+@pytest.mark.parametrize("situation", MET)
+def test_a_cancel_held_in_its_transaction_and_what_meets_it(situation: str) -> None:
+    for other in MET[situation]:
+        for first, second in {("cancel", other), (other, "cancel")}:
+            with told(situation, first, second) as (_, (one, two)):
+                overlap(one, two, at=HELD_AT[first][0], always=False)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("situation", "first"), [(situation, first) for situation, met in MET.items() for first in met]
 )

@@ -44,7 +44,16 @@ PAGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "environment/": ((302, 405, 405, 405), (302, 302, 302, 302)),
     "templates/": ((302, 200, 200, 200), (302, 405, 405, 405)),
     "templates/new/": ((302, 403, 403, 200), (302, 403, 403, 422)),
-    "templates/token-preview": ((302, 405, 405, 405), (302, 403, 200, 200)),
+    "templates/<key:key>/token-preview": ((302, 405, 405, 405), (302, 403, 200, 200)),
+    "templates/<key:key>/steps/<int:place>": ((302, 200, 200, 200), (302, 403, 403, 412)),
+    "templates/<key:key>/json": ((302, 200, 200, 200), (302, 403, 403, 422)),
+    "templates/<key:key>/settings": ((302, 200, 200, 200), (302, 403, 403, 422)),
+    "templates/<key:key>/versions": ((302, 200, 200, 200), (302, 403, 403, 404)),
+    "templates/<key:key>/publish": ((302, 403, 403, 200), (302, 403, 403, 412)),
+    "templates/<key:key>/disable": ((302, 403, 403, 200), (302, 403, 403, 422)),
+    "templates/<key:key>/enable": ((302, 403, 403, 200), (302, 403, 403, 302)),
+    "templates/<key:key>/invoke": ((302, 403, 200, 200), (302, 403, 302, 302)),
+    "templates/<key:key>/use": ((302, 200, 200, 200), (302, 405, 405, 405)),
     "templates/<key:key>/": ((302, 200, 200, 200), (302, 403, 403, 422)),
 }
 
@@ -71,7 +80,7 @@ def test_a_role_may_do_so_much_and_no_more(route: str, role: str | None) -> None
     person("admin")
     publish("welcome", {"steps": [DELAY]})
     uid = invoke(DELAY).runs[0]["id"]
-    given = {"uid": uid, "key": "welcome", "public_id": "nobody", "pk": "0", "token": "x"}
+    given = {"uid": uid, "key": "welcome", "public_id": "nobody", "pk": "0", "token": "x", "place": "0"}
     address = "/" + re.sub(r"<\w+:(\w+)>", lambda name: given[name[1]], route)
     column = ROLES.index(role)
     gets, posts = PAGES[route]
@@ -84,7 +93,7 @@ def test_a_role_may_do_so_much_and_no_more(route: str, role: str | None) -> None
 )
 def test_nobody_is_sent_to_the_login_and_from_there_back(route: str) -> None:
     person("admin")
-    given = route.replace("<int:pk>", "7")
+    given = route.replace("<int:pk>", "7").replace("<int:place>", "7")
     address = "/" + re.sub(r"<\w+:(\w+)>", "01a1faa2-7e38-7497-8d4a-8ef95a6dba71", given)
     assert client().get(f"{address}?a=b")["Location"] == f"/login/?next={address.replace('/', '%2F')}%3Fa%3Db"
 
@@ -125,7 +134,7 @@ def test_a_post_needs_the_forms_token() -> None:
     uid = invoke(DELAY).runs[0]["id"]
     answers = {
         route: browser.post(
-            "/" + route.replace("<uuid:uid>", uid).replace("<key:key>", "welcome")
+            "/" + route.replace("<uuid:uid>", uid).replace("<key:key>", "welcome").replace("<int:place>", "0")
         ).status_code
         for route in posts
     }

@@ -1,4 +1,4 @@
-"""Creating, editing and publishing an automation template in the browser."""
+"""Creating an automation template in the browser, and its steps, settings and JSON."""
 
 from __future__ import annotations
 
@@ -6,279 +6,323 @@ import json
 from typing import Any
 
 import pytest
-from django.test import Client
 
 from automations import publication
 from automations.models import Automation
-from tests.pages import Element, read
+from tests.editing import DEFINITION, TOKEN, draft, get, post, said, stored
+from tests.pages import read
 from tests.people import client
-from tests.scenes import DELAY, SEND, invoke, production, publish
+from tests.scenes import DELAY, SEND, production, publish
 
 pytestmark = pytest.mark.django_db
-COMMA = "Line 1, column 21: a comma is missing here, or a bracket before it"
-STEPS = json.dumps([SEND, DELAY])
-NEW = {"name": "Welcome", "key": "welcome", "alias": "", "token": "user-{{data.user_id}}", "steps": STEPS,
-       "on_unresolved_token": "reject", "revision": "", "note": "", "do": "save"}  # fmt: skip
 
 
-def create(browser: Client, **changes: str) -> Any:
-    return browser.post("/templates/new/", {**NEW, **changes})
+def actions() -> list[str]:
+    return [step["action"] for step in stored().draft["steps"]]
 
 
-def edit(browser: Client, **changes: str) -> Any:
-    return browser.post("/templates/welcome/", {**NEW, "revision": "1", **changes})
+# -- a new one ------------------------------------------------------------------------------------------
 
 
-def stored(key: str = "welcome") -> Automation:
-    return Automation.objects.select_related("published").get(key=key)
-
-
-def errors(answer: Any, field: str) -> list[str]:
-    return read(answer).one(f"#{field}-errors").texts("li")
-
-
-def toast(browser: Client, answer: Any) -> str:
-    return read(browser.get(answer["Location"])).one("#toast").text
-
-
-def test_a_new_one_is_a_draft() -> None:
-    browser = client("admin")
-    answer = create(browser, alias="Welcome mail")
+def test_a_new_one_is_a_draft_without_steps() -> None:
+    answer = client("admin").post(
+        "/templates/new/", {"name": "Welcome", "key": "welcome", "alias": "Welcome mail"}
+    )
     assert (answer.status_code, answer["Location"]) == (302, "/templates/welcome/")
     automation = stored()
-    assert (automation.name, automation.alias, automation.published, automation.draft_revision) == (
-        "Welcome", "Welcome mail", None, 1,
+    assert (automation.name, automation.alias, automation.draft, automation.published) == (
+        "Welcome", "Welcome mail", {"steps": []}, None,
     )  # fmt: skip
-    assert automation.draft == {"steps": [SEND, DELAY], "cancellation_token": "user-{{data.user_id}}"}
     assert automation.updated_by == "user/ana"
-    assert toast(browser, answer).startswith("Draft saved ")
+    assert get().one("#problems").texts("li") == ["“steps” must be a list with at least one step"]
 
 
-def test_it_can_be_published_at_once_with_a_note() -> None:
-    browser = client("admin")
-    answer = create(browser, do="publish", note="first")
-    version = stored().published
-    assert version is not None
-    assert (version.number, version.note, version.published_by) == (1, "first", "user/ana")
-    assert toast(browser, answer) == (
-        "Published as version 1. Runs that have started keep their version and their token."
-    )
-    assert read(browser.get("/templates/welcome/")).one(".badge").text == "Published · v1"
-
-
-def test_the_form_that_is_offered_first_can_be_published_as_it_stands() -> None:
-    browser = client("admin")
-    page = read(browser.get("/templates/new/"))
-    fields = {
-        "steps": page.one("#steps").text, "token": page.one("#token")["value"],
-        "sample_data": page.one("#sample_data").text,
-    }  # fmt: skip
-    assert create(browser, do="publish", **fields).status_code == 302
-    assert stored().published is not None
-
-
-def test_an_edit_keeps_what_the_form_does_not_show() -> None:
-    definition = {
-        "steps": [DELAY],
-        "on_unresolved_token": "run_without_token",
-        "max_duration": "1 day",
-        "cancel_on": [{"event": "order.paid"}],
-        "concurrency": {"key": "refs.data.cart", "policy": "reject_new"},
-        "name": "x",
-    }
-    publication.create(
-        environment=production(), key="welcome", name="Old", definition=definition, by="user/otto"
-    )
-    assert edit(client("admin"), on_unresolved_token="reject").status_code == 302
-    automation = stored()
-    assert automation.draft == {
-        "steps": [SEND, DELAY], "on_unresolved_token": "reject", "max_duration": "1 day", "name": "x",
-        "cancel_on": definition["cancel_on"], "concurrency": definition["concurrency"],
-        "cancellation_token": "user-{{data.user_id}}",
-    }  # fmt: skip
-    assert (automation.name, automation.draft_revision) == ("Welcome", 2)
-
-
-def test_the_other_spelling_of_the_token_is_read_and_replaced_by_ours() -> None:
-    spelt = {"cancellation_token".replace("ll", "l"): "user-1", "steps": [DELAY]}
-    publication.create(environment=production(), key="welcome", name="Old", definition=spelt, by="user/otto")
-    publication.publish(environment=production(), key="welcome", by="user/otto")
-    browser = client("admin")
-    assert read(browser.get("/templates/")).one("#row-welcome").texts("td")[1:3] == [
-        "Published · v1",
-        "user-1",
-    ]
-    assert read(browser.get("/templates/welcome/")).one("#token")["value"] == "user-1"
-    assert edit(browser, token="user-2", do="publish").status_code == 302
-    assert stored().draft == {"steps": [SEND, DELAY], "cancellation_token": "user-2"}
-
-
-def test_a_token_that_is_emptied_is_gone() -> None:
-    create(client("admin"))
-    edit(client("admin"), token="", on_unresolved_token="run_without_token")
-    assert stored().draft == {"steps": [SEND, DELAY], "on_unresolved_token": "run_without_token"}
-
-
-def test_the_key_cannot_be_changed() -> None:
-    create(client("admin"))
-    edit(client("admin"), key="other", name="Renamed")
-    assert (stored().name, Automation.objects.count()) == ("Renamed", 1)
-    assert read(client("admin").get("/templates/welcome/")).one("#key").has("readonly")
+@pytest.mark.parametrize("sample", publication.samples(), ids=lambda sample: str(sample["key"]))
+def test_it_can_begin_with_a_sample_which_can_be_published_as_it_stands(sample: dict[str, Any]) -> None:
+    offered = read(client("admin").get(f"/templates/new/?sample={sample['key']}"))
+    assert (offered.one("#name")["value"], offered.one("#key")["value"]) == (sample["name"], sample["key"])
+    assert offered.one(f"#sample-{sample['key']}").has("checked")
+    client("admin").post("/templates/new/", {"name": "W", "key": "welcome", "sample": sample["key"]})
+    assert (stored().draft, stored().description) == (sample["definition"], sample["description"])
+    assert post("publish").status_code == 302
+    assert stored().published.number == 1
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "error"),
     [
-        ("steps", '[{"action": "send"},\n {"action": delay}]', "Line 2, column 13: a value is expected here"),
-        ("steps", '[{"action": "delay" "duration": "1 day"}]', COMMA),
-        ("steps", "[] []", "Line 1, column 4: nothing may follow here"),
-        ("steps", '{"action": "send"}', "This must be a list: [ … ]"),
-        ("steps", "", "This field is required."),
-        ("steps", '[{"a": 1, "a": 2}]', "“a” is given twice in one object"),
-        ("steps", "[" * 70 + "]" * 70, "This is nested deeper than 64 levels"),
-        ("steps", json.dumps(["x" * 300_000]), "a definition may have at most 256 KiB"),
         ("key", "Welcome!", "Up to 100 of a-z 0-9 _ . -, beginning with a letter or digit."),
         ("key", "new", "a key has up to 100 of a-z 0-9 _ . -, begins with a letter or digit, and is not reserved"),
+        ("key", "taken", "there is already an automation “taken”"),
         ("name", " ", "This field is required."),
         ("name", "a\0", "Null characters are not allowed."),
         ("alias", "x" * 256, "Ensure this value has at most 255 characters (it has 256)."),
-        ("token", "x" * 2001, "Ensure this value has at most 2000 characters (it has 2001)."),
+        ("alias", "runs", "an alias is a text of up to 255 characters that is not reserved"),
     ],
 )  # fmt: skip
-def test_what_will_not_do_is_said_at_its_field_and_nothing_is_lost(field: str, value: str, said: str) -> None:
-    answer = create(client("admin"), **{field: value})
-    assert (answer.status_code, errors(answer, field), Automation.objects.count()) == (422, [said], 0)
+def test_what_will_not_do_is_said_at_its_field(field: str, value: str, error: str) -> None:
+    publish("taken", {"steps": [DELAY]})
+    fields = {"name": "Welcome", "key": "welcome", field: value}
+    answer = client("admin").post("/templates/new/", fields)
+    assert (answer.status_code, read(answer).one(f"#{field}-errors").texts("li")) == (422, [error])
+    assert Automation.objects.count() == 1
+
+
+# -- the list of steps ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("do", "after", "leads_to"),
+    [
+        ("add.cancel", ["send", "delay", "cancel"], "steps/2?by=add"),
+        ("up.1", ["delay", "send"], "steps/0?by=up"),
+        ("down.0", ["delay", "send"], "steps/1?by=down"),
+        ("copy.0", ["send", "send", "delay"], "steps/1?by=copy"),
+        ("remove.0", ["delay"], ""),
+    ],
+)
+def test_a_button_changes_the_list(do: str, after: list[str], leads_to: str) -> None:
+    draft()
+    answer = post(do=do)
+    assert (answer.status_code, answer["Location"]) == (302, f"/templates/welcome/{leads_to}")
+    assert (actions(), stored().draft_revision, stored().updated_by) == (after, 2, "user/ana")
+
+
+def test_a_drop_does_what_the_buttons_do() -> None:
+    draft()
+    assert post(do="order", order="1,0").status_code == 302
+    assert stored().draft == {**DEFINITION, "steps": [DELAY, SEND]}
+    assert post(do="order", order="1,1").status_code == 422
+    assert actions() == ["delay", "send"]
+
+
+def test_every_step_has_its_line_with_what_is_wrong() -> None:
+    draft({"steps": [SEND, {"action": "delay"}, {"action": "sing"}, "odd"]})
+    lines = get().one(".steps").all("li")
+    told = [line.one(f"#words-{place}").text for place, line in enumerate(lines)]
+    assert told == ["Send Hi", "Delay 1 to mend", "sing 1 to mend", "Not a step yet 1 to mend"]
+
+
+def test_the_focus_follows_a_step_that_moves() -> None:
+    draft()
+    assert [one["id"] for one in get("steps/0?by=up").all("[autofocus]")] == ["up-0"]
+    assert [one["id"] for one in get("steps/1?by=add").all("[autofocus]")] == ["f-duration"]
+
+
+# -- one step -------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_changed_and_keeps_what_its_form_does_not_know() -> None:
+    draft({**DEFINITION, "steps": [{**SEND, "later": [1]}, DELAY], "max_duration": "1 day"})
+    answer = post("steps/0", **{"message.content.title": "Ho", "if": "data.x", "retry.max_attempts": "5"})
+    assert (answer.status_code, answer["Location"]) == (302, "/templates/welcome/steps/0")
+    assert stored().draft == {
+        "cancellation_token": TOKEN, "max_duration": "1 day", "steps": [
+            {"action": "send", "later": [1], "if": "data.x", "retry": {"max_attempts": 5},
+             "message": {"content": {"title": "Ho", "body": SEND["message"]["content"]["body"]}}}, DELAY,
+        ],
+    }  # fmt: skip
+
+
+def test_htmx_is_told_that_it_was_saved_and_gets_the_next_revision() -> None:
+    draft()
+    answer = post("steps/1", htmx=True, duration="2 days")
     page = read(answer)
-    if field != "steps":
-        assert page.one("#steps").text == STEPS
-    assert page.one(f"#{field}")["aria-invalid"] == "true"
+    assert (answer.status_code, page.one("#saved").text[:6]) == (200, "Saved ")
+    revisions = {one["value"] for one in page.all("input") if one.attributes.get("name") == "revision"}
+    assert (revisions, page.one("#words-1").text) == ({"2"}, "Delay 2 days")
 
 
-def test_a_taken_key_and_a_taken_alias_are_refused() -> None:
-    create(client("admin"), alias="old")
-    assert errors(create(client("admin")), "key") == ["there is already an automation “welcome”"]
-    assert errors(create(client("admin"), key="other", alias="old"), "alias") == [
-        "another automation has the alias “old”"
+def test_saving_what_stands_there_is_no_new_revision() -> None:
+    draft()
+    assert post("steps/1", duration="1 hour").status_code == 302
+    assert stored().draft_revision == 1
+
+
+def test_an_unfinished_step_is_saved_with_what_it_lacks_at_the_field() -> None:
+    draft()
+    page = read(post("steps/1", htmx=True, duration="soon", **{"if": ""}))
+    assert stored().draft["steps"][1] == {"action": "delay", "duration": "soon"}
+    assert said(page, "duration") == [
+        "'soon' is not a duration; write “5 minutes”, “1 day 2 hours” or “PT1H”"
     ]
 
 
-def test_an_unfinished_definition_can_be_saved_and_says_what_it_lacks() -> None:
-    browser = client("admin")
-    answer = create(browser, steps='[{"action": "delay"}, {"action": "sing"}]')
-    assert toast(browser, answer).endswith("It cannot be published yet.")
-    problems = read(browser.get("/templates/welcome/")).one("#problems").texts("li")
-    assert [problem.split(" ", 1)[0] for problem in problems] == ["/steps/0/duration", "/steps/1/action"]
-
-
-def test_a_definition_that_cannot_run_is_not_published_and_says_where() -> None:
-    answer = create(client("admin"), do="publish", steps='[{"action": "delay", "duration": "soon"}]')
-    assert answer.status_code == 422
-    (problem,) = errors(answer, "steps")
-    assert problem.startswith("/steps/0/duration: ")
+def test_what_cannot_be_read_is_not_saved_and_not_lost() -> None:
+    draft()
+    answer = post("steps/0", htmx=True, data="{", **{"message.content.title": "Ho"})
     page = read(answer)
-    assert page.one("#toast").text == "The draft is saved. It was not published."
-    assert [field["value"] for field in page.all("input") if field.attributes.get("name") == "revision"] == [
-        "1"
+    assert (answer.status_code, stored().draft_revision) == (422, 1)
+    assert said(page, "data") == [
+        "Not saved: Line 1, column 2: a name in double quotes, or }, is expected here"
     ]
-    assert stored().published is None
+    assert (page.one("#f-data").text, page.one("#f-message-content-title")["value"]) == ("{", "Ho")
+    assert page.one("#saved").text == "Not saved: see the fields."
 
 
-def test_after_a_refused_publication_the_form_can_be_sent_again() -> None:
-    browser = client("admin")
-    create(browser)
-    refused = edit(browser, do="publish", steps='[{"action": "delay", "duration": "soon"}]')
-    revision = next(
-        field["value"] for field in read(refused).all("input") if field.attributes.get("name") == "revision"
-    )
-    assert (refused.status_code, revision) == (422, "2")
-    assert edit(browser, do="publish", revision=revision).status_code == 302
-    assert stored().published is not None
+def test_an_action_without_a_form_can_be_named_and_leads_to_the_json() -> None:
+    draft({"steps": [{"action": "branch", "paths": [1]}]})
+    assert get("steps/0").one(".warning").text.startswith("This action has no form yet.")
+    post("steps/0", id="fork")
+    assert stored().draft["steps"] == [{"action": "branch", "paths": [1], "id": "fork"}]
 
 
-def test_of_two_who_edit_the_second_is_shown_both_versions_and_loses_nothing() -> None:
-    create(client("admin"))
-    theirs, mine = json.dumps([DELAY]), json.dumps([SEND])
-    assert edit(client("admin"), steps=theirs, name="Theirs").status_code == 302
-    answer = edit(client("admin"), steps=mine, name="Mine")
+@pytest.mark.parametrize("place", ["2", "99999999999999999999"])
+def test_there_are_no_more_steps_than_there_are(place: str) -> None:
+    draft({"steps": [SEND, "odd"]})
+    assert client("admin").get(f"/templates/welcome/steps/{place}").status_code == 404
+    assert post("steps/1").status_code == 404
+
+
+# -- two people -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "mine"),
+    [
+        ("", {"do": "add.invoke"}),
+        ("steps/0", {"message.content.title": "Mine"}),
+        ("settings", {"name": "Mine", "cancellation_token": "mine-{{data.x}}"}),
+        ("json", {"definition": '{"steps": [{"action": "delay", "duration": "9 days"}]}'}),
+    ],
+)
+@pytest.mark.parametrize("htmx", [False, True])
+def test_the_second_is_shown_both_and_can_keep_either(place: str, mine: dict[str, str], htmx: bool) -> None:
+    draft()
+    opened = {"revision": "1", "base": json.dumps(stored().draft)}
+    assert post(do="remove.1").status_code == 302
+    theirs = stored()
+    answer = post(place, htmx=htmx, **opened, **mine)
     assert answer.status_code == 412
+    assert answer.get("HX-Retarget") == ("#editor" if htmx else None)
+    assert (stored().draft, stored().name) == (theirs.draft, "Welcome")
     page = read(answer)
-    assert (page.one("#steps").text, page.one("#name")["value"]) == (mine, "Mine")
-    diff = page.one(".diff")
-    assert [line.strip() for line in diff.texts(".theirs")] == [
-        '- "steps": [{"action": "delay", "duration": "1 hour"}]'
+    assert "ana saved this draft" in page.one("#conflict").text
+    assert page.one("#take-theirs")["href"] == "/templates/welcome/"
+    form = page.one("#mine")
+    kept = {one["name"]: one["value"] for one in form.all("input") if one["name"] != "csrfmiddlewaretoken"}
+    again = client("admin").post(form["action"], kept | {"definition": form.one("#definition").text})
+    assert again.status_code == 302
+    steps = stored().draft["steps"]
+    assert {
+        "": [step["action"] for step in steps] == ["send", "delay", "invoke"],
+        "steps/0": steps[0] | {"message": 0} == SEND | {"message": 0} and steps[1] == DELAY,
+        "settings": (stored().name, steps) == ("Mine", [SEND, DELAY]),
+        "json": steps == [{"action": "delay", "duration": "9 days"}],
+    }[place]
+
+
+def test_the_difference_says_what_mine_would_change_in_theirs() -> None:
+    draft()
+    opened = {"revision": "1", "base": json.dumps(stored().draft)}
+    post(do="remove.1")
+    page = read(post("steps/0", **opened, **{"message.content.title": "Mine"}))
+    assert [change["class"] for change in page.one(".changes").all("li") if "class" in change.attributes] == [
+        "changed", "added",
+    ]  # fmt: skip
+    assert page.one(".changes").texts("del") + page.one(".changes").texts("ins") == [
+        'theirs: "Hi"',
+        'yours: "Mine"',
     ]
-    assert len(diff.texts(".mine")) == 8
-    assert stored().name == "Theirs"
-    revision = next(
-        field["value"] for field in page.all("input") if field.attributes.get("name") == "revision"
-    )
-    assert edit(client("admin"), steps=mine, name="Mine", revision=revision).status_code == 302
-    assert (stored().name, stored().draft["steps"]) == ("Mine", [SEND])
 
 
 @pytest.mark.parametrize("revision", ["", "0", "-1", "x", "99999999999999999999"])
 def test_a_form_without_a_revision_that_can_be_saves_nothing(revision: str) -> None:
-    create(client("admin"))
-    answer = edit(client("admin"), revision=revision, name="Over it")
-    assert (answer.status_code, stored().name) == (412 if not revision else 422, "Welcome")
+    draft()
+    assert post("json", revision=revision, definition='{"steps": []}').status_code == 412
+    assert stored().draft == DEFINITION
 
 
-def test_without_javascript_a_button_shows_the_token_and_keeps_the_form() -> None:
-    for address in ("/templates/new/", "/templates/welcome/"):
-        answer = client("admin").post(
-            address, {**NEW, "do": "preview", "steps": "[unfinished", "sample_data": '{"user_id": "u9"}'}
-        )
-        page = read(answer)
-        assert (answer.status_code, page.one("#resolved-token").text) == (200, "user-u9")
-        assert (page.one("#steps").text, page.one("#name")["value"]) == ("[unfinished", "Welcome")
-        assert page.all(".errors") == []
-        create(client("admin"))
-    assert stored().draft_revision == 1
+# -- JSON -----------------------------------------------------------------------------------------------
 
 
-def test_the_sample_is_what_the_last_run_was_invoked_with() -> None:
-    publish("welcome", json.loads(json.dumps({"steps": [DELAY]})))
-    page = read(client("admin").get("/templates/welcome/"))
-    assert page.one("#sample_data").text == '{"user_id": "user_123"}'
-    invoke(definition=None, automation="welcome", data={"user_id": "u7"})
-    page = read(client("admin").get("/templates/welcome/"))
-    assert page.one("#sample_data").text == '{"user_id": "u7"}'
+def test_the_json_is_the_whole_and_comes_back_as_it_was() -> None:
+    whole = {**DEFINITION, "cancel_on": [{"event": "order.paid"}], "later": {"a": [1, None]}}
+    draft(whole)
+    text = get("json").one("#definition").text
+    assert json.loads(text) == whole
+    assert post("json", definition=text.replace("\n", "\r\n")).status_code == 302
+    assert (stored().draft, stored().draft_revision) == (whole, 1)
+    assert post("json", definition='{"steps": [], "x": 1}').status_code == 302
+    assert stored().draft == {"steps": [], "x": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('{"steps": [{"a": 1,\n "b": delay}]}', "Line 2, column 7: a value is expected here"),
+        ("[]", "This must be an object: { … }"),
+        ("", "This field is required."),
+        ('{"a": 1, "a": 2}', "“a” is given twice in one object"),
+        ('{"a": ' + "[" * 70 + "]" * 70 + "}", "This is nested deeper than 64 levels"),
+        (json.dumps({"a": "x" * 300_000}), "a definition may have at most 256 KiB"),
+    ],
+)
+def test_what_is_no_definition_says_where(text: str, error: str) -> None:
+    draft()
+    answer = post("json", definition=text)
+    assert (answer.status_code, read(answer).one("#definition-errors").texts("li")) == (422, [error])
+    assert stored().draft == DEFINITION
+
+
+def test_the_other_spelling_of_the_token_is_read_and_replaced_by_ours() -> None:
+    draft({"cancellation_token".replace("ll", "l"): "user-1", "steps": [DELAY]})
+    assert get("settings").one("#f-cancellation-token").text == "user-1"
+    post("settings", name="Welcome", cancellation_token="user-2")
+    assert stored().draft == {"steps": [DELAY], "cancellation_token": "user-2"}
+
+
+# -- roles and markup -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator"])
 def test_others_may_read_and_not_write(role: str) -> None:
-    create(client("admin"))
-    page = read(client(role).get("/templates/welcome/"))
-    assert [fieldset.has("disabled") for fieldset in page.all("fieldset")] == [True, True]
-    assert [button.text for button in page.all("button") if button.attributes.get("name") == "do"] == []
-    assert page.one("#steps").text != ""
-    assert (edit(client(role), name="Mine").status_code, stored().name) == (403, "Welcome")
-    assert (create(client(role), key="other").status_code, Automation.objects.count()) == (403, 1)
-
-
-def pretty(steps: list[dict[str, Any]]) -> str:
-    publish("welcome", {"steps": steps})
-    text: Element = read(client("admin").get("/templates/welcome/")).one("#steps")
-    raw = text.children[0]
-    assert isinstance(raw, str)
-    return raw
-
-
-def test_steps_are_laid_out_to_be_read() -> None:
-    assert pretty([{**SEND, "id": "a-step-with-a-name-that-is-long"}, DELAY]) == (
-        "[\n"
-        "  {\n"
-        '    "id": "a-step-with-a-name-that-is-long",\n'
-        '    "action": "send",\n'
-        '    "message": {"content": {"title": "Hi", "body": "Hello {{data.user_id}}"}}\n'
-        "  },\n"
-        '  {"action": "delay", "duration": "1 hour"}\n'
-        "]"
+    publish("welcome", DEFINITION)
+    for place in ("", "steps/0", "json", "settings", "versions", "use"):
+        page = get(place, role)
+        names = {one.attributes.get("name") for one in page.all("button")} - {
+            "theme",
+            "zone",
+            "environment",
+            None,
+        }
+        assert names <= ({"do"} if (place, role) == ("settings", "operator") else set())
+        assert [one["id"] for one in page.all(".verbs")[0].all("a")] == (
+            ["to-invoke"] if role == "operator" else []
+        )
+    assert [one.has("disabled") for one in get("steps/0", role).all("fieldset")] == [True]
+    assert [one.text for one in get("settings", role).all("#token-result")] == (
+        ["The token for the sample below shows here."] if role == "operator" else []
     )
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {}, {"steps": "x", "cancellation_token": {"a": 1}}, {"steps": None, "concurrency": [], "cancel_on": 3},
+        {"steps": [{"action": []}, {"action": {"a": 1}, "if": {}}, {}, 0, None, [], {**SEND, "message": "x"}]},
+    ],
+)  # fmt: skip
+def test_a_draft_may_say_anything(definition: dict[str, Any]) -> None:
+    publish("welcome", DEFINITION)
+    publication.save_draft(environment=production(), key="welcome", definition=definition, by="user/ana")
+    steps = len(definition.get("steps") or ()) if isinstance(definition.get("steps"), list) else 0
+    places = [f"steps/{place}" for place in range(steps)]
+    for place in ("", *places, "json", "settings", "versions", "publish", "use", "invoke"):
+        assert get(place).one("h1").text == "welcome"
+    assert client("viewer").get("/templates/").status_code == 200
 
 
 def test_what_was_typed_is_text_and_never_markup() -> None:
     evil = "</textarea><script>alert(1)</script>"
-    answer = create(client("admin"), name=evil, steps=evil, token=evil, note=evil)
-    assert b"<script>alert" not in answer.content
-    assert read(answer).one("#name")["value"] == evil
+    draft(
+        {
+            "cancellation_token": evil,
+            "steps": [{"action": evil, "name": evil, "if": evil}, {**SEND, "id": evil}],
+        }
+    )
+    Automation.objects.update(name=evil, description=evil)
+    for place in ("", "steps/0", "steps/1", "json", "settings", "versions", "publish", "use", "invoke"):
+        answer = client("admin").get(f"/templates/welcome/{place}")
+        assert (answer.status_code, b"<script>alert" in answer.content) == (200, False)
+        assert read(answer).one("h1").text == evil

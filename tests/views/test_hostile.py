@@ -15,9 +15,11 @@ EVIL = [
     "{{7*7}}{% debug %}", "<svg onload=alert(1)>", "\u202e\u200b", "A" * 10_000, "9" * 400, "-1", "1e309",
     "${while(1){}}",     '"', "token:", 'token:"', "source:a" * 50, "\r\nSet-Cookie: a=b",
 ]  # fmt: skip
-# The first nine are fields of the editor.
+# The first five are fields of the form of a new one.
 FIELDS = (
-    "name", "key", "alias", "token", "steps", "on_unresolved_token", "note", "sample_data", "sample_profile",
+    "name", "key", "alias", "description", "sample", "cancellation_token", "definition", "on_unresolved_token",
+    "note", "sample_data", "sample_profile", "sample_recipient", "idempotency_key", "base", "order", "number",
+    "cancel_on", "concurrency.key", "duration", "retry.max_attempts", "if", "id", "mode", "overdue", "running",
     "revision", "reason", "scope", "on", "environment", "theme", "zone", "next", "username", "password", "code",
 )  # fmt: skip
 
@@ -29,6 +31,10 @@ def test_no_query_makes_the_list_fail(evil: str) -> None:
     names = ("q", "status", "automation", "started", "before", "tag")
     assert [browser.get("/logs/", {name: evil}).status_code for name in names] == [200] * 6
     assert browser.get("/logs/", dict.fromkeys(names, evil)).status_code == 200
+    publish("one", {"steps": [DELAY]})
+    assert browser.get("/templates/", {"q": evil, "status": evil}).status_code == 200
+    for address, name in (("settings", "run"), ("versions", "from")):
+        assert browser.get(f"/templates/one/{address}", {name: evil}).status_code in (200, 404)
 
 
 @pytest.mark.parametrize("evil", EVIL, ids=range(len(EVIL)))
@@ -44,17 +50,15 @@ def test_no_field_makes_a_form_fail(evil: str) -> None:
     publish("one", {"steps": [DELAY]})
     run = run_of(invoke(DELAY, token="t"))
     browser = client("admin")
-    fields = dict.fromkeys(FIELDS, evil)
-    posts = ("/templates/new/", "/templates/one/", "/templates/token-preview", f"/logs/{run.uid}/cancel/",
+    fields = dict.fromkeys(FIELDS, evil) | {"revision": "1"}
+    editor = ["", "steps/0", "json", "settings", "token-preview", "versions", "publish", "disable", "invoke"]
+    posts = ("/templates/new/", *(f"/templates/one/{name}" for name in editor), f"/logs/{run.uid}/cancel/",
              "/environment/", "/preferences/")  # fmt: skip
-    for do in ("save", "publish", "preview", evil):
-        answers = {address: browser.post(address, {**fields, "do": do}).status_code for address in posts}
-        assert max(answers.values()) < 500
+    asked = [(address, evil) for address in posts] + [("/templates/one/invoke", "preview")]
+    assert max(browser.post(address, {**fields, "do": do}).status_code for address, do in asked) < 500
     one_by_one = [
-        browser.post(
-            "/templates/new/", {"name": "N", "key": "new-one", "steps": "[]", name: evil}
-        ).status_code
-        for name in FIELDS[:9]
+        browser.post("/templates/new/", {"name": "N", "key": "new-one", name: evil}).status_code
+        for name in FIELDS[:5]
     ]
     assert max(one_by_one) < 500
     assert client().post("/login/", fields).status_code in (200, 429)

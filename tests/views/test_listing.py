@@ -14,6 +14,7 @@ from tests.people import client
 from tests.scenes import DELAY, cancel_runs, invoke, production, publish
 
 pytestmark = pytest.mark.django_db
+SAMPLES = ("approval-reminder", "onboarding-reminder", "trial-expiry")
 TOKEN = "user-{{data.user_id}}"
 
 
@@ -66,11 +67,40 @@ def test_the_number_of_statements_is_the_same_for_one_and_for_three() -> None:
 
 
 def test_only_admins_see_a_way_to_create_one() -> None:
-    buttons = {
-        role: read(client(role).get("/templates/")).texts(".primary")
-        for role in ("viewer", "operator", "admin")
-    }
-    assert buttons == {"viewer": [], "operator": [], "admin": ["Create automation", "Create the first one"]}
+    pages = {role: read(client(role).get("/templates/")) for role in ("viewer", "operator", "admin")}
+    assert {role: page.texts(".primary") for role, page in pages.items()} == {
+        "viewer": [], "operator": [], "admin": ["Create automation", "Create the first one"],
+    }  # fmt: skip
+    offers = [offer["href"] for offer in pages["admin"].all(".offer")]
+    assert offers == [f"/templates/new/?sample={name}" for name in SAMPLES]
+    assert pages["operator"].all(".offer") == []
+
+
+def test_the_last_run_is_shown_and_led_to() -> None:
+    publish("a", {"steps": [DELAY]})
+    publish("b", {"steps": [DELAY]})
+    invoke(definition=None, automation="a")
+    newest = invoke(definition=None, automation="a").runs[0]["id"]
+    page = read(client("viewer").get("/templates/"))
+    assert page.one("#last-a")["href"] == f"/logs/{newest}/"
+    assert page.one("#row-b").texts("td")[4] == "never"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", "abc"), ("q=FIRST", "a"), ("q=alias", "b"), ("q=nothing", ""), ("status=draft", "c"),
+        ("status=published", "a"), ("status=disabled", "b"), ("status=odd", "abc"), ("q=e&status=draft", ""),
+    ],
+)  # fmt: skip
+def test_it_can_be_narrowed(query: str, found: str) -> None:
+    publish("a", {"steps": [DELAY]}, name="First")
+    publish("b", {"steps": [DELAY]}, name="Second", alias="an alias")
+    publication.disable(environment=production(), key="b", by="user/ana", mode="hold")
+    publication.create(environment=production(), key="c", name="Third", definition={}, by="user/ana")
+    page = read(client("viewer").get(f"/templates/?{query}"))
+    assert [row["id"] for row in page.all("[data-row]")] == [f"row-{key}" for key in found]
+    assert len(page.all("#clear")) == (not found)
 
 
 def test_another_environments_automations_are_not_listed() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from automations.models import Automation
 from tests.pages import Element, read
 from tests.people import client
 from tests.scenes import DELAY, invoke, publish
@@ -13,9 +15,13 @@ from tests.scenes import DELAY, invoke, publish
 pytestmark = pytest.mark.django_db
 
 
-def preview(token: str, data: str = '{"user_id": "u1"}', role: str = "admin", **more: str) -> Element:
-    fields = {"token": token, "sample_data": data, "sample_profile": "", **more}
-    answer = client(role).post("/templates/token-preview", fields, headers={"HX-Request": "true"})
+def preview(
+    token: str, data: str = '{"user_id": "u1"}', role: str = "admin", key: str = "b", **more: str
+) -> Element:
+    if key == "b" and not Automation.objects.exists():
+        publish("b", {"steps": [DELAY]}, name="Another")
+    fields = {"cancellation_token": token, "sample_data": data, "sample_profile": "", **more}
+    answer = client(role).post(f"/templates/{key}/token-preview", fields, headers={"HX-Request": "true"})
     assert answer.status_code == 200
     return read(answer).one("#token-result")
 
@@ -29,27 +35,38 @@ def said(element: Element) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("expression", "form"),
+    ("expression", "form", "token"),
     [
-        ("${`user-${data.user_id}`}", "JavaScript"),
-        ("user-{{data.user_id}}", "Text with {{path}}"),
-        ("${'user-' + data.user_id}", "JavaScript"),
+        ("refs.data.user_id", "refs path", "u1"),
+        ("refs.profile.account.id", "refs path", "7"),
+        ("${`user-${data.user_id}`}", "JavaScript", "user-u1"),
+        ("${`${data.flow}-${data.user_id}`}", "JavaScript", "trial-u1"),
+        ("${'user-' + data.user_id}", "JavaScript", "user-u1"),
+        ("${refs.recipient + data.user_id}", "JavaScript", "r1u1"),
+        ("user-{{data.user_id}}", "Text with {{path}}", "user-u1"),
+        ("one-for-all", "Literal", "one-for-all"),
     ],
 )
-def test_it_shows_the_token_that_a_run_would_get(expression: str, form: str) -> None:
+def test_it_shows_the_token_that_a_run_would_get(expression: str, form: str, token: str) -> None:
     publish("a", {"steps": [DELAY], "cancellation_token": expression}, name="Reminder")
-    run = invoke(definition=None, automation="a", data={"user_id": "u1"}).runs[0]
-    shown = preview(expression, key="a")
-    assert shown.one("#resolved-token").text == run["cancellation_token"] == "user-u1"
-    assert said(shown) == ["→ user-u1", f"{form} · 1 unfinished run has this token now"]
+    data, profile = {"user_id": "u1", "flow": "trial"}, {"account": {"id": 7}}
+    run = invoke(definition=None, automation="a", data=data, profile=profile, recipients=["r1"]).runs[0]
+    sample = {"sample_profile": json.dumps(profile), "sample_recipient": "r1"}
+    shown = preview(expression, json.dumps(data), key="a", **sample)
+    assert shown.one("#resolved-token").text == run["cancellation_token"] == token
+    assert said(shown)[:2] == [f"→ {token}", f"{form} · 1 unfinished run has this token now"]
+    assert shown.one(".sharing").texts("li") == ["1 of Reminder"]
 
 
 def test_it_names_other_automations_whose_runs_have_the_token() -> None:
     publish("a", {"steps": [DELAY], "cancellation_token": "user-{{data.user_id}}"}, name="Reminder")
-    for _ in range(2):
-        invoke(definition=None, automation="a")
-    assert said(preview("user-{{data.user_id}}", key="b"))[1:] == [
-        "Text with {{path}} · 2 unfinished runs have this token now",
+    publish("b", {"steps": [DELAY], "cancellation_token": "user-{{data.user_id}}"}, name="Other")
+    for key in ("a", "b", "a"):
+        invoke(definition=None, automation=key)
+    shown = preview("user-{{data.user_id}}", key="b")
+    assert shown.one(".sharing").texts("li") == ["2 of Reminder", "1 of Other"]
+    assert said(shown)[1:] == [
+        "Text with {{path}} · 3 unfinished runs have this token now",
         "Runs of other automations have it too: Reminder.",
     ]
 
@@ -86,14 +103,14 @@ def test_a_missing_field_is_named_with_what_follows(choice: str, consequence: st
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
-        ('{"a": 1,}', "Sample data: Line 1, column "),
-        ("[1]", "Sample data: This must be an object: { … }"),
-        ('{"a": 1, "a": 2}', "Sample data: “a” is given twice in one object"),
-        ('{"a": NaN}', "Sample data: NaN is not JSON"),
-        ('{"a": "\\u0000"}', "Sample data: This holds a NUL character or half a surrogate pair"),
-        ("[" * 100_000, "Sample data: This is nested deeper than 64 levels"),
-        ('{"a":' * 65 + "1" + "}" * 65, "Sample data: This is nested deeper than 64 levels"),
-        ("9" * 5000, "Sample data: "),
+        ('{"a": 1,}', "Data: Line 1, column "),
+        ("[1]", "Data: This must be an object: { … }"),
+        ('{"a": 1, "a": 2}', "Data: “a” is given twice in one object"),
+        ('{"a": NaN}', "Data: NaN is not JSON"),
+        ('{"a": "\\u0000"}', "Data: This holds a NUL character or half a surrogate pair"),
+        ("[" * 100_000, "Data: This is nested deeper than 64 levels"),
+        ('{"a":' * 65 + "1" + "}" * 65, "Data: This is nested deeper than 64 levels"),
+        ("9" * 5000, "Data: "),
     ],
 )  # fmt: skip
 def test_a_sample_that_is_not_json_says_where(data: str, fault: str) -> None:
@@ -117,8 +134,27 @@ def test_an_empty_token_is_a_choice() -> None:
 
 def test_what_the_sample_holds_is_text_and_never_markup() -> None:
     evil = "<script>alert(1)</script>"
+    publish("b", {"steps": [DELAY]})
     answer: Any = client("admin").post(
-        "/templates/token-preview", {"token": "{{data.x}}", "sample_data": f'{{"x": "{evil}"}}'}
+        "/templates/b/token-preview",
+        {"cancellation_token": "{{data.x}}", "sample_data": f'{{"x": "{evil}"}}'},
     )
     assert evil.encode() not in answer.content
     assert read(answer).one("#resolved-token").text == evil
+
+
+def test_five_a_second_are_enough() -> None:
+    publish("b", {"steps": [DELAY]})
+    otto, ana = client("operator"), client("admin")
+    answers = [
+        otto.post("/templates/b/token-preview", {"cancellation_token": "x"}).status_code for _ in range(16)
+    ]
+    assert answers[:5] == [200] * 5
+    assert 429 in answers
+    assert ana.post("/templates/b/token-preview", {"cancellation_token": "x"}).status_code == 200
+
+
+def test_nothing_of_the_sample_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("DEBUG"):
+        preview("${throw new Error(data.user_id)}", '{"user_id": "private-7"}')
+    assert "private-7" not in caplog.text

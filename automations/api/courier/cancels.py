@@ -12,8 +12,10 @@ from automations import cancellation
 from automations.api.courier.endpoint import CourierEndpoint
 from automations.api.courier.runs import find_run
 from automations.api.courier.statuses import run_status
+from automations.api.description import described
 from automations.api.errors import request_id
 from automations.api.reading import Body
+from automations.api.schemas import either, ref, request_of, text
 from automations.cancellation import CancelRequest
 from automations.models import Cancellation, CancellationFilter, Origin, Run
 
@@ -23,6 +25,16 @@ class Cancel(CourierEndpoint):
 
     post_scope = "cancel"
 
+    @described(
+        "cancel",
+        {202: either(ref("CancelledRun"), ref("CancelledToken"))},
+        body=either(
+            request_of({"run_id": text(255)}, strict=False),
+            request_of({"cancelation_token": text(512)}, strict=False),
+        ),
+        repeatable=True,
+        refuses=(404,),
+    )
     def post(self, request: Request) -> Response:
         """When this answers, no further step of those runs starts."""
         raw = self.body()

@@ -11,11 +11,14 @@ from rest_framework.response import Response
 from automations import execution
 from automations.api.authentication import demand_scopes_of
 from automations.api.courier.endpoint import CourierEndpoint, checked, respelt
+from automations.api.description import described
 from automations.api.limits import asked_by_steps
 from automations.api.reading import Body
+from automations.api.schemas import OBJECT, Schema, ref, request_of, text
 from automations.invocation import InvokeRequest, Recipient
 from automations.models import JOURNEYS, Refusal
 
+ASKED: Mapping[str, Schema] = {"recipient": text(255), "data": OBJECT, "profile": OBJECT}
 USER_IDS = ("user_id", "userId", "anonymousId")
 
 
@@ -25,6 +28,13 @@ class InvokeAdHoc(CourierEndpoint):
     post_scope = "invoke"
     counts_itself = True
 
+    @described(
+        "invoke_ad_hoc",
+        {200: "Accepted"},
+        body=request_of({"automation": ref("AdHoc")}, ASKED, strict=False),
+        repeatable=True,
+        refuses=(404,),
+    )
     def post(self, request: Request) -> Response:
         """Runs the steps of the request; a cancel among the first of them has cancelled when this answers."""
         raw = self.body()
@@ -41,6 +51,9 @@ class InvokeTemplate(CourierEndpoint):
 
     post_scope = "invoke"
 
+    @described(
+        "invoke_template", {200: "Accepted"}, body=request_of(maybe=ASKED, strict=False), repeatable=True
+    )
     def post(self, request: Request, template_id: str) -> Response:
         """Runs the published version."""
         raw = self.body()
@@ -52,6 +65,12 @@ class InvokeJourney(CourierEndpoint):
 
     post_scope = "invoke"
 
+    @described(
+        "invoke_journey",
+        {202: "Accepted"},
+        body=request_of(maybe={"user_id": text(255), "data": OBJECT, "profile": OBJECT}, strict=False),
+        repeatable=True,
+    )
     def post(self, request: Request, template_id: str) -> Response:
         """Runs the published version for one user, who may be named in the profile or the data as well."""
         raw = self.body()

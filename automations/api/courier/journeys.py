@@ -17,7 +17,9 @@ from automations.api import paging
 from automations.api.courier.endpoint import CourierEndpoint, respelt
 from automations.api.courier.nodes import MOST_NODES, definition_of, in_nodes, nodes_of
 from automations.api.courier.templates import LISTED, Templates, find
+from automations.api.description import described
 from automations.api.reading import Body, Query
+from automations.api.schemas import request_of, text
 from automations.models import Automation, No, Refusal, Version, new_uid
 
 DRAFT, PUBLISHED = "DRAFT", "PUBLISHED"
@@ -39,6 +41,7 @@ class Journeys(Templates):
 
     post_scope = "write"
 
+    @described("create_journey", {201: "Journey"}, body="NewJourney", repeatable=True)
     def post(self, request: Request) -> Response:
         """A new journey under an id made here. A repeated request, by its Idempotency-Key, gives the first one's."""
         raw = self.body()
@@ -91,6 +94,7 @@ class OneJourney(CourierEndpoint):
     put_scope = "write"
     delete_scope = "write"
 
+    @described("get_journey", {200: "Journey"}, query={"version": text(100)})
     def get(self, request: Request, template_id: str) -> Response:
         """The published version, `version=draft` or `version=v3`; without the parameter what there is."""
         query = Query(request.query_params)
@@ -105,6 +109,7 @@ class OneJourney(CourierEndpoint):
             return Response(_shown(automation, automation.published))
         return Response(_shown(automation, _version(automation, version)))
 
+    @described("replace_journey", {200: "Journey"}, body="NewJourney")
     def put(self, request: Request, template_id: str) -> Response:
         """Replaces the draft; what is published stays so, unless the state says otherwise."""
         raw = self.body()
@@ -119,6 +124,7 @@ class OneJourney(CourierEndpoint):
             raise respelt(refusal, at="/nodes") from refusal
         return Response(_settled(self, automation, wanted))
 
+    @described("archive_journey", {204: None})
     def delete(self, request: Request, template_id: str) -> Response:
         """Archives the journey. Runs under way go on."""
         automation = find(self.environment, template_id)
@@ -131,6 +137,13 @@ class PublishJourney(CourierEndpoint):
 
     post_scope = "write"
 
+    @described(
+        "publish_journey",
+        {200: "Journey"},
+        body=request_of(maybe={"version": text(20)}, strict=False),
+        optional=True,
+        repeatable=True,
+    )
     def post(self, request: Request, template_id: str) -> Response:
         """The draft, or an earlier `version`, is what new runs follow. Repeating it changes nothing more."""
         raw = self.body(optional=True)
@@ -154,6 +167,7 @@ class JourneyVersions(CourierEndpoint):
 
     get_scope = "read"
 
+    @described("list_versions", {200: "Versions"}, query={"cursor": text(100)})
     def get(self, request: Request, template_id: str) -> Response:
         """What was published, newest first."""
         query = Query(request.query_params)

@@ -6,7 +6,7 @@ Neither shows what the other does: a run belongs to the surface through which it
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,9 +18,11 @@ from rest_framework.response import Response
 from automations.api import paging
 from automations.api.courier.endpoint import CourierEndpoint
 from automations.api.courier.statuses import run_status, statuses_named, step_status
+from automations.api.description import described
 from automations.api.moments import stamp
 from automations.api.reading import UUID_PATTERN, Query
 from automations.api.run_filters import newest
+from automations.api.schemas import TEXT, TIME, Schema, text
 from automations.models import (
     JOURNEYS,
     Automation,
@@ -37,6 +39,14 @@ from automations.timeline import StepState
 STANDARD_LIMIT = 20
 HIGHEST_LIMIT = 50
 MOST_WORDS = 100
+LISTED: Mapping[str, Schema] = {
+    "limit": {**TEXT, "description": "1 to 50, clamped; 20 for what is no number."},
+    "cursor": text(100),
+    "status": {**text(10_000), "description": "Words with commas between them."},
+    "template_id": {**text(10_000), "description": "Ids or aliases with commas between them."},
+    "start_date": TIME,
+    "end_date": TIME,
+}
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _CURSOR = r"-?\d{1,18}"  # with a minus: the page before that run
 
@@ -46,6 +56,7 @@ class Runs(CourierEndpoint):
 
     get_scope = "read"
 
+    @described("list_runs", {200: "Runs"}, query=LISTED)
     def get(self, request: Request) -> Response:
         """The environment's runs, newest first; without `next_cursor` on the last page."""
         found, cursors = self.page()
@@ -85,6 +96,7 @@ class RunSteps(CourierEndpoint):
 
     get_scope = "read"
 
+    @described("list_steps", {200: "Steps"})
     def get(self, request: Request, run_id: str) -> Response:
         """The steps that the run has reached."""
         run = _run(self.environment, run_id, of_journeys=False)
@@ -96,6 +108,7 @@ class OneRun(CourierEndpoint):
 
     get_scope = "read"
 
+    @described("get_run", {200: "RunWithSteps"})
     def get(self, request: Request, run_id: str) -> Response:
         """The run with its automation's steps, and how far each has come."""
         run = _run(self.environment, run_id, of_journeys=False)
@@ -108,6 +121,7 @@ class OneRun(CourierEndpoint):
 class JourneyRuns(Runs):
     """`GET /journeys/runs`: the runs invoked through /journeys."""
 
+    @described("list_journey_runs", {200: "JourneyRuns"}, query=LISTED)
     def get(self, request: Request) -> Response:
         """Newest first; without `next_cursor` on the last page, without `prev_cursor` on the first."""
         found, cursors = self.page()
@@ -123,6 +137,7 @@ class OneJourneyRun(CourierEndpoint):
 
     get_scope = "read"
 
+    @described("get_journey_run", {200: "JourneyRun"})
     def get(self, request: Request, run_id: str) -> Response:
         """The run, and when it last changed."""
         return Response({"run": _whole(_run(self.environment, run_id, of_journeys=True))})
@@ -133,6 +148,7 @@ class JourneyRunSteps(CourierEndpoint):
 
     get_scope = "read"
 
+    @described("list_journey_steps", {200: "NodesReached"})
     def get(self, request: Request, run_id: str) -> Response:
         """The nodes that the run has reached, by the ids they have in the journey."""
         run = _run(self.environment, run_id, of_journeys=True)

@@ -9,8 +9,10 @@ from rest_framework.response import Response
 
 from automations.api import paging
 from automations.api.courier.endpoint import CourierEndpoint, checked
+from automations.api.description import described
 from automations.api.moments import stamp
 from automations.api.reading import Query
+from automations.api.schemas import one_of, text
 from automations.models import Automation, Environment, No, Refusal
 
 LISTED = 50
@@ -22,6 +24,11 @@ class Templates(CourierEndpoint):
 
     get_scope = "read"
 
+    @described(
+        "list_templates",
+        {200: "Templates"},
+        query={"cursor": text(100), "version": one_of(PUBLISHED, DRAFT)},
+    )
     def get(self, request: Request) -> Response:
         """The published templates, or with `version=draft` the drafts; without `cursor` on the last page."""
         query = Query(request.query_params)

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations import cancellation
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
 from automations.api.knock.recipients import read_recipients
@@ -24,6 +25,7 @@ class Cancel(Endpoint):
 
     post_scope = "cancel"
 
+    @described("cancel", {204: None}, body="Cancel")
     def post(self, request: Request, workflow: str) -> Response:
         """204: no further step of those runs starts."""
         return _cancel(self, self.body(), workflow=workflow, key_name="cancellation_key")
@@ -34,6 +36,7 @@ class CancelNotify(Endpoint):
 
     post_scope = "cancel"
 
+    @described("cancel_notify", {204: None}, body="CancelNotify", refuses=(404,))
     def post(self, request: Request) -> Response:
         """As `Cancel` does."""
         raw = self.body()

@@ -11,12 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations.api import paging
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.knock.recipients import LONGEST_ID, object_text, reference
 from automations.api.knock.statuses import WORDS, run_status, statuses_named
 from automations.api.moments import stamp
 from automations.api.reading import UUID_PATTERN, Query
 from automations.api.run_filters import newest
+from automations.api.schemas import TIME, Schema, listed, one_of, text
 from automations.models import (
     Automation,
     Environment,
@@ -32,6 +34,19 @@ from automations.models import (
 )
 
 HIGHEST_LIMIT = 50
+LISTED: Mapping[str, Schema] = {
+    "page_size": {"type": "integer", "minimum": 1, "default": HIGHEST_LIMIT, "description": "50 at most."},
+    "after": text(100),
+    "status[]": listed(one_of(*WORDS)),
+    "workflow": text(LONGEST_ID),
+    "tenant": text(LONGEST_ID),
+    "recipient": text(LONGEST_ID),
+    "recipient[id]": text(LONGEST_ID),
+    "recipient[collection]": text(LONGEST_ID),
+    "has_errors": one_of("true", "false"),
+    "starting_at": TIME,
+    "ending_at": TIME,
+}
 FAILURES = frozenset({EventKind.STEP_FAILED, EventKind.STEP_RETRIED, EventKind.REAPED})
 
 
@@ -40,6 +55,7 @@ class Runs(Endpoint):
 
     get_scope = "read"
 
+    @described("list_runs", {200: "Runs"}, query=LISTED)
     def get(self, request: Request) -> Response:
         """The environment's runs, newest first, a page behind `after`."""
         query = Query(request.query_params)
@@ -71,6 +87,7 @@ class OneRun(Endpoint):
 
     get_scope = "read"
 
+    @described("get_run", {200: "RunWithEvents"})
     def get(self, request: Request, run_id: str) -> Response:
         """The run and what happened to it, oldest first."""
         known = re.fullmatch(UUID_PATTERN, run_id)

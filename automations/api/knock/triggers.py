@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from automations import execution
 from automations.api import idempotency
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
 from automations.api.knock.recipients import LONGEST_ID, read_recipient, read_recipients
@@ -26,6 +27,7 @@ class Trigger(Endpoint):
     post_scope = "invoke"
     largest_body = LARGEST_BODY
 
+    @described("trigger", {200: "Triggered"}, body="Trigger", repeatable=True)
     def post(self, request: Request, workflow: str) -> Response:
         """When this answers, the runs are stored and can be cancelled."""
         return _trigger(self, self.body(), workflow=workflow, key_name="cancellation_key")
@@ -37,6 +39,7 @@ class Notify(Endpoint):
     post_scope = "invoke"
     largest_body = LARGEST_BODY
 
+    @described("notify", {200: "Triggered"}, body="Notify", repeatable=True, refuses=(404,))
     def post(self, request: Request) -> Response:
         """As `Trigger` does."""
         raw = self.body()

@@ -12,15 +12,27 @@ from rest_framework.response import Response
 from automations import publication
 from automations.api import paging
 from automations.api.authentication import demand_scope
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
 from automations.api.moments import stamp
 from automations.api.native.receipts import in_flight, receipt
 from automations.api.reading import Body, Query
+from automations.api.schemas import FLAG, OBJECT, either, one_of, prose, ref, request_of, text, whole
 from automations.cancellation import LONGEST_REASON, outstanding
-from automations.models import Automation, Cancellation, DisableMode, No, Overdue, Refusal, Version
+from automations.models import (
+    KEY_PATTERN,
+    Automation,
+    Cancellation,
+    DisableMode,
+    No,
+    Overdue,
+    Refusal,
+    Version,
+)
 
 HIGHEST_REVISION = 2**31 - 1
+KEY = KEY_PATTERN.removeprefix("^").removesuffix(r"\Z")
 
 
 class Automations(Endpoint):
@@ -29,6 +41,7 @@ class Automations(Endpoint):
     get_scope = "read"
     post_scope = "write"
 
+    @described("list_automations", {200: paging.page_of("AutomationSummary")}, query=paging.PAGED)
     def get(self, request: Request) -> Response:
         """The environment's automations, without their definitions."""
         query = Query(request.query_params)
@@ -41,6 +54,14 @@ class Automations(Endpoint):
         shown, cursor = page.cut(rows, lambda row: row.pk)
         return Response({"items": [_summary(row) for row in shown], "next_cursor": cursor})
 
+    @described(
+        "create_automation",
+        {201: "Automation"},
+        body=request_of(
+            {"key": text(100, pattern=KEY), "name": text(200), "definition": OBJECT},
+            {"alias": text(255), "description": prose(2000)},
+        ),
+    )
     def post(self, request: Request) -> Response:
         """Stores a draft under a new key."""
         body = Body(self.body())
@@ -62,6 +83,7 @@ class OneAutomation(Endpoint):
 
     get_scope = "read"
 
+    @described("get_automation", {200: "Automation"})
     def get(self, request: Request, key: str) -> Response:
         """The automation with its draft."""
         return Response(_whole(publication.find(environment=self.environment, key=key)))
@@ -72,6 +94,12 @@ class Draft(Endpoint):
 
     put_scope = "write"
 
+    @described(
+        "save_draft",
+        {200: "Automation"},
+        body=request_of({"definition": OBJECT}, {"revision": whole(0, HIGHEST_REVISION)}),
+        refuses=(412,),
+    )
     def put(self, request: Request, key: str) -> Response:
         """Replaces the draft; 412 when `revision` is given and somebody saved in between."""
         body = Body(self.body())
@@ -91,6 +119,12 @@ class Publish(Endpoint):
 
     post_scope = "write"
 
+    @described(
+        "publish_automation",
+        {200: either(ref("Published"), ref("PublishRehearsed"))},
+        body=request_of(maybe={"note": prose(500), "running": one_of("keep", "cancel"), "dry_run": FLAG}),
+        optional=True,
+    )
     def post(self, request: Request, key: str) -> Response:
         """Makes the draft the version that new runs follow; runs of earlier versions keep theirs, or are called
         off."""
@@ -117,6 +151,7 @@ class Versions(Endpoint):
 
     get_scope = "read"
 
+    @described("list_versions", {200: paging.page_of("Version")}, query=paging.PAGED)
     def get(self, request: Request, key: str) -> Response:
         """What was published, without the definitions."""
         query = Query(request.query_params)
@@ -134,6 +169,7 @@ class OneVersion(Endpoint):
 
     get_scope = "read"
 
+    @described("get_version", {200: "VersionWithDefinition"})
     def get(self, request: Request, key: str, number: str) -> Response:
         """The version with its definition."""
         automation = publication.find(environment=self.environment, key=key)
@@ -148,6 +184,14 @@ class Disable(Endpoint):
 
     post_scope = "write"
 
+    @described(
+        "disable_automation",
+        {200: either(ref("Disabled"), ref("Impact"))},
+        body=request_of(
+            maybe={"mode": one_of(*DisableMode.values), "reason": prose(LONGEST_REASON), "dry_run": FLAG}
+        ),
+        optional=True,
+    )
     def post(self, request: Request, key: str) -> Response:
         """Refuses new invokes from now on; runs under way go on (`drain`), wait until it is enabled (`hold`), or
         are called off (`cancel`)."""
@@ -177,6 +221,12 @@ class Enable(Endpoint):
 
     post_scope = "write"
 
+    @described(
+        "enable_automation",
+        {200: either(ref("Automation"), ref("Impact"))},
+        body=request_of(maybe={"overdue": one_of(*Overdue.values), "dry_run": FLAG}),
+        optional=True,
+    )
     def post(self, request: Request, key: str) -> Response:
         """Accepts invokes again, and lets runs go on that were held: those whose time has passed at once, later by
         the time they were held, or without the step that was due."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -11,10 +12,32 @@ from rest_framework.response import Response
 
 from automations import cancellation, scheduled
 from automations.api import idempotency, paging
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
-from automations.api.native.receipts import asked_of, followed_receipt, receipt, receipts, rehearsed, wait_of
+from automations.api.native.receipts import (
+    WAIT,
+    asked_of,
+    followed_receipt,
+    receipt,
+    receipts,
+    rehearsed,
+    wait_of,
+)
 from automations.api.reading import UUID_PATTERN, Body, Query
+from automations.api.schemas import (
+    DURATION,
+    FLAG,
+    TIME,
+    UID,
+    Schema,
+    either,
+    listed,
+    prose,
+    ref,
+    request_of,
+    text,
+)
 from automations.cancellation import CancelRequest
 from automations.definition import LONGEST_HOLD, parse_moment
 from automations.models import Cancellation, CancellationFilter, Environment, No, Origin, Refusal
@@ -28,6 +51,33 @@ LISTS = ("run_ids", "recipients", "tags")
 # Each of them may mean more runs than the caller had in mind, so the request as a whole is no request.
 MALFORMED = frozenset({"unknown_field", "empty_filter", "empty_list", "not_confirmed", "ambiguous"})
 
+ALL = {"all": {"const": True}, "confirm": {**text(100), "description": "The environment's key."}}
+FILTER: Mapping[str, Schema] = {
+    "token": text(512),
+    "key": text(255),
+    "automation": text(100),
+    "invocation": UID,
+    "run_ids": listed(UID, MOST_RUN_IDS, least=1),
+    "recipients": listed(text(255), MOST_RECIPIENTS, least=1),
+    "idempotency_key": text(255),
+    "source": text(255),
+    "tags": listed(text(100), MOST_TAGS, least=1),
+    **dict.fromkeys(("created_before", "created_after", "due_before", "due_after"), TIME),
+}
+_ASKED = request_of(
+    maybe={
+        "filter": either({**request_of(maybe=FILTER), "minProperties": 1}, request_of(ALL)),
+        **ALL,
+        "reason": prose(cancellation.LONGEST_REASON),
+        "dry_run": FLAG,
+        "plan": {**prose(LONGEST_PLAN), "description": "The `plan` of a dry run, in place of its filter."},
+        "hold_for": DURATION,
+        "undo_for": DURATION,
+        "at": {**TIME, "description": "ISO 8601 with a zone."},
+    }
+)
+CANCEL = {**_ASKED, "anyOf": [{"required": [name]} for name in ("filter", "all", "plan")]}
+
 
 class Cancellations(Endpoint):
     """`/api/v1/cancellations`."""
@@ -35,6 +85,7 @@ class Cancellations(Endpoint):
     get_scope = "read"
     post_scope = "cancel"
 
+    @described("list_cancellations", {200: paging.page_of("Receipt")}, query=paging.PAGED)
     def get(self, request: Request) -> Response:
         """Every request to cancel, also those that matched nothing."""
         query = Query(request.query_params)
@@ -46,6 +97,13 @@ class Cancellations(Endpoint):
         shown, cursor = page.cut(rows[: page.fetch], lambda row: row.pk)
         return Response({"items": receipts(shown), "next_cursor": cursor})
 
+    @described(
+        "cancel",
+        {200: either(ref("Receipt"), ref("DryRun"))},
+        query=WAIT,
+        body=CANCEL,
+        repeatable=True,
+    )
     def post(self, request: Request) -> Response:
         """Calls off what the filter matches; when this answers, no further step of those runs starts."""
         wait = wait_of(request)
@@ -97,6 +155,7 @@ class OneCancellation(Endpoint):
 
     get_scope = "read"
 
+    @described("get_cancellation", {200: "FollowedReceipt"})
     def get(self, request: Request, uid: str) -> Response:
         """The receipt, with what became of the steps that were in flight."""
         return Response(followed_receipt(find_cancellation(self.environment, UUID(uid))))

@@ -10,11 +10,13 @@ from rest_framework.response import Response
 
 from automations import occurrence as verb
 from automations.api import idempotency, paging
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
 from automations.api.moments import stamp
 from automations.api.native.receipts import receipts
 from automations.api.reading import UUID_PATTERN, Body, Query
+from automations.api.schemas import OBJECT, request_of, text
 from automations.definition import EVENT_LENGTH
 from automations.models import Cancellation, No, Occurrence, Refusal
 from automations.occurrence import ReportRequest
@@ -26,6 +28,7 @@ class Events(Endpoint):
     get_scope = "read"
     post_scope = "cancel"
 
+    @described("list_events", {200: paging.page_of("EventSummary")}, query=paging.PAGED)
     def get(self, request: Request) -> Response:
         """Every event of the last 30 days, also those that matched nothing; without data and receipts."""
         query = Query(request.query_params)
@@ -37,6 +40,12 @@ class Events(Endpoint):
         shown, cursor = page.cut(rows[: page.fetch], lambda row: row.pk)
         return Response({"items": [_summary(row) for row in shown], "next_cursor": cursor})
 
+    @described(
+        "report_event",
+        {200: "Event"},
+        body=request_of({"name": text(EVENT_LENGTH)}, {"data": OBJECT, "recipient": text(255)}),
+        repeatable=True,
+    )
     def post(self, request: Request) -> Response:
         """Takes note of what happened; when this answers, no further step of the runs it cancels starts."""
         raw = self.body()
@@ -69,6 +78,7 @@ class OneEvent(Endpoint):
 
     get_scope = "read"
 
+    @described("get_event", {200: "EventWithData"})
     def get(self, request: Request, uid: str) -> Response:
         """The event as it was answered, with what it brought along."""
         row = Occurrence.objects.filter(environment=self.environment, pk=UUID(uid)).first()

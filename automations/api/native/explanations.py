@@ -11,11 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations import near_misses
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.moments import stamp
 from automations.api.native.cancellations import find_cancellation
 from automations.api.native.runs import find_run
 from automations.api.reading import Query
+from automations.api.schemas import UID
 from automations.explanation import Explanation, explain
 from automations.models import Run
 
@@ -25,6 +27,7 @@ class ExplainCancel(Endpoint):
 
     get_scope = "read"
 
+    @described("explain_cancel", {200: "CancelExplained"}, query={"cancellation": UID})
     def get(self, request: Request, uid: str) -> Response:
         """Why the cancellation asked for hit the run or did not; without one, the cancellation that hit it, else
         those that came near."""
@@ -46,6 +49,7 @@ class NearMisses(Endpoint):
 
     get_scope = "read"
 
+    @described("list_near_misses", {200: "NearMisses"})
     def get(self, request: Request, uid: str) -> Response:
         """Runs that nearly bear the token or key that the cancellation asked for, or bore it at another time."""
         Query(request.query_params).finish()

@@ -15,9 +15,11 @@ from rest_framework.response import Response
 from automations import execution
 from automations.api import idempotency
 from automations.api.authentication import demand_scopes_of
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.limits import asked_by_steps
 from automations.api.reading import Body
+from automations.api.schemas import OBJECT, either, listed, ref, request_of, text
 from automations.invocation import LISTED, MOST_RECIPIENTS, InvokeRequest, Recipient
 from automations.models import (
     Cancellation,
@@ -33,6 +35,23 @@ from automations.models import (
 )
 
 MOST_TAGS = 50
+RECIPIENT = either(
+    text(255), {**request_of({"id": text(255)}, strict=False), "description": "With a profile."}
+)
+_ASKED = request_of(
+    maybe={
+        "automation": {**text(100), "description": "Its key; else a `definition`."},
+        "definition": ref("Definition"),
+        "recipient": RECIPIENT,
+        "recipients": listed(RECIPIENT, MOST_RECIPIENTS, least=1),
+        "data": OBJECT,
+        "profile": OBJECT,
+        "cancellation_key": text(255),
+        "source": text(255),
+        "tags": listed(text(128), MOST_TAGS),
+    }
+)
+INVOKE = {**_ASKED, "oneOf": [{"required": ["automation"]}, {"required": ["definition"]}]}
 
 
 class Invocations(Endpoint):
@@ -41,6 +60,7 @@ class Invocations(Endpoint):
     post_scope = "invoke"
     counts_itself = True
 
+    @described("invoke", {201: "Invocation"}, body=INVOKE, repeatable=True, refuses=(404,))
     def post(self, request: Request) -> Response:
         """Accepts runs; the answer is the acknowledgement. The same Idempotency-Key gives the same answer."""
         raw = self.body()
@@ -87,6 +107,7 @@ class OneInvocation(Endpoint):
 
     get_scope = "read"
 
+    @described("get_invocation", {200: "InvocationStatus"})
     def get(self, request: Request, uid: str) -> Response:
         """The invocation with its runs' common status and their counts by status."""
         invocation = (

@@ -8,9 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations.api import paging
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.moments import stamp
 from automations.api.reading import Body, Query
+from automations.api.schemas import listed, request_of, text
 from automations.directory import lists
 from automations.models import MOST_MEMBERS, RecipientList
 
@@ -22,6 +24,7 @@ class Lists(Endpoint):
 
     get_scope = "read"
 
+    @described("list_lists", {200: paging.page_of("ListSummary")}, query=paging.PAGED)
     def get(self, request: Request) -> Response:
         """The environment's lists, without their members."""
         query = Query(request.query_params)
@@ -43,10 +46,16 @@ class OneList(Endpoint):
     patch_scope = "write"
     delete_scope = "write"
 
+    @described("get_list", {200: "List"})
     def get(self, request: Request, key: str) -> Response:
         """The list with its members, in their order."""
         return Response(_whole(lists.find(environment=self.environment, key=key)))
 
+    @described(
+        "replace_list",
+        {200: "List", 201: "List"},
+        body=request_of({"members": listed(text(LONGEST_ID), MOST_MEMBERS)}, {"name": text(200)}),
+    )
     def put(self, request: Request, key: str) -> Response:
         """The list with these members and no others."""
         body = Body(self.body())
@@ -58,6 +67,17 @@ class OneList(Endpoint):
         row, is_new = lists.replace(environment=self.environment, key=key, members=members, name=name or "")
         return Response(_whole(row), status=201 if is_new else 200)
 
+    @described(
+        "change_list",
+        {200: "List"},
+        body=request_of(
+            maybe={
+                "name": text(200),
+                "add": listed(text(LONGEST_ID), MOST_MEMBERS),
+                "remove": listed(text(LONGEST_ID), MOST_MEMBERS),
+            }
+        ),
+    )
     def patch(self, request: Request, key: str) -> Response:
         """Adds the members in `add` and takes those in `remove` out; a recipient in both is a member."""
         body = Body(self.body())
@@ -68,6 +88,7 @@ class OneList(Endpoint):
         row = lists.change(environment=self.environment, key=key, add=add, drop=drop, name=name)
         return Response(_whole(row))
 
+    @described("remove_list", {204: None})
     def delete(self, request: Request, key: str) -> Response:
         """Forgets the list, not its members."""
         lists.remove(environment=self.environment, key=key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils import timezone
@@ -9,15 +10,23 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations.api import paging
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.moments import stamp
 from automations.api.reading import Body, Query
+from automations.api.schemas import OBJECT, Schema, one_of, prose, request_of, text
 from automations.definition import CHANNEL_NAMES
 from automations.directory import templates
 from automations.models import MESSAGE_KEY, MessageTemplate
 
 LONGEST_TITLE = 2_000
 LONGEST_BODY = 64 * 1024
+WORDING: Mapping[str, Schema] = {"title": prose(LONGEST_TITLE), "body": prose(LONGEST_BODY)}
+SAID: Mapping[str, Schema] = {
+    "name": text(200),
+    **WORDING,
+    "channels": request_of(maybe=dict.fromkeys(sorted(CHANNEL_NAMES), request_of(maybe=WORDING))),
+}
 
 
 class MessageTemplates(Endpoint):
@@ -26,6 +35,7 @@ class MessageTemplates(Endpoint):
     get_scope = "read"
     post_scope = "write"
 
+    @described("list_message_templates", {200: paging.page_of("MessageTemplateSummary")}, query=paging.PAGED)
     def get(self, request: Request) -> Response:
         """The environment's message templates, without what they say."""
         query = Query(request.query_params)
@@ -38,6 +48,11 @@ class MessageTemplates(Endpoint):
         shown, cursor = page.cut(rows, lambda row: row.pk)
         return Response({"items": [_summary(row) for row in shown], "next_cursor": cursor})
 
+    @described(
+        "create_message_template",
+        {201: "MessageTemplate"},
+        body=request_of({"key": text(100, pattern=MESSAGE_KEY)}, SAID),
+    )
     def post(self, request: Request) -> Response:
         """Stores a message template under a new key."""
         body = Body(self.body())
@@ -55,10 +70,12 @@ class OneMessageTemplate(Endpoint):
     put_scope = "write"
     delete_scope = "write"
 
+    @described("get_message_template", {200: "MessageTemplate"})
     def get(self, request: Request, key: str) -> Response:
         """The message template."""
         return Response(_whole(templates.find(environment=self.environment, key=key)))
 
+    @described("replace_message_template", {200: "MessageTemplate"}, body=request_of(maybe=SAID))
     def put(self, request: Request, key: str) -> Response:
         """Replaces what it says: steps performed from now on send that."""
         said = _said(Body(self.body()))
@@ -66,6 +83,7 @@ class OneMessageTemplate(Endpoint):
             _whole(templates.replace(environment=self.environment, key=key, by=self.actor, said=said))
         )
 
+    @described("remove_message_template", {204: None})
     def delete(self, request: Request, key: str) -> Response:
         """Forgets it; a step that would send it fails."""
         templates.remove(environment=self.environment, key=key)
@@ -77,6 +95,18 @@ class PreviewMessageTemplate(Endpoint):
 
     post_scope = "read"
 
+    @described(
+        "preview_message_template",
+        {200: "MessagePreview"},
+        body=request_of(
+            maybe={
+                "data": OBJECT,
+                "profile": OBJECT,
+                "recipient": text(255),
+                "channel": one_of(*sorted(CHANNEL_NAMES)),
+            }
+        ),
+    )
     def post(self, request: Request, key: str) -> Response:
         """What it says for these data and this profile, and what was missing for it."""
         body = Body(self.body())

@@ -9,8 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations import expressions, publication
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.reading import Body
+from automations.api.schemas import OBJECT, prose, request_of
 from automations.cancellation import unfinished_with_label
 from automations.definition.fields import EXPRESSION_LENGTH
 from automations.expressions import Scope
@@ -22,6 +24,11 @@ class PreviewToken(Endpoint):
 
     post_scope = "read"
 
+    @described(
+        "preview_token",
+        {200: "TokenPreview"},
+        body=request_of(maybe={"expression": prose(EXPRESSION_LENGTH), "data": OBJECT, "profile": OBJECT}),
+    )
     def post(self, request: Request, key: str | None = None) -> Response:
         """The token that a run with these data would bear, or why there would be none."""
         body = Body(self.body())

@@ -8,9 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations.api import paging
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.moments import stamp
 from automations.api.reading import Body, Query
+from automations.api.schemas import one_of, request_of, text
 from automations.directory import providers
 from automations.models import MESSAGE_KEY, Provider
 
@@ -21,6 +23,7 @@ class Providers(Endpoint):
     get_scope = "admin"
     post_scope = "admin"
 
+    @described("list_providers", {200: paging.page_of("Provider")}, query=paging.PAGED)
     def get(self, request: Request) -> Response:
         """The environment's providers, without their secrets."""
         query = Query(request.query_params)
@@ -32,6 +35,14 @@ class Providers(Endpoint):
         shown, cursor = page.cut(rows[: page.fetch], lambda row: row.pk)
         return Response({"items": [_shown(row) for row in shown], "next_cursor": cursor})
 
+    @described(
+        "create_provider",
+        {201: "NewProvider"},
+        body=request_of(
+            {"key": text(100, pattern=MESSAGE_KEY)},
+            {"kind": one_of(*Provider.Kind.values), "url": text(providers.LONGEST_URL)},
+        ),
+    )
     def post(self, request: Request) -> Response:
         """Stores an Apprise service by its URL; or makes a secret that webhooks are signed with, told this once."""
         body = Body(self.body())
@@ -53,6 +64,7 @@ class OneProvider(Endpoint):
     http_method_names = ("delete",)
     delete_scope = "admin"
 
+    @described("remove_provider", {204: None})
     def delete(self, request: Request, key: str) -> Response:
         """Forgets the provider and its secret."""
         providers.remove(environment=self.environment, key=key)

@@ -11,11 +11,20 @@ from rest_framework.request import Request
 
 from automations.api.moments import stamp
 from automations.api.reading import Query
+from automations.api.schemas import Schema
 from automations.cancellation import CancelRequest, all_outstanding, outstanding
 from automations.models import Cancellation, Event, EventKind
 from automations.rehearsal import Rehearsal
 
 LONGEST_WAIT = 30
+WAIT: Mapping[str, Schema] = {
+    "wait": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": LONGEST_WAIT,
+        "description": "Seconds to hold the answer back for steps in flight.",
+    }
+}
 
 
 def wait_of(request: Request) -> float:

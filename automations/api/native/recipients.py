@@ -8,9 +8,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations.api import paging
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.moments import stamp
 from automations.api.reading import Body, Query, is_one_line
+from automations.api.schemas import OBJECT, request_of, text
 from automations.directory import recipients
 from automations.models import No, Recipient, Refusal
 
@@ -22,6 +24,11 @@ class Recipients(Endpoint):
 
     get_scope = "read"
 
+    @described(
+        "list_recipients",
+        {200: paging.page_of("Recipient")},
+        query={**paging.PAGED, "id": {**text(LONGEST_ID), "description": "The id, or what it begins with."}},
+    )
     def get(self, request: Request) -> Response:
         """The environment's recipients; those whose id begins with `id`."""
         query = Query(request.query_params)
@@ -46,10 +53,14 @@ class OneRecipient(Endpoint):
     patch_scope = "write"
     delete_scope = "write"
 
+    @described("get_recipient", {200: "Recipient"})
     def get(self, request: Request, recipient: str) -> Response:
         """What is known of the recipient."""
         return Response(_shown(recipients.find(environment=self.environment, key=_checked(recipient))))
 
+    @described(
+        "replace_recipient", {200: "Recipient", 201: "Recipient"}, body=request_of({"profile": OBJECT})
+    )
     def put(self, request: Request, recipient: str) -> Response:
         """Replaces the whole profile."""
         row, is_new = recipients.replace(
@@ -57,6 +68,7 @@ class OneRecipient(Endpoint):
         )
         return Response(_shown(row), status=201 if is_new else 200)
 
+    @described("merge_recipient", {200: "Recipient"}, body=request_of({"profile": OBJECT}))
     def patch(self, request: Request, recipient: str) -> Response:
         """Lays the given members over the profile; a null takes its member away."""
         row = recipients.merge(
@@ -64,6 +76,7 @@ class OneRecipient(Endpoint):
         )
         return Response(_shown(row))
 
+    @described("remove_recipient", {204: None})
     def delete(self, request: Request, recipient: str) -> Response:
         """Forgets the recipient; runs keep the profile they started with."""
         recipients.remove(environment=self.environment, key=_checked(recipient))

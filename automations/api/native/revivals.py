@@ -11,9 +11,11 @@ from rest_framework.response import Response
 from automations import execution
 from automations.api import idempotency
 from automations.api.authentication import demand_scopes_of
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.native import invocations, runs
 from automations.api.reading import Body
+from automations.api.schemas import DURATION, OBJECT, TIME, either, request_of, text, whole
 from automations.definition import parse_duration, parse_moment
 from automations.execution import ReplayRequest
 from automations.models import Run
@@ -26,6 +28,13 @@ class Replay(Endpoint):
 
     post_scope = "invoke"
 
+    @described(
+        "replay_run",
+        {201: "Replayed"},
+        body=request_of(maybe={"from_step": either(text(100), whole(0, HIGHEST_STEP)), "data": OBJECT}),
+        optional=True,
+        repeatable=True,
+    )
     def post(self, request: Request, uid: str) -> Response:
         """Repeats a finished run as a new one. The same Idempotency-Key gives the same answer."""
         raw = self.body(optional=True)
@@ -61,6 +70,7 @@ class Reschedule(Endpoint):
 
     post_scope = "invoke"
 
+    @described("reschedule_run", {200: "Run"}, body=request_of(maybe={"due_at": TIME, "in": DURATION}))
     def post(self, request: Request, uid: str) -> Response:
         """Lets a waiting run go on at another time."""
         body = Body(self.body())
@@ -74,6 +84,7 @@ class RunNow(Endpoint):
 
     post_scope = "invoke"
 
+    @described("run_now", {200: "Run"}, body=request_of(), optional=True)
     def post(self, request: Request, uid: str) -> Response:
         """Lets a waiting run go on at once."""
         Body(self.body(optional=True)).finish()

@@ -12,12 +12,14 @@ from rest_framework.response import Response
 
 from automations import cancellation
 from automations.api import paging
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
 from automations.api.moments import stamp
-from automations.api.native.receipts import receipt, wait_of
+from automations.api.native.receipts import WAIT, receipt, wait_of
 from automations.api.reading import Body, Query
 from automations.api.run_filters import newest
+from automations.api.schemas import TIME, UID, Schema, one_of, prose, request_of, text
 from automations.cancellation import CancelRequest
 from automations.definition import Invoke
 from automations.models import (
@@ -30,6 +32,7 @@ from automations.models import (
     Refusal,
     Run,
     RunQuerySet,
+    RunStatus,
     definition_of_run,
     due_before,
     steps_of_run,
@@ -37,6 +40,20 @@ from automations.models import (
 from automations.timeline import StepState
 
 CHILDREN_LISTED = 100
+FILTERS: Mapping[str, Schema] = {
+    "status": one_of(*RunStatus.values),
+    "automation": text(100),
+    "source": {**text(255), "description": "The source, or what it begins with."},
+    "token": {**text(512), "description": "A run's token or key."},
+    "key": text(255),
+    "recipient": text(255),
+    "invocation": UID,
+    "parent": UID,
+    "id": {**text(36), "description": "The id, or what it begins with."},
+    "created_after": TIME,
+    "created_before": TIME,
+    "due_before": TIME,
+}
 
 
 class Runs(Endpoint):
@@ -44,6 +61,7 @@ class Runs(Endpoint):
 
     get_scope = "read"
 
+    @described("list_runs", {200: paging.page_of("RunSummary")}, query={**paging.PAGED, **FILTERS})
     def get(self, request: Request) -> Response:
         """The environment's runs that match every filter given."""
         query = Query(request.query_params)
@@ -69,6 +87,7 @@ class OneRun(Endpoint):
 
     get_scope = "read"
 
+    @described("get_run", {200: "Run"})
     def get(self, request: Request, uid: str) -> Response:
         """The run with its steps."""
         run = find_run(Run.objects.with_state(), self.environment, uid)
@@ -80,6 +99,7 @@ class RunEvents(Endpoint):
 
     get_scope = "read"
 
+    @described("list_run_events", {200: paging.page_of("RunEvent")}, query=paging.PAGED)
     def get(self, request: Request, uid: str) -> Response:
         """The run's log."""
         query = Query(request.query_params)
@@ -97,6 +117,13 @@ class CancelRun(Endpoint):
 
     post_scope = "cancel"
 
+    @described(
+        "cancel_run",
+        {200: "Receipt"},
+        query=WAIT,
+        body=request_of(maybe={"reason": prose(cancellation.LONGEST_REASON)}),
+        optional=True,
+    )
     def post(self, request: Request, uid: str) -> Response:
         """Calls the run off; also recorded when it had finished before, and then nothing moves."""
         wait = wait_of(request)

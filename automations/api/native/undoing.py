@@ -8,10 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations.api.authentication import demand_scope
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.native.cancellations import find_cancellation
 from automations.api.native.receipts import followed_receipt
 from automations.api.reading import Body
+from automations.api.schemas import one_of, request_of
 from automations.models import Overdue, database_now
 from automations.undo import anybody_may, undo
 
@@ -21,6 +23,12 @@ class Undo(Endpoint):
 
     post_scope = "cancel"
 
+    @described(
+        "undo_cancellation",
+        {200: "FollowedReceipt"},
+        body=request_of(maybe={"overdue": one_of(*Overdue.values)}),
+        optional=True,
+    )
     def post(self, request: Request, uid: str) -> Response:
         """Lets the cancellation's runs go on. Once its `undo_until` has passed, that takes the scope `admin`."""
         body = Body(self.body(optional=True))

@@ -11,11 +11,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations.api import paging
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.moments import stamp
 from automations.api.reading import UUID_PATTERN, Body, Query
+from automations.api.schemas import FLAG, Schema, listed, one_of, prose, request_of, text
 from automations.models import RUN_EVENTS, WebhookDelivery, WebhookEndpoint
 from automations.notices import endpoints
+
+SETTINGS: Mapping[str, Schema] = {
+    "url": text(endpoints.LONGEST_URL),
+    "events": listed(one_of(*RUN_EVENTS), len(RUN_EVENTS), least=1),
+    "description": prose(endpoints.LONGEST_DESCRIPTION),
+}
 
 
 class Webhooks(Endpoint):
@@ -24,6 +32,7 @@ class Webhooks(Endpoint):
     get_scope = "admin"
     post_scope = "admin"
 
+    @described("list_webhooks", {200: paging.page_of("Webhook")}, query=paging.PAGED)
     def get(self, request: Request) -> Response:
         """The environment's endpoints, without their secrets."""
         query = Query(request.query_params)
@@ -35,6 +44,13 @@ class Webhooks(Endpoint):
         shown, cursor = page.cut(rows[: page.fetch], lambda row: row.pk)
         return Response({"items": [_shown(row) for row in shown], "next_cursor": cursor})
 
+    @described(
+        "create_webhook",
+        {201: "WebhookWithSecret"},
+        body=request_of(
+            {"url": SETTINGS["url"], "events": SETTINGS["events"]}, {"description": SETTINGS["description"]}
+        ),
+    )
     def post(self, request: Request) -> Response:
         """Stores an endpoint; its secret is told this once. Every run that ends after the answer is told."""
         body = Body(self.body())
@@ -55,10 +71,12 @@ class OneWebhook(Endpoint):
     patch_scope = "admin"
     delete_scope = "admin"
 
+    @described("get_webhook", {200: "Webhook"})
     def get(self, request: Request, uid: str) -> Response:
         """The endpoint, without its secrets."""
         return Response(_shown(endpoints.find(environment=self.environment, uid=UUID(uid))))
 
+    @described("change_webhook", {200: "Webhook"}, body=request_of(maybe={**SETTINGS, "disabled": FLAG}))
     def patch(self, request: Request, uid: str) -> Response:
         """Changes what is given, and leaves the rest."""
         body = Body(self.body())
@@ -70,6 +88,7 @@ class OneWebhook(Endpoint):
             _shown(endpoints.change(environment=self.environment, uid=UUID(uid), changes=changes))
         )
 
+    @described("remove_webhook", {204: None})
     def delete(self, request: Request, uid: str) -> Response:
         """Removes the endpoint and its deliveries."""
         endpoints.remove(environment=self.environment, uid=UUID(uid))
@@ -81,6 +100,7 @@ class RollWebhook(Endpoint):
 
     post_scope = "admin"
 
+    @described("roll_webhook", {200: "WebhookWithSecret"}, body=request_of(), optional=True)
     def post(self, request: Request, uid: str) -> Response:
         """A new secret, told this once; the old one signs beside it for 24 hours."""
         Body(self.body(optional=True)).finish()
@@ -93,6 +113,7 @@ class TestWebhook(Endpoint):
 
     post_scope = "admin"
 
+    @described("test_webhook", {201: "Delivery"}, body=request_of(), optional=True)
     def post(self, request: Request, uid: str) -> Response:
         """Has an event without meaning delivered; `deliveries` tells what came of it."""
         Body(self.body(optional=True)).finish()
@@ -104,6 +125,7 @@ class WebhookDeliveries(Endpoint):
 
     get_scope = "admin"
 
+    @described("list_deliveries", {200: paging.page_of("Delivery")}, query=paging.PAGED)
     def get(self, request: Request, uid: str) -> Response:
         """What the endpoint was told, or is to be told, with every attempt."""
         query = Query(request.query_params)
@@ -122,6 +144,7 @@ class RetryDelivery(Endpoint):
 
     post_scope = "admin"
 
+    @described("retry_delivery", {200: "Delivery"}, body=request_of(), optional=True)
     def post(self, request: Request, uid: str, delivery: str) -> Response:
         """Has it attempted now, whatever came of it before."""
         Body(self.body(optional=True)).finish()

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations import cancellation
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
 from automations.api.reading import UUID_PATTERN, Body
@@ -35,6 +36,7 @@ class Cancel(Endpoint):
     authentication_classes = (Signed,)
     post_scope = "cancel"
 
+    @described("cancel", {200: "Cancelled"}, body="Cancel")
     def post(self, request: Request) -> Response:
         """The executions that this call cancelled: no further step of them starts. The first 1,000 are named."""
         body = Body(self.body(optional=True), strict=False)

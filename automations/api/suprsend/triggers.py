@@ -11,18 +11,25 @@ from rest_framework.response import Response
 
 from automations import execution
 from automations.api import idempotency
+from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.errors import answer_to
 from automations.api.parsing import parse, read_body
 from automations.api.reading import Body
+from automations.api.schemas import Schema, either, listed, ref
 from automations.api.shapes import suprsend
 from automations.api.suprsend.authentication import Signed
+from automations.api.suprsend.components import MOST_AT_ONCE
 from automations.api.suprsend.recipients import LONGEST_ID, Named, read_recipient, read_recipients
 from automations.invocation import InvokeRequest
 from automations.models import ApiKey, Contact, No, Refusal
 
-MOST_AT_ONCE = 100
+ANSWERS = {202: "Triggered", 207: "TriggeredMany"}
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
+
+
+def _one_or_many(name: str) -> Schema:
+    return either(ref(name), listed(ref(name), MOST_AT_ONCE, least=1))
 
 
 class _Triggers(Endpoint):
@@ -88,6 +95,7 @@ class _Triggers(Endpoint):
 class Trigger(_Triggers):
     """`POST /trigger/`."""
 
+    @described("trigger", ANSWERS, body=_one_or_many("Workflow"), refuses=(404,))
     def post(self, request: Request) -> Response:
         """When this answers, the runs are stored and can be cancelled."""
         return self.answer(_published)
@@ -96,6 +104,7 @@ class Trigger(_Triggers):
 class TriggerDynamic(_Triggers):
     """`POST /{workspace}/trigger/`, the legacy form: the request brings the one message and its delay."""
 
+    @described("trigger_dynamic", ANSWERS, body=_one_or_many("DynamicWorkflow"))
     def post(self, request: Request, workspace: ApiKey) -> Response:
         """As `Trigger` does."""
         if workspace.environment_id != self.environment.pk:

@@ -1,0 +1,39 @@
+"""The reference of the APIs shows all four documents, and asks nothing of another host."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.live import Product
+
+
+def test_the_reference_shows_every_document_and_asks_nobody_else(page: Page, product: Product) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/api/docs/")
+    expect(page.locator("h1")).to_contain_text("Countermand")
+    expect(page.locator("#operations-runs-cancel_run")).to_be_visible()
+    for name, operation in (
+        ("Courier", "invoke_ad_hoc"), ("Knock", "trigger"), ("SuprSend", "trigger_dynamic"),
+    ):  # fmt: skip
+        page.locator(".topbar select").select_option(label=name)
+        expect(page.locator("h1")).to_contain_text(name)
+        expect(page.locator(f"[id$=-{operation}]")).to_be_visible()
+    page.locator("[id$=-trigger_dynamic] button.opblock-summary-control").click()
+    expect(page.locator(".opblock-description")).to_be_visible()
+    assert [url for url in asked if not url.startswith((product.url, "data:"))] == []
+    assert [url for url in asked if url.startswith(f"{product.url}/api/schema")] == [
+        f"{product.url}/api/schema{name}" for name in ("", "/courier", "/knock", "/suprsend")
+    ]
+
+
+def test_without_javascript_the_documents_are_linked(browser: Browser, product: Product) -> None:
+    context = browser.new_context(base_url=product.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/api/docs/")
+    expect(page.get_by_role("link")).to_have_text(["Countermand", "Courier", "Knock", "SuprSend"])
+    page.get_by_role("link", name="Knock").click()
+    expect(page).to_have_url(re.compile("/api/schema/knock$"))
+    context.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from automations.definition import (
     Kind,
     Sought,
     Step,
+    UpdateProfile,
     parse_duration,
     parse_moment,
     sought,
@@ -29,6 +30,7 @@ from automations.expressions.tokens import check_token, token_text
 START = "0"
 STARVED_PAUSE = timedelta(seconds=1)
 LONGEST_NAME = 255  # of an automation, or a recipient
+MOST_TOLD = 100  # members of a profile that the log names
 AWAITING = datetime(9999, 1, 1, tzinfo=UTC)  # when a run is due that waits for its child to end
 
 
@@ -40,6 +42,15 @@ class Order:
     recipient: str | None
     data: Any
     profile: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What is to be said of a recipient, and `how` it is laid over what is known (see `definition.merged`)."""
+
+    recipient: str
+    said: Mapping[str, Any]
+    how: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +66,12 @@ class Carried:
     detail: Mapping[str, Any] = field(default_factory=dict)
     sought: Sought | None = None
     order: Order | None = None
+    change: Change | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes more than its own run's state."""
+        return self.sought is not None or self.order is not None or self.change is not None
 
     @property
     def due_at(self) -> datetime | None:
@@ -112,6 +129,12 @@ class Plan:
             if isinstance(carried.step, Invoke) and carried.order is not None:
                 yield carried.step, carried.order
 
+    def changes(self) -> Iterator[tuple[Step, Change]]:
+        """The profiles to change in the plan's transaction."""
+        for carried in self.carried:
+            if carried.change is not None:
+                yield carried.step, carried.change
+
     def cut_off(self, step: Step) -> Plan:
         """The plan up to that step, at which the run rests; what came before stays carried out."""
         before = tuple(item for item in self.carried if int(item.step.position) < int(step.position))
@@ -142,7 +165,7 @@ def advance(
     bears: bool = False,
 ) -> Plan:
     """From `position` over every pure and record step to the next effect, wait or end; where the transaction cannot
-    bear children (`bears` is false), to the next step that wants one.
+    bear children (`bears` is false), to the next step that wants one that can.
 
     Evaluates those steps' expressions, so it is called before the transaction opens. A retryable
     ExpressionError (an evaluator starved or crashed) rests the run where it is for a second.
@@ -179,16 +202,17 @@ def _rest(done: Carried, *, position: str, now: datetime) -> Plan | None:
         return Plan(position=position, due_at=done.due_at, now=now, fixed=step.until is not None)
     if done.order is not None and done.outcome == "waiting":
         return Plan(position=position, due_at=AWAITING, now=now, fixed=True)
-    if isinstance(step, Cancel) and step.include_self and done.sought is not None:
-        # The run must still be there for its own cancel to find it.
+    is_own_cancel = isinstance(step, Cancel) and step.include_self and done.sought is not None
+    if is_own_cancel or done.change is not None:
+        # The run must still be there for its own cancel to find it; what follows reads the profile anew.
         return Plan(position=position, due_at=now, now=now)
     return None
 
 
 def _wants_a_transition(step: Step, carried: list[Carried], *, bears: bool) -> bool:
-    """Whether the run has to rest before the step: children are born when it is carried forward, and a cancel finds
-    those born before it."""
-    if isinstance(step, Invoke):
+    """Whether the run has to rest before the step: children are born, and profiles changed, when it is carried
+    forward, and a cancel finds the children born before it."""
+    if isinstance(step, Invoke | UpdateProfile):
         return not bears
     return isinstance(step, Cancel) and any(item.order is not None for item in carried)
 
@@ -239,7 +263,30 @@ def _carry(step: Step, *, scope: Scope, now: datetime, owner: str) -> Carried:
     if isinstance(step, Invoke):
         order = _order(step, scope, owner)
         return Carried(step=step, outcome="waiting" if step.wait else "completed", order=order)
+    if isinstance(step, UpdateProfile):
+        change = _change(step, scope, owner)
+        told = {
+            "recipient": change.recipient,
+            "merge": change.how,
+            "members": sorted(change.said)[:MOST_TOLD],
+        }
+        return Carried(step=step, outcome="completed", detail=told, change=change)
     raise AssertionError(f"no way to carry out {step.action}")
+
+
+def _change(step: UpdateProfile, scope: Scope, owner: str) -> Change:
+    """What is said of whom. What does not resolve fails the step: half a profile is worse than none."""
+    given: dict[str, Any] = {"profile": step.profile, "recipient_id": step.recipient}
+    warnings: list[FieldWarning] = []
+    resolved = expressions.resolve_tree(given, scope, owner=owner, warnings=warnings)
+    _refuse_unresolved(warnings)
+    named = scope.refs.get("recipient") if step.recipient is None else resolved["recipient_id"]
+    if named is None:
+        raise _StepFailed("no_recipient", "the run has no recipient, and the step names none")
+    recipient = _text("recipient_id", named)
+    if len(recipient) > LONGEST_NAME:
+        raise _StepFailed("invalid_recipient_id", f"an id has at most {LONGEST_NAME} characters")
+    return Change(recipient=recipient, said=resolved["profile"], how=step.merge)
 
 
 def _order(step: Invoke, scope: Scope, owner: str) -> Order:
@@ -273,14 +320,17 @@ def _sought(step: Cancel, scope: Scope, owner: str) -> Sought:
     }
     warnings: list[FieldWarning] = []
     found = expressions.resolve_tree(tree, scope, owner=owner, warnings=warnings)
-    if warnings:
-        first = warnings[0]
-        raise ExpressionError("unresolved", f"“{first.field}” did not resolve", paths=first.paths)
+    _refuse_unresolved(warnings)
     assert isinstance(found, dict)
     try:
         return sought({**known, **found}, _text)
     except ValueError as error:
         raise _StepFailed("invalid_filter", str(error)) from error
+
+
+def _refuse_unresolved(warnings: Sequence[FieldWarning]) -> None:
+    for first in warnings[:1]:
+        raise ExpressionError("unresolved", f"“{first.field}” did not resolve", paths=first.paths)
 
 
 def _text(name: str, value: Any) -> str:

@@ -156,11 +156,14 @@ def _apply_folded(steps: Mapping[str, StepState], folded: Mapping[str, Any], at:
     state.finished_at = at
     state.error = folded.get("error")
     state.skip_reason = folded.get("reason")
-    if said := {name: folded[name] for name in _OF_A_CANCEL if name in folded}:
+    if said := {name: folded[name] for name in _TOLD if name in folded}:
         state.output = said
 
 
-_OF_A_CANCEL = ("token", "run_id", "filter", "cancellation", "cancelled")
+_TOLD = (
+    *("token", "run_id", "filter", "cancellation", "cancelled"),  # of a cancel
+    *("recipient", "merge", "members"),  # of a changed profile
+)
 
 
 def _apply_elsewhere(steps: Mapping[str, StepState], event: LoggedEvent) -> None:

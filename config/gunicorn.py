@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+SPARE = 4  # threads that invokes never have all of
+
 worker_class = "gthread"
 workers = 2
-threads = 8
+threads = (int(os.environ.get("INVOKES_AT_ONCE") or 0) or 12) + SPARE  # `up` has refused what is no number
 preload_app = True  # Django is loaded once and shared by the forked workers: half the start, less memory
 timeout = 60  # seconds without a sign of life from a worker, not the length of a request
 graceful_timeout = 10  # `up` promises to be gone within 15 s

@@ -180,6 +180,10 @@ WORKERS = env.number("WORKERS", 2, least=1, most=64)
 SLOTS = env.number("SLOTS", 64, least=1, most=1024)
 LEASE_SECONDS = env.number("LEASE_SECONDS", 15, least=1, most=3600)
 CATCH_UP_PER_SECOND = env.number("CATCH_UP_PER_SECOND", 250, least=1, most=100_000)
+INVOKES_PER_SECOND = env.number("INVOKES_PER_SECOND", 1000, least=0, most=1_000_000)
+CANCELS_PER_SECOND = env.number("CANCELS_PER_SECOND", 1000, least=0, most=1_000_000)
+REQUESTS_PER_SECOND = env.number("REQUESTS_PER_SECOND", 1000, least=0, most=1_000_000)
+INVOKES_AT_ONCE = env.number("INVOKES_AT_ONCE", 12, least=0, most=256)
 ALLOW_PRIVATE_NETWORKS = env.words("ALLOW_PRIVATE_NETWORKS")
 
 Q_CLUSTER: dict[str, Any] = {

@@ -35,6 +35,7 @@ RATHER_ON = {
     "views": "sqlite",
     **dict.fromkeys(PAGES, "sqlite"),
     "api/test_authentication.py": "sqlite",
+    "api/test_limits.py": "sqlite",
     **dict.fromkeys(DIALECTS, "sqlite"),
     "cluster/test_cluster.py": "sqlite",
     "test_docs.py": "sqlite",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from automations import channels, steps
 from automations.definition import ACTIONS, CHANNEL_NAMES, Kind
-from automations.definition.shape import Cancel, Delay, Invoke, Send, SendList
+from automations.definition.shape import Cancel, Delay, Invoke, Send, SendList, UpdateProfile
 
 
 def test_steps_and_definitions_know_the_same_actions() -> None:
-    kinds = {step.action: step.kind for step in (Send, SendList, Delay, Cancel, Invoke)}
+    kinds = {step.action: step.kind for step in (Send, SendList, Delay, Cancel, Invoke, UpdateProfile)}
     assert set(kinds) == ACTIONS
     assert set(steps.EFFECTS) == {action for action, kind in kinds.items() if kind is Kind.EFFECT}
     assert set(steps.RECORDS) == {action for action, kind in kinds.items() if kind is Kind.RECORD}

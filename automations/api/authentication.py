@@ -13,6 +13,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from automations.api.errors import Denied
+from automations.api.limits import cancels
 from automations.models import ApiKey
 
 USE_GRAIN = timedelta(minutes=1)
@@ -44,12 +45,21 @@ class HasScope(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """403 for a key without the scope, and where an endpoint names none for a method that it has."""
-        method = "get" if request.method == "HEAD" else str(request.method).lower()
-        scope = getattr(view, f"{method}_scope", None)
+        method, scope = _method_of(request), scope_of(request, view)
         if scope is not None and isinstance(request.auth, ApiKey):
             demand_scope(request.auth, scope)
             return True
         return method not in view.http_method_names or not hasattr(view, method)  # 405 follows
+
+
+def scope_of(request: Request, view: Any) -> str | None:
+    """The scope that the endpoint names for the request's method."""
+    scope: str | None = getattr(view, f"{_method_of(request)}_scope", None)
+    return scope
+
+
+def _method_of(request: Request) -> str:
+    return "get" if request.method == "HEAD" else str(request.method).lower()
 
 
 def demand_scope(key: ApiKey, scope: str) -> None:
@@ -65,15 +75,8 @@ def demand_scopes_of(definition: object, key: ApiKey) -> None:
         return
     concurrency = definition.get("concurrency")
     supersedes = isinstance(concurrency, dict) and concurrency.get("policy") == "cancel_previous"
-    if supersedes or (isinstance(steps, list) and any(_cancels(step) for step in steps)):
+    if supersedes or (isinstance(steps, list) and any(cancels(step) for step in steps)):
         demand_scope(key, "cancel")
-
-
-def _cancels(step: object) -> bool:
-    """A cancel step, or one that is read as such on Courier's paths for want of an action."""
-    if not isinstance(step, dict):
-        return False
-    return step.get("action") == "cancel" or (step.get("action") is None and "cancelation_token" in step)
 
 
 def note_use(key: ApiKey, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from django.http.response import HttpResponseBase
@@ -14,7 +15,8 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from automations.api import errors
-from automations.api.authentication import HasScope, KeyAuthentication
+from automations.api.authentication import HasScope, KeyAuthentication, scope_of
+from automations.api.limits import Asked, asked_by, within_limits
 from automations.api.parsing import LARGEST_BODY, read_object
 from automations.models import ApiKey, Environment
 
@@ -37,6 +39,7 @@ class Endpoint(APIView):
     content_negotiation_class = AlwaysJson
     http_method_names: Sequence[str] = ("get", "post", "put", "head")
     largest_body = LARGEST_BODY
+    counts_itself = False  # against the limits, once its body says what it asks for
 
     @property
     def key(self) -> ApiKey:
@@ -58,6 +61,20 @@ class Endpoint(APIView):
     def body(self, *, optional: bool = False) -> dict[str, Any]:
         """The object in the request's body; see `read_object`."""
         return read_object(self.request._request, optional=optional, largest=self.largest_body)
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Gives back at its end what the request has of the limits."""
+        with ExitStack() as self._held:
+            return super().dispatch(request, *args, **kwargs)
+
+    def check_throttles(self, request: Request) -> None:
+        """429 for a key that asks too often; see `within_limits`."""
+        if request.auth is not None and not self.counts_itself:
+            self.count(asked_by(scope_of(request, self)))
+
+    def count(self, asked: Asked) -> None:
+        """Counts this request as one of that kind, until it is answered."""
+        self._held.enter_context(within_limits(asked, key_id=self.key.pk))
 
     def get_exception_handler(self) -> Callable[..., HttpResponseBase | None]:
         """Ours, not the one of the settings: an answer must fit its dialect wherever this is mounted."""

@@ -27,9 +27,11 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 class Denied(APIException):
     """The edge itself refuses a request, with that HTTP status, before any verb has seen it."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
+        """`retry_after` is in seconds."""
         super().__init__(detail=message, code=code)
         self.status_code = status
+        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
 
 
 def request_id(request: HttpRequest | Request) -> str:
@@ -88,7 +90,9 @@ def answer_to(error: Exception) -> Answer | None:
         case MethodNotAllowed():
             return Answer(status=405, code="method_not_allowed", message=str(error.detail))
         case APIException():
-            headers = {"WWW-Authenticate": "Bearer"} if error.status_code == 401 else {}
+            headers = getattr(error, "headers", {})
+            if error.status_code == 401:
+                headers = {"WWW-Authenticate": "Bearer"}
             code = str(getattr(error.detail, "code", "refused"))
             return Answer(status=error.status_code, code=code, message=str(error.detail), headers=headers)
         case Http404():

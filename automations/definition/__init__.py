@@ -18,8 +18,10 @@ from automations.definition.shape import (
     Send,
     SendList,
     Step,
+    UpdateProfile,
 )
 from automations.definition.times import FURTHEST_UNTIL, LONGEST_DELAY, parse_duration, parse_moment
+from automations.definition.update_profile_step import merged
 
 __all__ = [
     "ACTIONS",
@@ -45,6 +47,8 @@ __all__ = [
     "SendList",
     "Sought",
     "Step",
+    "UpdateProfile",
+    "merged",
     "parse",
     "parse_duration",
     "parse_moment",

@@ -13,11 +13,12 @@ from automations.definition.rules import read_cancel_on, read_concurrency
 from automations.definition.sends import read_send, read_send_list
 from automations.definition.shape import DEFAULT_TIMEOUT, Definition, Delay, Retry, Step
 from automations.definition.times import parse_duration, parse_moment
+from automations.definition.update_profile_step import read_update_profile
 
 MOST_STEPS = 100
 LONGEST_TIMEOUT = 3600.0
 LATER_ACTIONS = frozenset({
-    "fetch-data", "update-profile", "add-to-batch", "add-to-digest", "throttle",
+    "fetch-data", "add-to-batch", "add-to-digest", "throttle",
     "branch", "wait-for", "exit", "webhook", "for-each", "uncancel",
 })  # fmt: skip
 LATER_SETTINGS = frozenset({"max_duration", "data_schema", "on_disable", "tags"})
@@ -195,6 +196,7 @@ _ACTIONS: dict[str, Callable[[Fields, Mapping[str, Any]], Step]] = {
     "delay": _delay,
     "cancel": _cancel,
     "invoke": read_invoke,
+    "update-profile": read_update_profile,
 }
 ACTIONS = frozenset(_ACTIONS)
 

@@ -139,6 +139,19 @@ class Invoke(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UpdateProfile(Step):
+    """Lays `profile`, whose texts may be expressions, over what is stored of `recipient` (an expression; None is the
+    run's own), in the way that `merge` names (see `merged`)."""
+
+    action: ClassVar[str] = "update-profile"
+    kind: ClassVar[Kind] = Kind.RECORD
+
+    profile: Mapping[str, Any]
+    recipient: str | None = None
+    merge: str = "overwrite"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CancelRule:
     """An event of that name cancels the run, if it is younger than `within`, the event's data and its own agree
     at the path `match`, and `condition` is true."""

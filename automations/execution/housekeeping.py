@@ -18,6 +18,7 @@ from automations.models import (
     BORN,
     PARENT_CANCELLED,
     Cancellation,
+    Contact,
     Ended,
     Ending,
     Environment,
@@ -267,7 +268,8 @@ def _archive_chunk(environment: Environment, cancellation: Cancellation, conditi
 
 def tidy() -> None:
     """Idempotency keys whose time is over no longer hold anything; workers long silent, events and deliveries of
-    long ago and the rules of invocations that have ended are forgotten; secrets are sealed by the newest key."""
+    long ago, addresses and the rules of invocations that have ended are forgotten; secrets are sealed by the newest
+    key."""
     now = database_now()
     roster.forget(now=now)
     endpoints.forget_deliveries()
@@ -277,7 +279,9 @@ def tidy() -> None:
         holder.free_keys(now=now)
     Occurrence.forget(now=now)
     _listeners_seen[0] = Listener.objects.forget(behind=_listeners_seen[0])
+    _contacts_seen[0] = Contact.objects.forget(now=now, behind=_contacts_seen[0])
 
 
 _swept_at_once = [SWEPT_AT_LEAST]  # as fast as this process has found it to go
 _listeners_seen = [0]  # the last one looked at, in this process
+_contacts_seen = [0]

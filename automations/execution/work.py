@@ -50,8 +50,9 @@ class Done:
 
     @property
     def stands_alone(self) -> bool:
-        """Whether its transition is a transaction of its own: it calls other runs off, or bears some."""
-        return any(carried.sought is not None or carried.order is not None for carried in self.plan.carried)
+        """Whether its transition is a transaction of its own: it calls other runs off, bears some, or changes a
+        profile."""
+        return any(carried.writes for carried in self.plan.carried)
 
 
 def lease() -> timedelta:
@@ -108,7 +109,7 @@ def turn(
     """Writes back finished tasks and starts at most `room` due ones for the worker (primary key), in one
     transaction with one clock; of those long overdue at most `late` (None: as they come).
 
-    A task whose plan holds a cancel step, or bears children, is a transaction of its own.
+    A task whose plan holds a record step is a transaction of its own.
     """
     alone = [item for item in done if item.stands_alone]
     for item in alone:
@@ -267,6 +268,11 @@ def _finish(
         LiveRun.objects.filter(pk__in=bearing).wake_left(now=now)
     for item in late:
         _settle_late(item, now=now)
+    steps.update_profile.write(
+        ((item.task.claim, item.task.profile, item.plan) for item in moving),
+        environment_id=environment.pk,
+        now=now,
+    )
 
 
 def _sorted(done: Sequence[Done]) -> tuple[list[Done], list[Done], list[Done]]:

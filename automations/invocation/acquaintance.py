@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from automations.definition import merged
 from automations.invocation.request import InvokeRequest
-from automations.models import Recipient, check_size, merged, profiles_of
+from automations.models import Recipient, check_size, profiles_of
 
 _inhabited: set[int] = set()
 """Environments (primary keys) in which something was stored when this process looked. Of the others it is presumed

@@ -70,6 +70,7 @@ def _invocation(pk: int, draft: Draft, plans: Sequence[Plan], now: datetime) -> 
         tags=list(request.tags),
         tenant=request.tenant,
         performer=request.performer,
+        request_id=request.request_id if request.idempotency_key is not None else None,
         skips_delays=request.skips_delays,
         run_count=len(draft.runs),
         created_at=now,

@@ -8,6 +8,7 @@ from automations.models.automation import (
     Automation,
     DisableMode,
     Version,
+    automation_named,
 )
 from automations.models.cancellation import HELD, Cancellation, Origin, covered, standing, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter, due_before
@@ -45,9 +46,9 @@ from automations.models.recipient import (
     MOST_MEMBERS,
     Recipient,
     RecipientList,
+    change_profiles,
     check_size,
     identify,
-    merged,
     profiles_of,
 )
 from automations.models.refusal import No, Refusal
@@ -144,8 +145,10 @@ __all__ = [
     "answers",
     "asked_from",
     "audit",
+    "automation_named",
     "beneath",
     "called_off_at_birth",
+    "change_profiles",
     "check_size",
     "clock",
     "counting",
@@ -167,7 +170,6 @@ __all__ = [
     "kept_signing_secrets",
     "labels_of_bars",
     "listeners_of",
-    "merged",
     "new_uid",
     "owed",
     "profiles_of",

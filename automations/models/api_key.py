@@ -22,8 +22,8 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 # Written out, since every request waits for it (docs/decisions/0003-raw-statements.md).
 MATCHING = """
-SELECT k.id, k.name, k.public_id, k.secret_sha256, k.scopes, k.expires_at, k.revoked_at, k.last_used_at,
-       e.id, e.key
+SELECT k.id, k.name, k.public_id, k.secret_sha256, k.scopes, k.sealed_text, k.expires_at, k.revoked_at,
+       k.last_used_at, e.id, e.key
 FROM automations_apikey k JOIN automations_environment e ON e.id = k.environment_id
 WHERE k.public_id = %s
 """
@@ -74,12 +74,9 @@ class ApiKeyManager(models.Manager["ApiKey"]):
         parts = text.split("_")
         if len(parts) != 4 or parts[0] != "cm" or not text.isascii() or len(text) > 120:
             return None
-        with connection.cursor() as cursor:
-            cursor.execute(MATCHING, [parts[2]])
-            row = cursor.fetchone()
-        if row is None or not constant_time_compare(row[3], _digest(parts[3])):
+        key = _found(parts[2])
+        if key is None or not constant_time_compare(key.secret_sha256, _digest(parts[3])):
             return None
-        key = _read(row)
         if key.environment.key != parts[1] or not key.is_live(now=now):
             return None
         return key
@@ -88,7 +85,7 @@ class ApiKeyManager(models.Manager["ApiKey"]):
         """The key, live or not, that the workspace key names; None where there is none."""
         if not WORKSPACE.fullmatch(workspace):
             return None
-        return self.select_related("environment").filter(public_id=workspace.removeprefix("ws_")).first()
+        return _found(workspace.removeprefix("ws_"))
 
 
 class ApiKey(models.Model):
@@ -141,14 +138,22 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def _found(public_id: str) -> ApiKey | None:
+    """The key of that id with its environment, whatever its state."""
+    with connection.cursor() as cursor:
+        cursor.execute(MATCHING, [public_id])
+        row = cursor.fetchone()
+    return None if row is None else _read(row)
+
+
 def _read(row: tuple[Any, ...]) -> ApiKey:
     """The key that a row of MATCHING describes; SQLite gives moments without their zone."""
-    pk, name, public_id, digest, scopes, *moments, environment_pk, environment_key = row
+    pk, name, public_id, digest, scopes, sealed_text, *moments, environment_pk, environment_key = row
     expires_at, revoked_at, last_used_at = (
         moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments
     )
     return ApiKey(
         pk=pk, name=name, public_id=public_id, secret_sha256=digest, scopes=json.loads(scopes),
-        expires_at=expires_at, revoked_at=revoked_at, last_used_at=last_used_at,
+        sealed_text=sealed_text, expires_at=expires_at, revoked_at=revoked_at, last_used_at=last_used_at,
         environment=Environment(pk=environment_pk, key=environment_key),
     )  # fmt: skip

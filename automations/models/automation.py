@@ -6,9 +6,17 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from automations.models.environment import Environment
+from automations.models.statements import fetch
 
 KEY_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,99}\Z"
 RESERVED_KEYS = frozenset({"invoke", "runs", "cancel", "publish", "versions", "templates", "new"})
+
+
+# Written out, since cancels of two dialects wait for it (docs/decisions/0003-raw-statements.md).
+NAMED = """
+SELECT id, key FROM automations_automation WHERE environment_id = %s AND (key = %s OR alias = %s)
+ORDER BY key = %s DESC LIMIT 1
+"""
 
 
 class DisableMode(models.TextChoices):
@@ -29,6 +37,12 @@ class AutomationQuerySet(models.QuerySet["Automation"]):
         """Those whose key or alias is `name`; a key outranks an alias (read the first)."""
         own = models.Case(models.When(key=name, then=0), default=1)
         return self.filter(models.Q(key=name) | models.Q(alias=name)).order_by(own)
+
+
+def automation_named(name: str, *, environment: Environment) -> tuple[int, str] | None:
+    """Primary key and key of the environment's automation with that key or, else, alias."""
+    (rows,) = fetch([(NAMED, [environment.pk, name, name, name])])
+    return rows[0] if rows else None
 
 
 class Automation(models.Model):

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 
 from django.db import models
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 
 from automations.models.environment import Environment
+from automations.models.live_run import LiveRun
 
 LONGEST_ADDRESS = 320  # of an e-mail; telephone numbers are shorter
+KEPT = timedelta(days=30)
+LOOKED_AT_ONCE = 1_000
 
 
 def _plain(address: str) -> str:
@@ -27,8 +33,11 @@ class ContactManager(models.Manager["Contact"]):
             for recipient, address in sorted(pairs)  # in one order, or two at once would wait for each other
             if 0 < len(address) <= LONGEST_ADDRESS
         ]
-        if rows:
-            self.bulk_create(rows, ignore_conflicts=True)
+        if rows:  # what is known already is learnt anew, or `forget` might take it away before the invoke is accepted
+            self.bulk_create(
+                rows, update_conflicts=True, unique_fields=["environment", "address", "recipient"],
+                update_fields=["learnt_at"],
+            )  # fmt: skip
 
     def at(self, addresses: Collection[str], *, environment: Environment, most: int) -> list[str]:
         """The first `most` recipients known under one of these addresses."""
@@ -36,15 +45,30 @@ class ContactManager(models.Manager["Contact"]):
         known = self.filter(environment=environment, address__in=plain).order_by("pk")
         return list(known.values_list("recipient", flat=True)[:most])
 
+    def forget(self, *, now: datetime, behind: int) -> int:
+        """Drops, of the next thousand behind that primary key, those of recipients without an unfinished run of whom
+        no trigger has told for 30 days; the last one looked at, 0 at the end."""
+        looked_at = list(
+            self.filter(pk__gt=behind).order_by("pk").values_list("pk", flat=True)[:LOOKED_AT_ONCE]
+        )
+        if not looked_at:
+            return 0
+        living = LiveRun.objects.filter(environment=OuterRef("environment"), recipient=OuterRef("recipient"))
+        old = self.filter(pk__in=looked_at, learnt_at__lt=now - KEPT)
+        old.exclude(Exists(living)).delete()
+        return looked_at[-1] if len(looked_at) == LOOKED_AT_ONCE else 0
+
 
 class Contact(models.Model):
-    """One address of one recipient. What once led to a recipient goes on doing so."""
+    """One address of one recipient. What leads to a recipient does so for as long as it has an unfinished run, and
+    for 30 days after it was learnt."""
 
     environment = models.ForeignKey(
         Environment, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
     )
     address = models.CharField(max_length=LONGEST_ADDRESS)
     recipient = models.CharField(max_length=255)
+    learnt_at = models.DateTimeField(db_default=Now())
 
     objects = ContactManager()
 

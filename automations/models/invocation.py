@@ -14,7 +14,7 @@ JOURNEYS = "journeys"  # the dialect of what came through Courier's journeys, an
 
 class Invocation(KeyHolder):
     """Wide and written once. `definition` is set when the request brought its own steps; `performer` is who did
-    what its runs are about, `actor` who sent the request."""
+    what its runs are about, `actor` who sent the request; `request_id` is kept where a repeated request is told it."""
 
     uid = models.UUIDField(default=new_uid, unique=True, editable=False)
     environment = models.ForeignKey(
@@ -34,6 +34,7 @@ class Invocation(KeyHolder):
     tags = models.JSONField(default=list)
     tenant = models.CharField(max_length=255, null=True)
     performer = models.CharField(max_length=255, null=True)
+    request_id = models.CharField(max_length=100, null=True)
     skips_delays = models.BooleanField(default=False)
     run_count = models.PositiveIntegerField()
     created_at = models.DateTimeField()

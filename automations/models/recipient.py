@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import models
 
+from automations.definition import merged
 from automations.models.environment import Environment
 from automations.models.refusal import Refusal
 
@@ -59,11 +61,6 @@ class RecipientList(models.Model):
         return self.key
 
 
-def merged(profile: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """The profile with what was said laid over it, member by member; a null takes its member away."""
-    return {name: value for name, value in {**profile, **said}.items() if value is not None}
-
-
 def profiles_of(keys: Iterable[str], *, environment_id: int) -> dict[str, dict[str, Any]]:
     """The stored profiles of these recipients, those that have one; without keys it asks nothing."""
     if not (wanted := set(keys)):
@@ -73,16 +70,27 @@ def profiles_of(keys: Iterable[str], *, environment_id: int) -> dict[str, dict[s
 
 
 def identify(said: Mapping[str, Mapping[str, Any]], *, environment_id: int, now: datetime) -> None:
-    """Merges into each recipient's stored profile what was said of it; nothing said, no statement.
+    """Merges into each recipient's stored profile what was said of it; see `change_profiles`."""
+    changes = {key: partial(merged, said=new) for key, new in said.items()}
+    change_profiles(changes, environment_id=environment_id, now=now)
+
+
+def change_profiles(
+    changes: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]],
+    *,
+    environment_id: int,
+    now: datetime,
+) -> None:
+    """Makes of each recipient's stored profile what its change gives of it; without a change, no statement.
 
     Comes last in its transaction, and locks rows in the order of their keys: so it holds nobody up for long, and
     two of them cannot wait for each other. Refusal for a profile that would be too large.
     """
-    if not said:
+    if not changes:
         return
     rows = Recipient.objects.filter(environment_id=environment_id).select_for_update().order_by("key")
-    known = list(rows.filter(key__in=said))
-    if new := sorted(set(said) - {row.key for row in known}):
+    known = list(rows.filter(key__in=changes))
+    if new := sorted(set(changes) - {row.key for row in known}):
         Recipient.objects.bulk_create(  # so that there is a row to lock, whoever else makes it at this moment
             [
                 Recipient(environment_id=environment_id, key=key, created_at=now, updated_at=now)
@@ -92,7 +100,7 @@ def identify(said: Mapping[str, Mapping[str, Any]], *, environment_id: int, now:
         )
         known += rows.filter(key__in=new)
     for row in known:
-        row.profile, row.updated_at = merged(row.profile, said[row.key]), now
+        row.profile, row.updated_at = changes[row.key](row.profile), now
         check_size(row.profile, of=row.key)
     Recipient.objects.bulk_create(
         known, update_conflicts=True, unique_fields=["environment", "key"],

@@ -33,10 +33,7 @@ def unseal(stored: str) -> str:
         return stored.removeprefix(_PLAIN)
     if not stored.startswith(_FERNET):
         raise Unsealable
-    try:
-        return _all(tuple(settings.FIELD_KEYS)).decrypt(stored.removeprefix(_FERNET).encode()).decode()
-    except InvalidToken as error:
-        raise Unsealable from error
+    return _decrypted(stored.removeprefix(_FERNET), tuple(settings.FIELD_KEYS))
 
 
 def resealed(stored: str) -> str:
@@ -52,6 +49,15 @@ def resealed(stored: str) -> str:
 
 def _first() -> MultiFernet:
     return _all(tuple(settings.FIELD_KEYS)[:1])
+
+
+@lru_cache(maxsize=256)
+def _decrypted(sealed: str, keys: tuple[str, ...]) -> str:
+    """Kept, since each signed request and each delivery asks for the same few. Unsealable."""
+    try:
+        return _all(keys).decrypt(sealed.encode()).decode()
+    except InvalidToken as error:
+        raise Unsealable from error
 
 
 @lru_cache

@@ -11,15 +11,25 @@ from django.db import DatabaseError, InterfaceError
 from automations import expressions
 from automations.definition import Send, SendList, Step
 from automations.expressions import ExpressionError
-from automations.steps import cancel, invoke, send, send_list
+from automations.steps import cancel, invoke, send, send_list, update_profile
 from automations.steps.base import Ask, Attempt, Outcome
 
-__all__ = ["EFFECTS", "RECORDS", "Ask", "Attempt", "Outcome", "cancel", "invoke", "perform_effect"]
+__all__ = [
+    "EFFECTS",
+    "RECORDS",
+    "Ask",
+    "Attempt",
+    "Outcome",
+    "cancel",
+    "invoke",
+    "perform_effect",
+    "update_profile",
+]
 
 EFFECTS: dict[str, Callable[[Any, Attempt], Outcome]] = {
     Send.action: send.perform, SendList.action: send_list.perform,
 }  # fmt: skip
-RECORDS = {"cancel": cancel.errands, "invoke": invoke.bear}
+RECORDS = {"cancel": cancel.errands, "invoke": invoke.bear, "update-profile": update_profile.write}
 
 log = logging.getLogger(__name__)
 

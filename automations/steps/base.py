@@ -6,11 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from automations.definition import Step
 from automations.expressions import Scope
-from automations.models import About, Answers, Question, answers
+from automations.models import About, Answers, Question, Refusal, answers
 
 Ask = Callable[[Sequence[Question]], Answers]
 """Looks up what a step needs of the database; threads that have no connection hand it to one that has."""
+
+
+class Refused(Exception):
+    """A record step that cannot be carried out as things stand; nothing of its transaction was written."""
+
+    def __init__(self, step: Step, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.step = step
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, kw_only=True)

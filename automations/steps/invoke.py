@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from automations import concurrency, invocation
-from automations.definition import Invoke
+from automations.definition import Invoke, Step
 from automations.invocation import ChangedMeanwhile, Draft, InvokeRequest, Recipient
 from automations.machine import START, STARVED_PAUSE, Order, Plan
 from automations.models import (
@@ -27,6 +27,7 @@ from automations.models import (
     insert,
     serialise,
 )
+from automations.steps.base import Refused
 from automations.testpoints import testpoint
 
 DIALECT = "step"
@@ -55,15 +56,6 @@ class Family:
     profile: Any
 
 
-class NotBorn(Exception):
-    """A child that another run stands in the way of; nothing was stored."""
-
-    def __init__(self, step: Invoke, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.step = step
-        self.refusal = refusal
-
-
 def prepare(plan: Plan, *, family: Family) -> tuple[Plan, tuple[Birth, ...]]:
     """The children that the plan orders, ready to be stored; and the plan, cut off at the first that cannot be:
     there its run fails, or, where trying again may help, rests for a second."""
@@ -78,13 +70,13 @@ def prepare(plan: Plan, *, family: Family) -> tuple[Plan, tuple[Birth, ...]]:
 
 def carry_out(plan: Plan, *, family: Family, write: Callable[[Plan, Sequence[Birth]], None]) -> None:
     """Writes the plan with its children; prepared anew when what they were prepared by has changed meanwhile, and
-    without those that another run stands in the way of."""
+    without what is refused, such as a child that another run stands in the way of."""
     for _ in range(PREPARATIONS):
         plan, births = prepare(plan, family=family)
         try:
             write(plan, births)
             return
-        except NotBorn as error:
+        except Refused as error:
             plan = refused(plan, error.step, error.refusal)
         except ChangedMeanwhile:
             continue
@@ -92,14 +84,14 @@ def carry_out(plan: Plan, *, family: Family, write: Callable[[Plan, Sequence[Bir
     write(plan if first is None else later(plan, first), ())
 
 
-def refused(plan: Plan, step: Invoke, refusal: Refusal) -> Plan:
+def refused(plan: Plan, step: Step, refusal: Refusal) -> Plan:
     """The plan, which ends at that step."""
     if refusal.kind is No.UNAVAILABLE:
         return later(plan, step)
     return plan.failed_at(step, code=refusal.code, message=refusal.message)
 
 
-def later(plan: Plan, step: Invoke) -> Plan:
+def later(plan: Plan, step: Step) -> Plan:
     """The plan up to that step, which is tried again in a second."""
     return replace(plan.cut_off(step), due_at=plan.now + STARVED_PAUSE)
 
@@ -155,7 +147,7 @@ def take_turns(environment: Environment, births: Iterable[Birth]) -> None:
 
 def bear(births: Iterable[Birth], *, passage: Passage) -> dict[str, str]:
     """Stores the children, in the transaction that has moved their parent; the public id of each by its step's
-    name. Each waits at its first step, due now, unless it is born under a hold. NotBorn, or ChangedMeanwhile, when
+    name. Each waits at its first step, due now, unless it is born under a hold. Refused, or ChangedMeanwhile, when
     one cannot be."""
     born: dict[str, str] = {}
     now = passage.now
@@ -166,7 +158,7 @@ def bear(births: Iterable[Birth], *, passage: Passage) -> dict[str, str]:
         try:
             concurrency.make_way(draft, composed.invocation, now=now, barred=passage.barred)
         except Refusal as refusal:
-            raise NotBorn(birth.step, refusal) from refusal
+            raise Refused(birth.step, refusal) from refusal
         (run,) = composed.runs
         descents = [Descent(ancestor_id=pk, run=run) for pk in birth.ancestors]
         told = invocation.invoked_event(run, plan=plans[0], folded=[], now=now)

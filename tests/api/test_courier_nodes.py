@@ -28,6 +28,8 @@ NODES: list[dict[str, Any]] = [
     {"id": "hook", "type": "send", "message": {"content": {"body": "b"}, "to": {"webhook": {"url": "https://x.y/"}}}},
     {"id": "late", "type": "delay", "mode": "until", "until": "{{data.at}}", "if": "data.at"},
     {"id": "stop", "type": "cancel", "cancelation_token": "order-{{data.order_id}}", "reason": "paid"},
+    {"id": "say", "type": "update-profile", "profile": {"plan": "{{data.plan}}", "old": None}, "merge": "soft-merge",
+     "recipient_id": "{{data.boss}}", "conditions": ["data.plan", "exists"]},
 ]  # fmt: skip
 
 
@@ -56,7 +58,9 @@ def test_nodes_become_steps_that_can_be_run() -> None:
     assert made["steps"][4] == {
         "id": "stop", "action": "cancel", "cancellation_token": "order-{{data.order_id}}", "reason": "paid",
     }  # fmt: skip
-    assert [step.action for step in parse(made).steps] == ["delay", "send", "send", "delay", "cancel"]
+    assert [step.action for step in parse(made).steps] == [
+        *("delay", "send", "send", "delay", "cancel", "update-profile")
+    ]
 
 
 def test_steps_become_the_nodes_that_they_were() -> None:

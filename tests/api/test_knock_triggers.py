@@ -114,6 +114,8 @@ def test_the_same_key_again_is_answered_alike_and_runs_nothing(api: Caller) -> N
     body, key = {"recipients": ["u"]}, "stainless-python-retry-1"
     first = api.post(PATH, body, Idempotency_Key=key)
     again = api.post(PATH, body, Idempotency_Key=key, X_Stainless_Retry_Count="1")
+    assert again["Original-X-Request-ID"] == first["X-Request-ID"] != again["X-Request-ID"]
+    assert "Original-X-Request-ID" not in first
     assert (decoded(first), "Idempotent-Replayed" in first) == (decoded(again), False)
     assert (again["Idempotent-Replayed"], Run.objects.count()) == ("true", 1)
     other = api.post(PATH, {"recipients": ["v"]}, Idempotency_Key=key)

@@ -10,10 +10,12 @@ from uuid import UUID
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from automations.models import ApiKey, Contact, Invocation, Run
+from automations import execution
+from automations.models import ApiKey, Contact, Invocation, Run, contact
 from tests.api.conftest import Caller, decoded, suprsend_refused
-from tests.scenes import DELAY, SEND, production, publish, status
+from tests.scenes import DELAY, SEND, archive_all, cancel_runs, production, publish, status
 
 pytestmark = pytest.mark.django_db
 BODY: dict[str, Any] = {"workflow": "delayed", "recipients": ["u1"], "data": {}}
@@ -86,6 +88,31 @@ def test_addresses_are_learnt_once(api: Caller) -> None:
         triggered(api, {**BODY, "recipients": [named]})
     known = Contact.objects.order_by("address").values_list("address", "recipient", "environment__key")
     assert list(known) == [("+1555", "u1", "production"), ("a@b.co", "u1", "production")]
+
+
+def test_addresses_are_forgotten_a_month_after_the_last_trigger_unless_a_run_is_unfinished(
+    api: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact, "LOOKED_AT_ONCE", 2)
+    for name in ("gone", "alive", "recent", "again"):
+        triggered(api, {**BODY, "recipients": [{"distinct_id": name, "$email": [f"{name}@b.co"]}]})
+    cancel_runs(recipients=("gone", "recent", "again"))
+    archive_all()
+    past = timezone.now() - contact.KEPT
+    Contact.objects.exclude(recipient="recent").update(learnt_at=past)
+    told_again = {"distinct_id": "again", "$email": "again@b.co"}
+    assert api.post("/trigger/", {**BODY, "workflow": "nope", "recipients": [told_again]}).status_code == 404
+    seen = 0
+    for _ in range(3):
+        seen = Contact.objects.forget(now=timezone.now(), behind=seen)
+    assert (seen, set(Contact.objects.values_list("recipient", flat=True))) == (
+        0,
+        {"alive", "recent", "again"},
+    )
+    Contact.objects.filter(recipient="again").update(learnt_at=past)
+    for _ in range(3):  # it has a place of its own to go on from
+        execution.tidy()
+    assert set(Contact.objects.values_list("recipient", flat=True)) == {"alive", "recent"}
 
 
 def test_recipients_without_addresses_cost_no_statement(api: Caller) -> None:

@@ -7,11 +7,23 @@ from typing import Any
 
 import pytest
 
-from automations.definition import Cancel, DefinitionError, Delay, Invoke, Kind, Retry, Send, SendList, parse
+from automations.definition import (
+    Cancel,
+    DefinitionError,
+    Delay,
+    Invoke,
+    Kind,
+    Retry,
+    Send,
+    SendList,
+    UpdateProfile,
+    parse,
+)
 
 MESSAGE = {"content": {"title": "Hi", "body": "there"}}
 SEND = {"action": "send", "message": MESSAGE}
 INVOKE = {"action": "invoke", "template": "child"}
+UPDATE = {"action": "update-profile", "profile": {"plan": "pro"}}
 
 
 def problems(raw: object, *, strict: bool = True) -> list[tuple[str, str]]:
@@ -82,6 +94,11 @@ def test_a_definition_is_an_object(raw: object) -> None:
         ({"steps": [SEND], "on_cancel": {"invoke": "A b"}}, [("/on_cancel/invoke", "invalid")]),
         ({"steps": [SEND], "on_cancel": {"invoke": "a", "data": {}}}, [("/on_cancel/data", "unknown_field")]),
         ({"steps": [{"action": "invoke"}]}, [("/steps/0/template", "required")]),
+        ({"steps": [{"action": "update-profile"}]}, [("/steps/0/profile", "required")]),
+        ({"steps": [{**UPDATE, "profile": {}}]}, [("/steps/0/profile", "invalid")]),
+        ({"steps": [{**UPDATE, "profile": "p"}]}, [("/steps/0/profile", "invalid")]),
+        ({"steps": [{**UPDATE, "merge": "deep"}]}, [("/steps/0/merge", "invalid")]),
+        ({"steps": [{**UPDATE, "recipient": "u"}]}, [("/steps/0/recipient", "unknown_field")]),
         ({"steps": [{**INVOKE, "data": 5}]}, [("/steps/0/data", "invalid")]),
         ({"steps": [{**INVOKE, "wait": "yes"}]}, [("/steps/0/wait", "invalid")]),
         ({"steps": [{**INVOKE, "ref": "r"}]}, [("/steps/0/ref", "invalid")]),
@@ -307,6 +324,21 @@ def test_an_invoke_step_is_read() -> None:
     assert parse({"steps": [step]}).steps == (read,)
     bare = parse({"steps": [{**INVOKE, "on_parent_cancel": None, "context": None}]}).steps
     assert bare == (Invoke(position="0", template="child"),)
+
+
+def test_an_update_profile_step_is_read() -> None:
+    step = {
+        **UPDATE,
+        "profile": {"plan": "pro", "old": None},
+        "recipient_id": {"$ref": "data.u"},
+        "merge": "none",
+    }
+    assert parse({"steps": [step, {**UPDATE, "merge": None, "recipient_id": None}]}).steps == (
+        UpdateProfile(
+            position="0", profile={"plan": "pro", "old": None}, recipient="refs.data.u", merge="none"
+        ),
+        UpdateProfile(position="1", profile={"plan": "pro"}),
+    )
 
 
 def test_courier_says_in_a_context_what_an_invoked_run_is_given() -> None:

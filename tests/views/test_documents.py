@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from automations.definition import parse
-from automations.definition.parse import _ACTIONS
+from automations.definition import ACTIONS, parse
 from automations.views.documents import TITLES
 from tests.pages import read
 from tests.people import client
@@ -45,7 +44,7 @@ def test_the_samples_name_this_server_and_nothing_else_is_a_document() -> None:
 
 def test_every_action_is_explained_with_samples_that_can_be_run() -> None:
     explained = dict(re.findall(r"^## ([a-z-]+)$(.*?)(?=^## )", STEPS, re.MULTILINE | re.DOTALL))
-    assert set(explained) == set(_ACTIONS)
+    assert set(explained) == set(ACTIONS)
     for action, text in explained.items():
         samples = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
         steps = [json.loads(sample) for sample in samples]

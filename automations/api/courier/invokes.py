@@ -12,6 +12,7 @@ from automations import execution
 from automations.api.authentication import demand_scopes_of
 from automations.api.courier.endpoint import CourierEndpoint, checked, respelt
 from automations.api.description import described
+from automations.api.limits import asked_by_steps
 from automations.api.reading import Body
 from automations.api.schemas import OBJECT, Schema, ref, request_of, text
 from automations.invocation import InvokeRequest, Recipient
@@ -25,6 +26,7 @@ class InvokeAdHoc(CourierEndpoint):
     """`POST /automations/invoke`."""
 
     post_scope = "invoke"
+    counts_itself = True
 
     @described(
         "invoke_ad_hoc",
@@ -37,6 +39,7 @@ class InvokeAdHoc(CourierEndpoint):
         """Runs the steps of the request; a cancel among the first of them has cancelled when this answers."""
         raw = self.body()
         automation = raw.get("automation")
+        self.count(asked_by_steps(automation))
         if not isinstance(automation, dict):
             raise Refusal.at("/automation", "required", "“automation” must be an object with “steps”")
         demand_scopes_of(automation, self.key)

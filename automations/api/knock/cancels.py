@@ -17,7 +17,7 @@ from automations.api.knock.triggers import check_name, key_name, workflow_named
 from automations.api.reading import Body
 from automations.cancellation import CancelRequest
 from automations.invocation import MOST_RECIPIENTS
-from automations.models import Automation, CancellationFilter, No, Origin, Refusal
+from automations.models import CancellationFilter, No, Origin, Refusal, automation_named
 
 
 class Cancel(Endpoint):
@@ -53,7 +53,7 @@ def _cancel(endpoint: Endpoint, raw: Mapping[str, Any], *, workflow: str, key_na
         )
     body.finish()
     check_name(workflow)
-    automation = Automation.objects.within(endpoint.environment).named(workflow).only("key").first()
+    automation = automation_named(workflow, environment=endpoint.environment)
     if automation is None:
         raise Refusal(No.NOT_FOUND, "automation_not_found", f"there is no workflow “{workflow[:100]}”")
     cancellation.cancel(
@@ -61,8 +61,8 @@ def _cancel(endpoint: Endpoint, raw: Mapping[str, Any], *, workflow: str, key_na
             environment=endpoint.environment,
             filter=CancellationFilter(
                 token=label,
-                automation=automation.key,
-                automation_id=automation.pk,
+                automation=automation[1],
+                automation_id=automation[0],
                 recipients=tuple(recipient.id for recipient in recipients if recipient.id is not None),
             ),
             actor=endpoint.actor,

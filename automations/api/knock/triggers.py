@@ -12,6 +12,7 @@ from automations import execution
 from automations.api import idempotency
 from automations.api.description import described
 from automations.api.endpoint import Endpoint
+from automations.api.errors import request_id
 from automations.api.knock.recipients import LONGEST_ID, read_recipient, read_recipients
 from automations.api.reading import Body, is_one_line
 from automations.invocation import MOST_RECIPIENTS, InvokeRequest
@@ -74,6 +75,7 @@ def _trigger(endpoint: Endpoint, raw: Mapping[str, Any], *, workflow: str, key_n
             actor=endpoint.actor,
             source=f"trigger/{workflow}"[:255],
             dialect="knock",
+            request_id=request_id(endpoint.request),
             automation=workflow,
             by_alias=True,
             idempotency_key=key,
@@ -84,6 +86,8 @@ def _trigger(endpoint: Endpoint, raw: Mapping[str, Any], *, workflow: str, key_n
     response = Response({"workflow_run_id": str(accepted.invocation.uid)})
     if accepted.replayed:
         response["Idempotent-Replayed"] = "true"
+        if accepted.invocation.request_id:
+            response["Original-X-Request-ID"] = accepted.invocation.request_id
     return response
 
 

@@ -17,6 +17,7 @@ from automations.api import idempotency
 from automations.api.authentication import demand_scopes_of
 from automations.api.description import described
 from automations.api.endpoint import Endpoint
+from automations.api.limits import asked_by_steps
 from automations.api.reading import Body
 from automations.api.schemas import OBJECT, either, listed, ref, request_of, text
 from automations.invocation import LISTED, MOST_RECIPIENTS, InvokeRequest, Recipient
@@ -57,11 +58,13 @@ class Invocations(Endpoint):
     """`/api/v1/invocations`."""
 
     post_scope = "invoke"
+    counts_itself = True
 
     @described("invoke", {201: "Invocation"}, body=INVOKE, repeatable=True, refuses=(404,))
     def post(self, request: Request) -> Response:
         """Accepts runs; the answer is the acknowledgement. The same Idempotency-Key gives the same answer."""
         raw = self.body()
+        self.count(asked_by_steps(raw.get("definition")))
         asked = self._read(raw, key=idempotency.key_of(request))
         demand_scopes_of(asked.definition, self.key)
         accepted = execution.accept(asked)

@@ -19,11 +19,11 @@ from automations.api.suprsend.recipients import LONGEST_ID
 from automations.cancellation import CancelRequest
 from automations.models import (
     LONGEST_ADDRESS,
-    Automation,
     CancellationFilter,
     Contact,
     Environment,
     Origin,
+    automation_named,
 )
 
 MOST_RECIPIENTS = 100
@@ -74,9 +74,9 @@ def _filter(body: Body, environment: Environment) -> CancellationFilter:
         given["recipients"] = tuple(dict.fromkeys([*recipients, *found]))
     slug = body.label("workflow_slug", longest=LONGEST_ID)
     if slug is not None:
-        automation = Automation.objects.within(environment).named(slug).only("key").first()
+        automation = automation_named(slug, environment=environment)
         if automation is not None:
-            given |= {"automation": automation.key, "automation_id": automation.pk}
+            given["automation_id"], given["automation"] = automation
         nothing = nothing or automation is None
     if nothing:
         given |= {"run_ids": (), "run_pks": ()}

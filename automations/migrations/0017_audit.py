@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('automations', '0015_restoring'),
+        ('automations', '0016_limits'),
     ]
 
     operations = [

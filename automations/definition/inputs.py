@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from automations.definition.rules import POLICIES
 from automations.definition.sends import CHANNEL_NAMES
+from automations.definition.update_profile_step import MERGES
 
 Look = Literal["text", "long", "condition", "choice", "flag", "number", "object", "list", "values", "lines"]
 """How a member is typed: a line, several lines, a condition, one of some words, a tick, a whole number, JSON (an
@@ -174,6 +175,14 @@ _INVOKE = (
     _input("on_parent_cancel", "When this run is cancelled, that one", "choice", choices=("cancel", "leave")),
     _REF,
 )
+_UPDATE_PROFILE = (
+    _input("profile", "What to say of the recipient", "object", example='{"plan": "{{data.plan}}"}'),
+    _input("recipient_id", "Another recipient", more=True, example="refs.data.manager_id"),
+    _input(
+        "merge", "With what is stored", "choice", choices=MERGES, hint="By default it is laid over what is stored."
+    ),
+    _CONDITION,
+)  # fmt: skip
 
 ACTION_INPUTS: Mapping[str, Action] = {
     "send": Action(
@@ -193,6 +202,12 @@ ACTION_INPUTS: Mapping[str, Action] = {
         label="Send to a list",
         words="a message to each member",
         inputs=(*_SEND_LIST, *_NAMED, _REF, *_TRIES),
+        first={},
+    ),
+    "update-profile": Action(
+        label="Update profile",
+        words="what is stored of the recipient",
+        inputs=(*_UPDATE_PROFILE, *_NAMED),
         first={},
     ),
 }

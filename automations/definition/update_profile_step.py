@@ -16,6 +16,7 @@ _MERGES: Mapping[str, Callable[[Profile, Profile], Profile]] = {
     "replace": lambda profile, said: said,
     "none": lambda profile, said: profile or said,
 }
+MERGES = tuple(_MERGES)
 
 
 def merged(profile: Profile, said: Profile, *, how: str = OVERWRITE) -> dict[str, Any]:
@@ -35,6 +36,6 @@ def read_update_profile(fields: Fields, common: Mapping[str, Any]) -> UpdateProf
         fields.refuse("profile", code, "“profile” must be an object with what is to be said")
         profile = {}
     recipient = fields.expression("recipient_id")
-    merge = fields.choice("merge", tuple(_MERGES), OVERWRITE)
+    merge = fields.choice("merge", MERGES, OVERWRITE)
     fields.close()
     return UpdateProfile(profile=profile, recipient=recipient, merge=merge, **common)

@@ -75,6 +75,7 @@ def summary_of(step: Any) -> str:
     for names in (
         ("name",), ("duration",), ("until",), ("cancellation_token",), ("run_id",), ("filter",), ("list",),
         ("message", "content", "title"), ("message", "content", "body"), ("template",), ("message", "template"),
+        ("profile",),
         ("id",),
     ):  # fmt: skip
         found: Any = step

@@ -74,6 +74,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.rather_on(home))
         if item.get_closest_marker("pure") and _uses_database(item):
             raise pytest.UsageError(f"{item.nodeid} is marked pure, and uses the database")
+        if _leaves_traces(item):
+            raise pytest.UsageError(
+                f"{item.nodeid} needs serialized_rollback=True, or the next one like it fails"
+            )
         why = _why_not(config, item)
         if why:
             _left_out[why] += 1
@@ -96,6 +100,12 @@ def _forget() -> None:
 def _uses_database(item: pytest.Item) -> bool:
     fixtures = set(getattr(item, "fixturenames", ()))
     return bool(item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES)
+
+
+def _leaves_traces(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("django_db")
+    given = marker.kwargs if marker is not None else {}
+    return bool(given.get("transaction") and not given.get("serialized_rollback"))
 
 
 def _why_not(config: pytest.Config, item: pytest.Item) -> str | None:

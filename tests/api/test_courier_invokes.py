@@ -107,7 +107,8 @@ def test_what_is_no_accessor_is_refused(api: Caller, accessor: Any) -> None:
         ({"automation": {}}, "“steps” must be a list with at least one step (/automation/steps)"),
         (
             {"automation": {"steps": [{"action": "wat"}]}},
-            "action “wat” is not known; known are: cancel, delay, invoke, send, send-list (/automation/steps/0/action)",
+            "action “wat” is not known; known are: cancel, delay, invoke, send, send-list, update-profile "
+            "(/automation/steps/0/action)",
         ),
         (
             {"automation": {"steps": [{"action": "delay"}]}},

@@ -149,7 +149,7 @@ def test_0_is_no_limit(
     assert {api.send("GET", "/api/v1/runs").status_code for _ in range(20)} == {200}
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_a_cancel_is_answered_while_invokes_hold_all_they_may(
     make_key: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

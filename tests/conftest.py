@@ -10,11 +10,17 @@ from pathlib import Path
 import pytest
 from django.core.cache import cache
 from django.db import connection
+from hypothesis import settings
 
 from automations import invocation
 from automations.models import definitions, forget_endpoints, forget_signing_secrets
 
 pytest_plugins = ["tests.live"]
+
+# The same examples each time, however busy the machine: a failure is one that everybody meets.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("nightly", derandomize=False, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 TESTS = Path(__file__).parent
 API = TESTS / "api"

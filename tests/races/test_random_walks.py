@@ -155,5 +155,5 @@ def test_the_same_walks_every_time(sink: Sink) -> None:
 
 
 @pytest.mark.slow
-def test_other_walks_every_time(sink: Sink) -> None:
+def test_many_more_walks(sink: Sink) -> None:
     walk(sink, max_examples=120, stateful_step_count=50, print_blob=True)

@@ -277,16 +277,17 @@ def _check_promise(history: History, cancel: Call, receipt: Cancellation) -> Non
 
 def _check_repeats(history: History, started: set[Attempt], receipt: Cancellation, undone: Call) -> None:
     """Of what started after the undo, nothing is a step that had been in flight at the cancel and ended before the
-    undo."""
-    for entry in receipt.in_flight or ():
-        one = (entry["run"], entry["fence"])
-        if entry["action"] == "send" and _ended_before(history, one, undone, surely=True):
-            again = {
-                other
-                for other in started
-                if other[0] == one[0] and history.positions[other] == history.positions[one]
-            }
-            assert not again, f"{again} repeat {one}, which was in flight at the cancel"
+    undo. One of which another attempt was under way still goes on as if there had been no cancel, and has its
+    retries."""
+    listed = [
+        (entry["run"], entry["fence"]) for entry in receipt.in_flight or () if entry["action"] == "send"
+    ]
+    over = {one for one in listed if _ended_before(history, one, undone, surely=True)}
+    goes_on = {(one[0], history.positions[one]) for one in listed if one not in over}
+    for one in over:
+        step = (one[0], history.positions[one])
+        again = {other for other in started if (other[0], history.positions[other]) == step}
+        assert step in goes_on or not again, f"{again} repeat {one}, which was in flight at the cancel"
 
 
 def _ended_before(history: History, one: Attempt, cancel: Call, *, surely: bool) -> bool:

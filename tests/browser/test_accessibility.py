@@ -162,8 +162,13 @@ def test_axe_finds_nothing(page: Page, product: Product, complaints: list[str], 
     page.set_viewport_size({"width": 390, "height": 844})
     found += violations(page, "390 px", WIDTH)
     page.set_viewport_size({"width": 320, "height": 640})
+    width = page.evaluate("() => document.documentElement.scrollWidth")
+    if name == "environments":  # others have the same session
+        page.goto("/environments/")
+        with page.expect_navigation():
+            page.click("#look-production")
     assert found == []
-    assert page.evaluate("() => document.documentElement.scrollWidth") == 320
+    assert width == 320
     if name in EXPECTED:
         assert [f"status of {EXPECTED[name]} " in said for said in complaints] == [True]
         complaints.clear()

@@ -14,6 +14,7 @@ from typing import Any
 from automations import cancellation, invocation
 from automations.cancellation import CancelRequest
 from automations.invocation import Draft, holding
+from automations.invocation.request import RunDraft
 from automations.machine import Plan
 from automations.models import HELD, Cancellation, Invocation, Newborn, database_now
 from automations.models.gate import Passage, gate
@@ -81,17 +82,7 @@ def held_run_carries_out_its_head() -> None:
 @mutant()
 def held_run_supersedes() -> None:
     """A run that is called off where it is born takes nobody's place."""
-    real = holding.under_holds
-
-    def superseding(
-        draft: Draft, plans: Sequence[Plan], *, held: bool, now: datetime
-    ) -> tuple[Draft, list[Plan]]:
-        caught, left = real(draft, plans, held=held, now=now)
-        keys = [run.concurrency_key for run in draft.runs]
-        runs = [replace(run, concurrency_key=key) for run, key in zip(caught.runs, keys, strict=True)]
-        return replace(caught, runs=tuple(runs)), left
-
-    swap(invocation, "under_holds", superseding)
+    swap(RunDraft, "exclusive_key", property(lambda self: self.concurrency_key))
 
 
 @mutant(only="postgresql")

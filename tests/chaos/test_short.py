@@ -13,6 +13,7 @@ from tests.chaos.herd import stampede
 from tests.chaos.sink import HONEST
 
 PATIENCE = 10.0  # of the watchdog, in seconds; 30 in earnest
+STORMS = 4  # in which a wrong product is to be caught
 UNLISTED = "unlisted effects after an acknowledged cancel"
 
 
@@ -24,9 +25,14 @@ def seed() -> int:
 
 @pytest.mark.slow  # test_checker.py shows by made histories what is caught
 def test_a_worker_that_only_looks_again_before_it_sends_is_caught(server: Server | None, seed: int) -> None:
-    wrong = Plan(seed=seed, seconds=5, rate=40, mutant="recheck", mix=HONEST, patience=0)
-    verdict = run(wrong, server=server)
-    assert verdict.counts[UNLISTED] > 0, verdict.figures
+    """Some five times in ten seconds: seldom enough that now and then a storm passes without it."""
+    caught = []
+    for storm in range(STORMS):
+        wrong = Plan(seed=seed + storm, seconds=8, rate=40, mutant="recheck", mix=HONEST, patience=0)
+        caught.append(run(wrong, server=server).counts[UNLISTED])
+        if caught[-1]:
+            break
+    assert caught[-1] > 0, caught
 
 
 @pytest.mark.parametrize("seconds", [15, pytest.param(45, marks=pytest.mark.slow)])

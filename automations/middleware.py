@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
@@ -105,6 +106,12 @@ def _came_from(request: HttpRequest) -> str:
     if htmx:
         return htmx.current_url_abs_path or "/"
     return request.get_full_path() if request.method in ("GET", "HEAD") else "/"
+
+
+def require(request: PageRequest, action: str) -> None:
+    """PermissionDenied unless the person's role allows the action."""
+    if not request.user.can(action):
+        raise PermissionDenied(f"Your role, {request.user.role}, does not allow this.")
 
 
 def to_page(request: HttpRequest, address: str) -> HttpResponseBase:

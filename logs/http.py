@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
-from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django_htmx.http import replace_url, reswap, retarget
 
-from automations.middleware import PageRequest, to_page
+from automations.middleware import PageRequest, require, to_page
+from automations.models import Cancellation, Run
 
-__all__ = ["PageRequest", "part", "refused", "require", "to_page", "unchanged", "wants_part"]
+__all__ = [
+    "PageRequest",
+    "cancellation_of",
+    "part",
+    "refused",
+    "require",
+    "run_of",
+    "to_page",
+    "unchanged",
+    "wants_part",
+]
 
 
 def wants_part(request: PageRequest) -> bool:
     """Whether htmx asks for a part of the page; when it restores history it needs the whole."""
     return bool(request.htmx) and not request.htmx.history_restore_request
-
-
-def require(request: PageRequest, action: str) -> None:
-    """PermissionDenied unless the person's role allows the action."""
-    if not request.user.can(action):
-        raise PermissionDenied(f"Your role, {request.user.role}, does not allow this.")
 
 
 def part(
@@ -37,6 +42,22 @@ def refused(request: PageRequest, template: str, context: dict[str, Any]) -> Htt
     """The dialog's form with what is wrong in it: into the dialog again, whatever the form's target was."""
     response = render(request, template, context, status=422)
     return retarget(reswap(response, "innerHTML"), "#dialog")
+
+
+def run_of(request: PageRequest, uid: UUID) -> Run:
+    """The run with what it is doing now; Http404 for one that is not of the environment looked at."""
+    run = Run.objects.within(request.environment).with_state().filter(uid=uid).first()
+    if run is None:
+        raise Http404("there is no such run in this environment")
+    return run
+
+
+def cancellation_of(request: PageRequest, uid: UUID) -> Cancellation:
+    """The cancellation; Http404 for one that is not of the environment looked at."""
+    row = Cancellation.objects.filter(environment=request.environment, pk=uid).first()
+    if row is None:
+        raise Http404("there is no such cancellation in this environment")
+    return row
 
 
 def unchanged() -> HttpResponse:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from django.core.validators import RegexValidator
 from django.db import models
 
@@ -39,10 +41,17 @@ class AutomationQuerySet(models.QuerySet["Automation"]):
         return self.filter(models.Q(key=name) | models.Q(alias=name)).order_by(own)
 
 
-def automation_named(name: str, *, environment: Environment) -> tuple[int, str] | None:
-    """Primary key and key of the environment's automation with that key or, else, alias."""
+class Named(NamedTuple):
+    """An automation, as much of it as a filter needs."""
+
+    pk: int
+    key: str
+
+
+def automation_named(name: str, *, environment: Environment) -> Named | None:
+    """The environment's automation with that key or, else, alias."""
     (rows,) = fetch([(NAMED, [environment.pk, name, name, name])])
-    return rows[0] if rows else None
+    return Named(*rows[0]) if rows else None
 
 
 class Automation(models.Model):

@@ -1,18 +1,20 @@
-"""What a person may do, and as whom it is recorded."""
+"""What a person may do and see; what is not there is a 404."""
 
 from __future__ import annotations
 
-from django.core.exceptions import PermissionDenied
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from automations.middleware import PageRequest
+from django.http import Http404
 
-
-def require(request: PageRequest, action: str) -> None:
-    """PermissionDenied unless the person's role allows the action."""
-    if not request.user.can(action):
-        raise PermissionDenied(f"Your role, {request.user.role}, does not allow this.")
+from automations.middleware import require as require
+from automations.models import Refusal
 
 
-def actor(request: PageRequest) -> str:
-    """Whom records name."""
-    return request.user.actor
+@contextmanager
+def or_404() -> Iterator[None]:
+    """Http404 where the block is refused: what it looks for is unknown in this environment."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise Http404(refusal.message) from refusal

@@ -12,7 +12,7 @@ from automations import publication
 from automations.forms import NewForm
 from automations.middleware import PageRequest
 from automations.models import Refusal
-from automations.views.access import actor, require
+from automations.views.access import require
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -33,7 +33,7 @@ def new(request: PageRequest) -> HttpResponseBase:
             automation = publication.create(
                 environment=request.environment, key=given["key"], name=given["name"],
                 alias=given["alias"] or None, definition=begun.get("definition", {"steps": []}),
-                description=begun.get("description", ""), by=actor(request),
+                description=begun.get("description", ""), by=request.user.actor,
             )  # fmt: skip
         except Refusal as refusal:
             form.point_out(refusal.problems)

@@ -11,7 +11,7 @@ from automations import publication
 from automations.cancellation import LONGEST_REASON
 from automations.middleware import PageRequest
 from automations.models import DisableMode, Overdue, Refusal
-from automations.views.access import actor, require
+from automations.views.access import require
 from automations.views.editor import find, page, typed
 
 DONE = {
@@ -33,7 +33,7 @@ def disable(request: PageRequest, key: str) -> HttpResponseBase:
         if mode in DisableMode.values:
             try:
                 publication.disable(
-                    environment=request.environment, key=key, by=actor(request), mode=mode, reason=reason
+                    environment=request.environment, key=key, by=request.user.actor, mode=mode, reason=reason
                 )
             except Refusal as error:
                 refusal = f"{error.message}."
@@ -56,7 +56,9 @@ def enable(request: PageRequest, key: str) -> HttpResponseBase:
     refusal = ""
     if request.method == "POST":
         if overdue in Overdue.values:
-            publication.enable(environment=request.environment, key=key, by=actor(request), overdue=overdue)
+            publication.enable(
+                environment=request.environment, key=key, by=request.user.actor, overdue=overdue
+            )
             messages.success(request, "Enabled. Invokes are taken again.")
             return redirect("templates:edit", key)
         refusal = "Choose what becomes of the steps that were due meanwhile."

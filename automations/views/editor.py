@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django_htmx.http import reselect, reswap, retarget
 
@@ -19,7 +19,7 @@ from automations.forms.layout import laid_out
 from automations.forms.step_list import label_of, summary_of
 from automations.middleware import PageRequest
 from automations.models import Automation, No, Refusal
-from automations.views.access import actor
+from automations.views.access import or_404
 from automations.views.listing import draft_of, standing
 
 NAMES = ("name", "alias", "description")
@@ -27,10 +27,8 @@ NAMES = ("name", "alias", "description")
 
 def find(request: PageRequest, key: str) -> Automation:
     """The automation of the environment that is looked at; 404 without one."""
-    try:
+    with or_404():
         return publication.find(environment=request.environment, key=key)
-    except Refusal as refusal:
-        raise Http404(refusal.message) from refusal
 
 
 def page(
@@ -42,7 +40,7 @@ def page(
     context = {
         "automation": automation,
         "tab": tab,
-        "standing": standing(automation),
+        "standing": standing(automation, draft),
         "revision": automation.draft_revision,
         "base": json.dumps(draft, ensure_ascii=False),
         "draft": draft,
@@ -56,6 +54,11 @@ def page(
 def typed(request: PageRequest, name: str, otherwise: str = "") -> str:
     """What was typed there, without the NUL that a database could not store."""
     return request.POST.get(name, otherwise).replace("\0", "")
+
+
+def number_of(text: str) -> int | None:
+    """The revision, or version, that a form or an address names; None for what cannot be one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def problems_of(draft: object) -> list[Problem]:
@@ -101,14 +104,13 @@ def keep(
 ) -> Automation | HttpResponse:
     """Saves the draft of a form, and gives it; when somebody saved since the form was made, a page with both
     versions. Refusal for anything else that stands against it."""
-    given = request.POST.get("revision", "")
-    revision = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+    revision = number_of(request.POST.get("revision", "")) or 0
     changed = {name: value for name, value in (settings or {}).items() if value != getattr(automation, name)}
     if revision == automation.draft_revision and not changed and same(dict(mine), draft_of(automation)):
         return automation
     try:
         return publication.save_draft(
-            environment=request.environment, key=automation.key, definition=mine, by=actor(request),
+            environment=request.environment, key=automation.key, definition=mine, by=request.user.actor,
             revision=revision, settings=settings,
         )  # fmt: skip
     except Refusal as refusal:

@@ -20,7 +20,7 @@ from automations.forms import InvokeForm, PreviewForm
 from automations.invocation import InvokeRequest, Recipient
 from automations.middleware import PageRequest, to_page
 from automations.models import Automation, Refusal
-from automations.views.access import actor, require
+from automations.views.access import require
 from automations.views.editor import find, page
 from automations.views.listing import draft_of
 from automations.views.preview import Preview, is_too_fast, preview_of, too_fast
@@ -61,7 +61,7 @@ def _request(request: PageRequest, automation: Automation, given: dict[str, Any]
     key = given["idempotency_key"] or None
     body = json.dumps([automation.key, given], sort_keys=True)
     return InvokeRequest(
-        environment=request.environment, actor=actor(request), source=f"ui/{request.user.username}",
+        environment=request.environment, actor=request.user.actor, source=f"ui/{request.user.username}",
         dialect=DIALECT, automation=automation.key, idempotency_key=key, data=given["sample_data"],
         recipients=[Recipient(id=given["sample_recipient"] or None)], profile=given["sample_profile"],
         skips_delays=given["skips_delays"],

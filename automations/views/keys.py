@@ -29,7 +29,7 @@ def keys(request: PageRequest) -> HttpResponse:
         lasts = KEPT[given["expires"]]
         _, text = admission.issue(
             environment=request.environment, name=given["name"], scopes=tuple(given["scopes"]),
-            by=access.actor(request), expires_at=timezone.now() + lasts if lasts else None,
+            by=request.user.actor, expires_at=timezone.now() + lasts if lasts else None,
         )  # fmt: skip
         return _shown(request, name=given["name"], text=text)
     return render(
@@ -45,7 +45,7 @@ def roll(request: PageRequest, public_id: str) -> HttpResponse:
     form = RollForm(request.POST)
     if not key.is_live(now=timezone.now()) or not form.is_valid():
         return render(request, "automations/keys.html", _listed(request, KeyForm()), status=422)
-    text = admission.roll(key, by=access.actor(request), until=timezone.now() + form.kept)
+    text = admission.roll(key, by=request.user.actor, until=timezone.now() + form.kept)
     return _shown(request, name=key.name, text=text, until=key.expires_at)
 
 
@@ -58,7 +58,7 @@ def revoke(request: PageRequest, public_id: str) -> HttpResponseBase:
     if not form.is_valid():
         context = _listed(request, KeyForm()) | {"wrong": key.public_id, "said": form.errors["name"]}
         return render(request, "automations/keys.html", context, status=422)
-    admission.revoke(key, by=access.actor(request))
+    admission.revoke(key, by=request.user.actor)
     messages.info(request, f"The key “{key.name}” is revoked: it is refused from now on.")
     return redirect("keys:list")
 

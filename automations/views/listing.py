@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,8 @@ def listing(request: PageRequest) -> HttpResponse:
     text = request.GET.get("q", "").replace("\0", "")[:LONGEST_SEARCH].strip()
     status = request.GET.get("status", "")
     found = list(_found(request, text)[: MOST_SHOWN + 1])
-    lines = [(one, standing(one), draft_of(one).get("cancellation_token")) for one in found[:MOST_SHOWN]]
+    drafts = [(one, draft_of(one)) for one in found[:MOST_SHOWN]]
+    lines = [(one, standing(one, draft), draft.get("cancellation_token")) for one, draft in drafts]
     context = {
         "lines": [line for line in lines if status not in STATUSES or line[1].status == status],
         "text": text,
@@ -82,8 +84,9 @@ def draft_of(automation: Automation) -> dict[str, Any]:
         return dict(automation.draft)
 
 
-def standing(automation: Automation) -> Standing:
-    """Archived, disabled, a draft that never ran, published, or published with changes waiting in the draft."""
+def standing(automation: Automation, draft: Mapping[str, Any]) -> Standing:
+    """Archived, disabled, a draft that never ran, published, or published with changes waiting in the `draft` (see
+    `draft_of`)."""
     published = automation.published
     if automation.archived_at is not None:
         return Standing(status="archived", look="skipped", words="Archived")
@@ -92,6 +95,6 @@ def standing(automation: Automation) -> Standing:
     if automation.disabled_at is not None:
         word = "Held" if automation.held_at is not None else "Disabled"
         return Standing(status="disabled", look="cancelled", words=f"{word} · v{published.number}")
-    if published.definition != draft_of(automation):
+    if published.definition != draft:
         return Standing(status="changes", look="waiting", words=f"Draft changes · v{published.number} live")
     return Standing(status="published", look="completed", words=f"Published · v{published.number}")

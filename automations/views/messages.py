@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -128,7 +128,5 @@ def _page(
 
 
 def _found(request: PageRequest, key: str) -> MessageTemplate:
-    try:
+    with access.or_404():
         return directory.find(environment=request.environment, key=key)
-    except Refusal as refusal:
-        raise Http404(refusal.message) from refusal

@@ -20,7 +20,7 @@ from automations.expressions import Advice, Explanation, Scope
 from automations.forms import PreviewForm
 from automations.middleware import PageRequest
 from automations.models import Automation, CancellationFilter, Environment
-from automations.views.access import actor, require
+from automations.views.access import require
 from automations.views.editor import find
 
 MOST_COUNTED = 1_000
@@ -90,7 +90,7 @@ def preview_of(request: PageRequest, form: PreviewForm, *, key: str) -> Preview:
         data=cleaned["sample_data"], profile=cleaned["sample_profile"], now=timezone.now(), seed="preview",
         refs={"recipient": cleaned["sample_recipient"] or None, "template": key},
     )  # fmt: skip
-    explained = expressions.explain(token, scope, owner=f"{request.environment.pk}/{actor(request)}")
+    explained = expressions.explain(token, scope, owner=f"{request.environment.pk}/{request.user.actor}")
     if explained.error is not None:
         return _failed(explained, runs_without=cleaned["on_unresolved_token"] == WITHOUT)
     unfinished, sharing = _sharing(request.environment, explained.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
@@ -45,9 +45,7 @@ def providers(request: PageRequest) -> HttpResponse:
 def remove(request: PageRequest, key: str) -> HttpResponseBase:
     """Forgets the provider and its secret."""
     access.require(request, "admin")
-    try:
+    with access.or_404():
         directory.remove(environment=request.environment, key=key, by=request.user.actor)
-    except Refusal as refusal:
-        raise Http404(refusal.message) from refusal
     messages.info(request, f"“{key}” is gone: sends that name it fail.")
     return redirect("providers:list")

@@ -15,8 +15,8 @@ from automations import publication
 from automations.forms import NOTE_LENGTH
 from automations.middleware import PageRequest
 from automations.models import Automation, No, Refusal
-from automations.views.access import actor, require
-from automations.views.editor import compared, find, keep, page, problems_of, typed
+from automations.views.access import require
+from automations.views.editor import compared, find, keep, number_of, page, problems_of, typed
 from automations.views.listing import draft_of
 
 MOST_SHOWN = 100
@@ -53,8 +53,8 @@ def _said(automation: Automation, name: str) -> dict[str, Any]:
     """What the version of that number says, or the draft; 404 for anything else."""
     if name == DRAFT:
         return draft_of(automation)
-    is_number = name.isascii() and name.isdigit() and len(name) < 10
-    version = automation.versions.filter(number=int(name)).first() if is_number else None
+    number = number_of(name)
+    version = None if number is None else automation.versions.filter(number=number).first()
     if version is None:
         raise Http404("there is no such version")
     return dict(version.definition)
@@ -67,10 +67,9 @@ def publish(request: PageRequest, key: str) -> HttpResponseBase:
     automation = find(request, key)
     if request.method != "POST":
         return _asked(request, automation)
-    given = request.POST.get("revision", "")
     wanted: dict[str, Any] = {
-        "environment": request.environment, "key": key, "by": actor(request), "note": typed(request, "note"),
-        "revision": int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0,
+        "environment": request.environment, "key": key, "by": request.user.actor, "note": typed(request, "note"),
+        "revision": number_of(request.POST.get("revision", "")) or 0,
     }  # fmt: skip
     cancels = request.POST.get("running") == "cancel"
     try:

@@ -150,7 +150,5 @@ def _shown(
 
 
 def _found(request: PageRequest, uid: UUID) -> WebhookEndpoint:
-    try:
+    with access.or_404():
         return endpoints.find(environment=request.environment, uid=uid)
-    except Refusal as refusal:
-        raise Http404(refusal.message) from refusal

@@ -9,7 +9,6 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -19,7 +18,7 @@ from automations import execution
 from automations.definition import Definition, parse_duration
 from automations.execution import ReplayRequest
 from automations.forms import JsonField
-from automations.models import Refusal, Run, definition_of_run
+from automations.models import Refusal, definition_of_run
 from logs import http, words
 from logs.bulk_forms import MomentField
 from logs.http import PageRequest
@@ -70,7 +69,7 @@ class ReplayForm(forms.Form):
 def reschedule(request: PageRequest, uid: UUID) -> HttpResponseBase:
     """Gives a waiting run another time, or lets it go on at once."""
     http.require(request, "invoke")
-    run = _run(request, uid)
+    run = http.run_of(request, uid)
     form = TimeForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         try:
@@ -94,7 +93,7 @@ def reschedule(request: PageRequest, uid: UUID) -> HttpResponseBase:
 def replay(request: PageRequest, uid: UUID) -> HttpResponseBase:
     """Starts a finished run once more, as a new run."""
     http.require(request, "invoke")
-    run = _run(request, uid)
+    run = http.run_of(request, uid)
     definition = definition_of_run(run)
     given = {"new_data": words.laid_out(run.invocation.data)}
     form = ReplayForm(
@@ -125,10 +124,3 @@ def _form(request: PageRequest, name: str, context: dict[str, Any]) -> HttpRespo
     if context["form"].is_bound:
         return http.refused(request, f"logs/_{name}.html", context | {"dialog": True})
     return http.part(request, f"logs/_{name}.html", context | {"dialog": True})
-
-
-def _run(request: PageRequest, uid: UUID) -> Run:
-    run = Run.objects.within(request.environment).with_state().filter(uid=uid).first()
-    if run is None:
-        raise Http404("there is no such run in this environment")
-    return run

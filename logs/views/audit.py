@@ -24,8 +24,10 @@ def audit(request: PageRequest) -> HttpResponse:
         "search": search,
         "entries": entries,
         "actions": ACTIONS.items(),
-        "older": search.address(before=older) if older else "",
-        "newest": search.address(before=None) if search.before else "",
+        "page": {
+            "older": search.address(before=older) if older else "",
+            "newest": (search.address(before=None) or "?") if search.before else "",
+        },
         "export": reverse("logs:audit-csv") + search.address(before=None),
     }
     return render(request, "logs/audit.html", context)

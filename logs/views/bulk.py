@@ -43,8 +43,10 @@ def history(request: PageRequest) -> HttpResponse:
     left = all_outstanding(unarchived)
     context = {
         "lines": [(row, len(left.get(row.pk, ()))) for row in shown],
-        "older": shown[-1].pk if len(page) > SIZE else None,
-        "is_first": "before" not in request.GET,
+        "page": {
+            "older": f"?before={shown[-1].pk}" if len(page) > SIZE else "",
+            "newest": "?" if "before" in request.GET else "",
+        },
         "may_cancel": request.user.can("cancel"),
     }
     return render(request, "logs/bulk.html", context)
@@ -120,7 +122,7 @@ def _request_of(
 @require_safe
 def cancellation(request: PageRequest, uid: UUID) -> HttpResponse:
     """What one request to cancel did: it polls until all is counted and every step in flight has ended."""
-    row = _found(request, uid)
+    row = http.cancellation_of(request, uid)
     page = CancellationPage(row)
     if http.wants_part(request) and request.GET.get("tag") == page.tag:
         return http.unchanged()
@@ -141,7 +143,7 @@ def cancellation(request: PageRequest, uid: UUID) -> HttpResponse:
 @require_POST
 def undo_it(request: PageRequest, uid: UUID) -> HttpResponseBase:
     """Lets the runs of the cancellation go on."""
-    row = _found(request, uid)
+    row = http.cancellation_of(request, uid)
     http.require(request, "cancel" if anybody_may(row, now=timezone.now()) else "admin")
     overdue = request.POST.get("overdue", Overdue.FIRE_NOW)
     rule = Overdue(overdue) if overdue in Overdue.values else Overdue.FIRE_NOW
@@ -157,13 +159,6 @@ def undo_it(request: PageRequest, uid: UUID) -> HttpResponseBase:
 
 def _look_again(refusal: Refusal) -> str:
     return f"{words.sentence(refusal.message)} Look at the new preview."
-
-
-def _found(request: PageRequest, uid: UUID) -> Cancellation:
-    row = Cancellation.objects.filter(environment=request.environment, pk=uid).first()
-    if row is None:
-        raise Http404("there is no such cancellation in this environment")
-    return row
 
 
 def _may_undo(request: PageRequest, row: Cancellation) -> bool:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from automations import near_misses
 from automations.explanation import explain
-from automations.models import Cancellation, Run
+from automations.models import Cancellation
 from logs import http
 from logs.http import PageRequest
 
@@ -21,9 +20,7 @@ from logs.http import PageRequest
 def why(request: PageRequest, uid: UUID) -> HttpResponseBase:
     """Why the cancellation asked for hit the run or did not; without one, the one that hit it, else those that came
     near."""
-    run = Run.objects.within(request.environment).with_state().filter(uid=uid).first()
-    if run is None:
-        raise Http404("there is no such run in this environment")
+    run = http.run_of(request, uid)
     text = request.GET.get("cancellation", "").strip()
     cancellation = _asked(request, text) if text else run.called_off_by
     if cancellation is not None:
@@ -36,9 +33,7 @@ def why(request: PageRequest, uid: UUID) -> HttpResponseBase:
 @require_safe
 def missed(request: PageRequest, uid: UUID) -> HttpResponseBase:
     """Runs that a cancellation nearly hit."""
-    cancellation = Cancellation.objects.filter(environment=request.environment, pk=uid).first()
-    if cancellation is None:
-        raise Http404("there is no such cancellation in this environment")
+    cancellation = http.cancellation_of(request, uid)
     found = near_misses.of_cancellation(cancellation)
     return _shown(request, "missed", {"cancellation": cancellation, "found": found})
 

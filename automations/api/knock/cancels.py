@@ -61,8 +61,8 @@ def _cancel(endpoint: Endpoint, raw: Mapping[str, Any], *, workflow: str, key_na
             environment=endpoint.environment,
             filter=CancellationFilter(
                 token=label,
-                automation=automation[1],
-                automation_id=automation[0],
+                automation=automation.key,
+                automation_id=automation.pk,
                 recipients=tuple(recipient.id for recipient in recipients if recipient.id is not None),
             ),
             actor=endpoint.actor,

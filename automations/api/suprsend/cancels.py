@@ -76,7 +76,7 @@ def _filter(body: Body, environment: Environment) -> CancellationFilter:
     if slug is not None:
         automation = automation_named(slug, environment=environment)
         if automation is not None:
-            given["automation_id"], given["automation"] = automation
+            given |= {"automation_id": automation.pk, "automation": automation.key}
         nothing = nothing or automation is None
     if nothing:
         given |= {"run_ids": (), "run_pks": ()}

@@ -12,6 +12,7 @@ from automations.expressions.explanation import Advice, Explanation, explain
 from automations.expressions.pool import configure
 from automations.expressions.resolution import check_condition, resolve_field, resolve_token, resolve_tree
 from automations.expressions.scope import JSON, MISSING, Scope, dig
+from automations.expressions.syntax import syntax_fault
 
 __all__ = [
     "JSON",
@@ -30,4 +31,5 @@ __all__ = [
     "resolve_field",
     "resolve_token",
     "resolve_tree",
+    "syntax_fault",
 ]

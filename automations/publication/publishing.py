@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from automations.cancellation import CancelRequest, carry_out_any_size, complete
-from automations.definition import Definition, DefinitionError, parse
+from automations.definition import Definition
 from automations.models import (
     Automation,
     Cancellation,
@@ -22,6 +22,7 @@ from automations.models import (
     listeners_of,
     retried,
 )
+from automations.publication.reading import read_definition
 from automations.testpoints import testpoint
 
 LONGEST_NOTE = 500
@@ -60,6 +61,8 @@ def publish_and_cancel(
 ) -> tuple[Version, Cancellation | None]:
     """The same, and every unfinished run of an earlier version is called off by the same commit: with the version
     the cancellation, its receipt whole. Where there is nothing to publish, nothing is called off (None)."""
+    for draft in Automation.objects.within(environment).filter(key=key).values_list("draft", flat=True):
+        read_definition(draft)  # before the gate closes: an evaluator may keep one waiting, and remembers
     version, cancellation = _publish_and_cancel(
         environment, key, by=by, note=note, request_id=request_id, revision=revision
     )
@@ -91,7 +94,7 @@ def _publish_and_cancel(
 
 def would_publish(automation: Automation) -> int:
     """The number of the version that publishing the draft would give. Refusal as for publishing."""
-    return _next(automation, _parsed(automation.draft))
+    return _next(automation, read_definition(automation.draft))
 
 
 def _published(
@@ -100,7 +103,7 @@ def _published(
     """The locked automation's version, and whether it is new."""
     if len(note) > LONGEST_NOTE:
         raise Refusal.at("/note", "too_long", f"a note may have at most {LONGEST_NOTE} characters")
-    definition = _parsed(automation.draft if again is None else _said(automation, again))
+    definition = read_definition(automation.draft if again is None else _said(automation, again))
     number = _next(automation, definition)
     if (current := automation.published) is not None and current.number == number:
         return current, False
@@ -126,13 +129,6 @@ def _said(automation: Automation, number: int) -> object:
     if version is None:
         raise Refusal(No.NOT_FOUND, "version_not_found", f"“{automation.key}” has no version {number}")
     return version.definition
-
-
-def _parsed(definition: object) -> Definition:
-    try:
-        return parse(definition)
-    except DefinitionError as error:
-        raise Refusal.of_definition(error) from error
 
 
 def _next(automation: Automation, definition: Definition) -> int:

@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django_htmx.http import reselect, reswap, retarget
 
 from automations import publication
-from automations.definition import DefinitionError, Problem, parse
+from automations.definition import Problem
 from automations.definition.difference import difference, same
 from automations.forms import parse_json
 from automations.forms.layout import laid_out
@@ -44,7 +44,7 @@ def page(
         "revision": automation.draft_revision,
         "base": json.dumps(draft, ensure_ascii=False),
         "draft": draft,
-        "problems": [(problem, _place_of(problem)) for problem in problems_of(automation.draft)],
+        "problems": [(problem, _place_of(problem)) for problem in publication.problems_of(automation.draft)],
         "may_write": request.user.can("write"),
         "may_invoke": request.user.can("invoke"),
     }
@@ -59,15 +59,6 @@ def typed(request: PageRequest, name: str, otherwise: str = "") -> str:
 def number_of(text: str) -> int | None:
     """The revision, or version, that a form or an address names; None for what cannot be one."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
-
-
-def problems_of(draft: object) -> list[Problem]:
-    """What stands against publishing it."""
-    try:
-        parse(draft)
-    except DefinitionError as error:
-        return error.problems
-    return []
 
 
 def _place_of(problem: Problem) -> int | None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import push_url
 
+from automations import publication
 from automations.definition.inputs import ACTION_INPUTS, ANY_ACTION
 from automations.forms import JsonField
 from automations.forms.inputs import Field, fields_of, inputs_of, point_out, written
@@ -23,7 +24,7 @@ from automations.forms.step_list import changed, label_of, steps_of, summary_of
 from automations.middleware import PageRequest
 from automations.models import Automation, Refusal
 from automations.views.access import require
-from automations.views.editor import NAMES, base_of, find, keep, page, problems_of, typed
+from automations.views.editor import NAMES, base_of, find, keep, page, typed
 from automations.views.listing import draft_of
 
 NAMING = ("id", "name")  # which are no reason to show all that is folded away
@@ -113,7 +114,7 @@ def _page(
 ) -> HttpResponse:
     """The list, and the form of the step at `place`."""
     listed = steps_of(draft_of(automation))
-    problems = problems_of(automation.draft)
+    problems = publication.problems_of(automation.draft)
     context: dict[str, Any] = {
         "steps": [
             (at, step, label_of(step), summary_of(step), _count(problems, at))
@@ -127,10 +128,12 @@ def _page(
         members = listed[place]
         inputs = inputs_of(members)
         shown = list(fields or fields_of(members, inputs)) if isinstance(members, dict) else []
+        unplaced = point_out(shown, problems, below=f"/steps/{place}")
         context |= {
             "label": label_of(members),
             "has_form": inputs is not ANY_ACTION,
-            "unplaced": point_out(shown, problems, below=f"/steps/{place}"),
+            "unplaced": unplaced,
+            "focused": _focused(shown, request.GET.get("by", "")),
             "fields": [field for field in shown if not field.input.more],
             "more": [field for field in shown if field.input.more],
             "is_more_open": any(
@@ -142,6 +145,12 @@ def _page(
     response = page(request, "steps", automation, tab="steps", status=status, **context, **more)
     # What htmx was redirected to after a change has an address of its own.
     return push_url(response, request.path) if request.htmx and request.method == "GET" else response
+
+
+def _focused(fields: Sequence[Field], by: str) -> str:
+    """The id of the field where one goes on: the first of a step just added, the first that is to be mended."""
+    wanted = {"add": fields, "mend": [field for field in fields if field.problems]}.get(by, ())
+    return next((field.id for field in wanted if by == "mend" or not field.input.more), "")
 
 
 def _count(problems: Sequence[Any], place: int) -> int:

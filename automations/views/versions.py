@@ -16,7 +16,7 @@ from automations.forms import NOTE_LENGTH
 from automations.middleware import PageRequest
 from automations.models import Automation, No, Refusal
 from automations.views.access import require
-from automations.views.editor import compared, find, keep, number_of, page, problems_of, typed
+from automations.views.editor import compared, find, keep, number_of, page, typed
 from automations.views.listing import draft_of
 
 MOST_SHOWN = 100
@@ -97,7 +97,7 @@ def _asked(
     request: PageRequest, automation: Automation, *, status: int = 200, refusal: str = ""
 ) -> HttpResponse:
     published = automation.published
-    problems = problems_of(automation.draft)
+    problems = publication.problems_of(automation.draft)
     number = None if problems else publication.would_publish(automation)
     return page(
         request, "publish", automation, tab="publish", status=status, refusal=refusal,

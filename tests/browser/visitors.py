@@ -82,3 +82,16 @@ def waiting_run(product: Product, *, token: str, source: str = "api/browser") ->
         assert time.monotonic() < until
         time.sleep(0.02)
     return run
+
+
+def template(product: Product, key: str, *steps: dict[str, Any], token: str = "") -> None:
+    """A published automation of that key and these steps."""
+    definition = {"steps": list(steps), **({"cancellation_token": token} if token else {})}
+    body = {"key": key, "name": key, "definition": definition}
+    product.http.post("automations", json=body).raise_for_status()
+    product.http.post(f"automations/{key}/publish", json={}).raise_for_status()
+
+
+def sign_out(page: Page) -> None:
+    """As when the login has expired: the form's token is still good, the session is not."""
+    page.context.clear_cookies(name="sessionid")

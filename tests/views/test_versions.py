@@ -116,7 +116,7 @@ def test_what_cannot_run_is_not_published() -> None:
     save({"steps": [{"action": "delay", "duration": "soon"}], "cancellation_token": "${"})
     (problem,) = get("publish").one("#problems").all("li")
     assert problem.text.startswith("Step 1: 'soon' is not a duration")
-    assert problem.one("a")["href"] == "/templates/welcome/steps/0"
+    assert problem.one("a")["href"] == "/templates/welcome/steps/0?by=mend"
     assert (post("publish").status_code, Version.objects.count()) == (422, 1)
 
 

@@ -1,0 +1,51 @@
+"""Reads a definition that is to be published: its shape, and whether its JavaScript can be read at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from automations.definition import Definition, DefinitionError, Problem, parse
+from automations.expressions import ExpressionError, syntax_fault
+from automations.models import No, Refusal
+
+NAMES = ("id", "name", "ref", "action")  # which nobody evaluates
+
+
+def read_definition(definition: object) -> Definition:
+    """Refusal with pointers for one that cannot be run; UNAVAILABLE where its JavaScript could not be looked at now."""
+    try:
+        read = parse(definition)
+        if problems := list(_misspelt(dict(read.source), "")):
+            raise DefinitionError(problems)
+    except DefinitionError as error:
+        raise Refusal.of_definition(error) from error
+    except ExpressionError as error:
+        message = "the definition's expressions could not be looked at now"
+        raise Refusal(No.UNAVAILABLE, error.kind, message) from error
+    return read
+
+
+def problems_of(draft: object) -> list[Problem]:
+    """What stands against publishing it, with pointers into it."""
+    try:
+        return list(_misspelt(dict(parse(draft).source), ""))
+    except DefinitionError as error:
+        return error.problems
+    except ExpressionError:  # publishing looks again
+        return []
+
+
+def _misspelt(value: Any, pointer: str, name: str = "") -> Iterator[Problem]:
+    """The expressions and conditions that are no JavaScript, wherever they stand."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            place = key.replace("~", "~0").replace("/", "~1")
+            yield from _misspelt(member, f"{pointer}/{place}", key)
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _misspelt(member, f"{pointer}/{index}", name)
+    elif isinstance(value, str) and name not in NAMES:
+        fault = syntax_fault(value, is_condition=name == "if")
+        if fault:
+            yield Problem(pointer=pointer, code="syntax", message=f"this is no JavaScript: {fault}")

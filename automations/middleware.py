@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -18,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject, cached_property
-from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
 from django_htmx.middleware import HtmxDetails
 
 from automations.models import DEFAULT_ENVIRONMENT, Environment, User, asked_from
@@ -79,7 +80,7 @@ class PageMiddleware(LoginRequiredMiddleware):
     ) -> HttpResponseBase | None:
         if _is_api(view_func):
             return None
-        return super().process_view(request, view_func, view_args, view_kwargs)
+        return super().process_view(request, view_func, view_args, view_kwargs) or _moved_on(request)
 
     def handle_no_permission(  # type: ignore[override]  # the stubs know redirects only
         self, request: HttpRequest, view_func: Callable[..., Any]
@@ -98,6 +99,17 @@ class PageMiddleware(LoginRequiredMiddleware):
             patch_vary_headers(response, ["HX-Request"])
             response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+def _moved_on(request: HttpRequest) -> HttpResponseBase | None:
+    """A page that shows another environment than the one looked at since, in another tab, is loaded anew before htmx
+    swaps or sends anything in it; None for all others."""
+    shown = request.headers.get("X-Environment")
+    if not request.htmx or shown in (None, request.environment.key):  # type: ignore[attr-defined]
+        return None
+    key = request.environment.key  # type: ignore[attr-defined]
+    messages.warning(request, f"The environment {key} was chosen in another tab, and now shows here as well.")
+    return HttpResponseClientRefresh()
 
 
 def _came_from(request: HttpRequest) -> str:

@@ -26,7 +26,7 @@ def environments(request: PageRequest) -> HttpResponse | HttpResponseBase:
         except Refusal as refusal:
             form.point_out(refusal)
         else:
-            request.session["environment"] = made.key
+            access.look_at(request, made.key)
             messages.info(request, f"You look at “{made.key}” now. It has no keys and no automations yet.")
             return redirect("environments:list")
     return render(

@@ -9,6 +9,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from automations.middleware import THEMES, PageRequest, known_zone
+from automations.views.access import look_at
 
 YEAR = 365 * 24 * 3600
 
@@ -35,5 +36,5 @@ def environment(request: PageRequest) -> HttpResponse:
     """Looks at another environment from now on."""
     wanted = request.POST.get("environment", "")
     if any(environment.key == wanted for environment in request.frame.environments):
-        request.session["environment"] = wanted
+        look_at(request, wanted)
     return redirect("logs:list")

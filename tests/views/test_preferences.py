@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from automations.models import database_now
+from automations.models import ApiKey, database_now
 from tests.pages import read
 from tests.people import client, person
 from tests.scenes import DELAY, invoke
@@ -62,3 +62,24 @@ def test_an_environment_that_does_not_exist_is_not_entered() -> None:
     for wanted, shown in (("test", "test"), ("staging", "test"), ("production", "production")):
         assert browser.post("/environment/", {"environment": wanted})["Location"] == "/logs/"
         assert read(browser.get("/logs/")).one("#environment").text == f"Environment: {shown}"
+
+
+def test_what_was_opened_in_another_environment_does_nothing_in_this_one() -> None:
+    browser = client("admin", enforce_csrf_checks=True)
+
+    def token() -> str:
+        fields = read(browser.get("/logs/")).all("input")
+        return next(field["value"] for field in fields if field["name"] == "csrfmiddlewaretoken")
+
+    mine = token()
+    browser.post("/environment/", {"environment": "test", "csrfmiddlewaretoken": mine})
+    stale = browser.post("/keys/", {"name": "x", "scopes": "read", "csrfmiddlewaretoken": mine})
+    assert (stale.status_code, ApiKey.objects.count()) == (403, 0)
+    polled = {"HX-Request": "true", "X-Environment": "production"}
+    answer = browser.get("/logs/", headers=polled)
+    assert (answer["HX-Refresh"], answer.content) == ("true", b"")
+    said = read(browser.get("/logs/")).one("#toast").text
+    assert said == "The environment test was chosen in another tab, and now shows here as well."
+    assert browser.get("/logs/", headers=polled | {"X-Environment": "test"}).has_header("HX-Replace-Url")
+    fresh = browser.post("/keys/", {"name": "x", "scopes": "read", "csrfmiddlewaretoken": token()})
+    assert (fresh.status_code, ApiKey.objects.get().environment.key) == (200, "test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -58,12 +59,12 @@ def new(request: PageRequest) -> HttpResponseBase:
     http.require(request, "cancel")
     if request.method == "POST":
         return _confirmed(request)
+    search = Search.read(request.GET)
     given = {name: "\n".join(request.GET.getlist(name)) for name in FilterForm.base_fields}
     asked = {name: value for name, value in given.items() if value}
-    if asked:
+    if asked and replace(search, automation="") == Search():  # both have an automation
         form = FilterForm(asked)
         return _page(request, form, status=200 if form.is_valid() else 422)
-    search = Search.read(request.GET)
     return _page(request, FilterForm(initial=asked_by(search, now=timezone.now())))
 
 

@@ -62,10 +62,11 @@ def runs(request: PageRequest) -> HttpResponseBase:
         "poll": "" if search.before else f"{address}{'&' if '?' in address else '?'}tag={tag}",
         "poll_every": POLL_LIST,
         "may_cancel": request.user.can("cancel"),
+        "is_part": http.wants_part(request),
     }
     if search.before:
         context |= _since(search, Run.objects.within(request.environment).newest_pk())
-    if http.wants_part(request):
+    if context["is_part"]:
         return http.part(request, "logs/_results.html", context, url=None if polled else address)
     context["presets"] = [(key, label) for key, (label, _) in PRESETS.items()]
     context["wakes"] = [(key, label) for key, (label, _) in WAKES.items()]

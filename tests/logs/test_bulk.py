@@ -156,6 +156,15 @@ def test_a_search_of_the_logs_becomes_the_filter() -> None:
     assert read(client("operator").get(page.one("#to-bulk")["href"])).one("#token")["value"] == "user-1"
 
 
+def test_a_search_with_an_automation_is_never_taken_for_all_of_that_automation() -> None:
+    publish("a", {"steps": [DELAY]})
+    for query, previewed in (("automation=a", 1), ("automation=a&q=u1", 0), ("automation=a&started=1h", 0)):
+        page = read(client("operator").get(f"/bulk/new/?{query}"))
+        assert (query, len(page.all("#plan"))) == (query, previewed)
+        assert page.one("#automation")["value"] == "a"
+    assert read(client("operator").get("/bulk/new/?automation=a&q=u1")).one("#token")["value"] == "u1"
+
+
 def test_the_filter_takes_a_text_apart_as_the_search_does() -> None:
     text = 'mykey:7 key:"a b" onboarding-token:x recipient:ana'
     search = Search(text=text, wakes="late")

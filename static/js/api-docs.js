@@ -9,4 +9,5 @@ window.SwaggerUIBundle({
   layout: "StandaloneLayout",
   validatorUrl: null,
   deepLinking: true,
+  onComplete: () => document.querySelector("#servers")?.setAttribute("aria-label", "Server"),
 });

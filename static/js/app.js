@@ -43,6 +43,11 @@ for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
   });
 }
 
+// A preset takes the place of a span of one's own, which would go before it.
+document.addEventListener("change", (event) => {
+  if (event.target.id === "started") for (const end of all("#between input")) end.value = "";
+}, true);
+
 // A request that a newer one replaced is no error, though htmx would say so on the console.
 htmx.logger = (_, name, detail) => {
   if (name === "htmx:afterRequest" || name === "htmx:sendAbort") delete detail.error;
@@ -62,12 +67,30 @@ function fade() {
   fading = setTimeout(() => first("#toast").replaceChildren(), 10_000);
 }
 
+// The focus is never lost: where what had it is gone, the row or the menu that held it gets it, else the content.
+let held = [];
+function hold() {
+  const had = document.activeElement;
+  const around = had.closest("[data-row], details.menu")?.querySelector(".run, summary");
+  held = [had.id, around?.id].filter(Boolean);
+}
+function giveBack() {
+  const has = document.activeElement;  // which may just have been hidden
+  if ((has !== document.body && has.checkVisibility()) || !held.length) return;
+  const left = held.map((id) => document.getElementById(id)).find((element) => element?.checkVisibility());
+  (left ?? first("#main")).focus({ preventScroll: true });
+}
+
 // Dialogs: the one of the server opens when htmx has filled it, and closes when its cancel is acknowledged.
+function show(dialog) {
+  hold();
+  dialog.showModal();
+}
 document.addEventListener("htmx:afterSwap", (event) => {
   const dialog = first("#dialog");
   if (event.detail.target === dialog && !dialog.open) {
     dialog.setAttribute("aria-labelledby", "dialog-title");
-    dialog.showModal();
+    show(dialog);
   }
 });
 document.addEventListener("cancelled", () => {
@@ -75,25 +98,32 @@ document.addEventListener("cancelled", () => {
   poll(true);
 });
 first("#dialog").addEventListener("close", (event) => event.target.replaceChildren());
+all("dialog").forEach((dialog) => dialog.addEventListener("close", giveBack));
 
-// A swap must not shut what a person has opened.
+// A swap must neither shut what a person has opened nor take the focus away.
 let opened = [];
 document.addEventListener("htmx:beforeSwap", () => {
   opened = all("details[id][open]").map((fold) => fold.id);
+  if (!openDialog()) hold();
 });
 document.addEventListener("htmx:afterSettle", () => {
   opened.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+  if (!openDialog()) giveBack();
   dress();
   if (first("#toast").childElementCount) fade();
 });
 
-// Clicks
+// Clicks. One that asks for another tab gets it: htmx would swap in this one.
+document.addEventListener("click", (event) => {
+  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey;
+  if (elsewhere && event.target.closest("a[hx-get]")) event.stopPropagation();
+}, true);
 document.addEventListener("click", (event) => {
   const on = (selector) => event.target.closest(selector);
   let found;
   if ((found = on("[data-copy]"))) copy(found);
   if ((found = on("[data-close]"))) found.closest("dialog").close();
-  if ((found = on("[data-open]"))) first(found.dataset.open).showModal();
+  if ((found = on("[data-open]"))) show(first(found.dataset.open));
   if ((found = on("[data-suggest]"))) suggest(found);
   for (const menu of all("details.menu[open]")) {
     if (!menu.contains(event.target) || on("[data-open]")) menu.open = false;
@@ -123,7 +153,11 @@ let unsaved = false;
 document.addEventListener("input", (event) => {
   if (event.target.closest("form[data-guarded]")) unsaved = true;
 });
-document.addEventListener("submit", () => { unsaved = false; });
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.matches("form[data-guarded]")) unsaved = false;
+  if (form.matches(".choice")) form.elements.next.value = location.pathname + location.search;  // the filters of now
+});
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target.matches("form[data-guarded]")) unsaved = false;
 });
@@ -142,7 +176,7 @@ function step(by) {
 }
 const keys = {
   "/": () => (first("#q") ? (first("#q").focus(), first("#q").select()) : go("/logs/")),
-  "?": () => first("#keys").showModal(),
+  "?": () => show(first("#keys")),
   j: () => step(1),
   k: () => step(-1),
   x: () => document.activeElement.closest("[data-row]")?.querySelector(".tick")?.click(),
@@ -163,7 +197,7 @@ document.addEventListener("keydown", (event) => {
   }
   const typing = event.target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]");
   if (typing || event.ctrlKey || event.metaKey || event.altKey || openDialog()) return;
-  if (localStorage.getItem("keys") === "off" && event.key !== "?") return;
+  if (localStorage.getItem("keys") === "off") return;
   const second = performance.now() - afterG < 1000 && { o: "/", l: "/logs/", b: "/bulk/", a: "/templates/", m: "/messages/", r: "/recipients/", d: "/docs/" }[event.key];
   afterG = 0;
   if (second) go(second);

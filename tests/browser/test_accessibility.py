@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.template.loader import render_to_string
 from playwright.sync_api import Page, expect
 
 from tests.browser.visitors import SEND, enter, invoke, make_people, status, waiting_run
@@ -131,7 +132,75 @@ PAGES |= {
     "docs: steps": ("viewer", "/docs/steps/", None),
     "docs: webhooks": ("viewer", "/docs/webhooks/", None),
 }
-EXPECTED = {"not found": 404, "many": 422, "refused": 422, "invoke": 422}
+
+
+def overtaken(page: Page) -> None:
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.locator("#copy-0").click()
+    expect(other.locator("#open-3")).to_be_visible()
+    other.close()
+    page.locator("#remove-0").click()
+    expect(page.locator("#conflict")).to_be_visible()
+
+
+def tampered(page: Page) -> None:
+    page.locator("#confirm [name=plan]").evaluate("(field) => { field.value = 'x'; }")
+    page.locator("#confirm-cancel").click()
+    expect(page.locator("#refusal")).to_be_visible()
+
+
+def without_cookies(page: Page) -> None:
+    page.context.clear_cookies()
+    guess(page)
+    expect(page.locator("h1")).to_have_text("This page was out of date.")
+
+
+def guess(page: Page) -> None:
+    page.locator("#username").fill("nobody-of-that-name")
+    page.locator("#password").fill("x")
+    page.locator("#log-in").click()
+
+
+def locked_out(page: Page) -> None:
+    while page.locator("#log-in").count():
+        guess(page)
+    expect(page.locator("h1")).to_have_text("Too many attempts.")
+
+
+def failed(page: Page) -> None:
+    """No request is known to make it: the page itself, as it would be sent."""
+    body = render_to_string("500.html")
+    page.route("**/fails/", lambda route: route.fulfill(status=500, body=body, content_type="text/html"))
+    page.goto("/fails/")
+
+
+def key_made(page: Page) -> None:
+    page.locator("#name").fill("axe")
+    page.locator("#make-key").click()
+    expect(page.locator("#api-key")).to_be_visible()
+
+
+def invited(page: Page) -> None:
+    page.locator("#username").fill("axe-invited")
+    page.locator("#make-link").click()
+    page.goto(page.locator("#invite-link").inner_text())
+
+
+PAGES |= {
+    "two versions": ("admin", "/templates/changed/", overtaken),
+    "preview again": ("operator", "/bulk/new/?token=axe-waiting", tampered),
+    "not allowed": ("viewer", "/keys/", None),
+    "out of date": (None, "/login/", without_cookies),
+    "too many attempts": (None, "/login/", locked_out),
+    "failure": (None, "/login/", failed),
+    "key made": ("admin", "/keys/", key_made),
+    "invited": ("admin", "/users/", invited),
+}
+EXPECTED = {
+    "not found": 404, "many": 422, "refused": 422, "invoke": 422, "two versions": 412, "preview again": 412,
+    "not allowed": 403, "out of date": 403, "too many attempts": 429, "failure": 500,
+}  # fmt: skip
 
 
 BY_DEFAULT = {

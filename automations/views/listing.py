@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
+from django_htmx.http import replace_url
 
 from automations import publication
 from automations.definition import DefinitionError, parse
@@ -47,7 +49,7 @@ def listing(request: PageRequest) -> HttpResponse:
     lines = [(one, standing(one, draft), draft.get("cancellation_token")) for one, draft in drafts]
     context = {
         "lines": [line for line in lines if status not in STATUSES or line[1].status == status],
-        "text": text,
+        "q": text,
         "status": status if status in STATUSES else "",
         "statuses": STATUSES.items(),
         "are_more": len(found) > MOST_SHOWN,
@@ -56,7 +58,11 @@ def listing(request: PageRequest) -> HttpResponse:
         "samples": publication.samples(),
         "may_write": request.user.can("write"),
     }
-    return render(request, "automations/list.html", context)
+    response = render(request, "automations/list.html", context)
+    if not request.htmx:
+        return response
+    query = urlencode({name: context[name] for name in ("q", "status") if context[name]})
+    return replace_url(response, f"{request.path}?{query}" if query else request.path)
 
 
 def _found(request: PageRequest, text: str) -> QuerySet[Automation]:

@@ -125,26 +125,32 @@ def _page(
         "by": request.GET.get("by", ""),
     }
     if place is not None and place < len(listed):
-        members = listed[place]
-        inputs = inputs_of(members)
-        shown = list(fields or fields_of(members, inputs)) if isinstance(members, dict) else []
-        unplaced = point_out(shown, problems, below=f"/steps/{place}")
-        context |= {
-            "label": label_of(members),
-            "has_form": inputs is not ANY_ACTION,
-            "unplaced": unplaced,
-            "focused": _focused(shown, request.GET.get("by", "")),
-            "fields": [field for field in shown if not field.input.more],
-            "more": [field for field in shown if field.input.more],
-            "is_more_open": any(
-                field.problems or (field.value and field.input.name not in NAMING)
-                for field in shown
-                if field.input.more
-            ),
-        }
+        context |= _form(listed[place], fields, problems, place=place, by=context["by"])
     response = page(request, "steps", automation, tab="steps", status=status, **context, **more)
     # What htmx was redirected to after a change has an address of its own.
     return push_url(response, request.path) if request.htmx and request.method == "GET" else response
+
+
+def _form(
+    members: Any, fields: Sequence[Field] | None, problems: Sequence[Any], *, place: int, by: str
+) -> dict[str, Any]:
+    """The form of the open step, with what is wrong at its fields."""
+    inputs = inputs_of(members)
+    shown = list(fields or fields_of(members, inputs)) if isinstance(members, dict) else []
+    unplaced = point_out(shown, problems, below=f"/steps/{place}")
+    return {
+        "label": label_of(members),
+        "has_form": inputs is not ANY_ACTION,
+        "unplaced": unplaced,
+        "focused": _focused(shown, by),
+        "fields": [field for field in shown if not field.input.more],
+        "more": [field for field in shown if field.input.more],
+        "is_more_open": any(
+            field.problems or (field.value and field.input.name not in NAMING)
+            for field in shown
+            if field.input.more
+        ),
+    }
 
 
 def _focused(fields: Sequence[Field], by: str) -> str:

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.visitors import enter, status, waiting_run
+from tests.browser.visitors import enter, invoke, status, waiting_run
 from tests.live import Product
 
 MOMENT = r"Cancelled \d+ \w{3} \d{4} \d\d:\d\d:\d\d\.\d{3} UTC by "
@@ -39,6 +39,24 @@ def test_a_cancelled_run_says_who_when_from_where_and_what_it_prevented(page: Pa
         page.locator("#to-cancellation").click()
         expect(page.locator("h1")).to_contain_text(asked, ignore_case=True)
         expect(page.locator("#its-runs")).to_be_visible()
+
+
+@pytest.mark.slow
+def test_a_run_that_ended_before_the_button_says_so_and_stays_as_it_is(page: Page, product: Product) -> None:
+    enter(page, product, "operator")
+    definition = {"steps": [{"action": "delay", "duration": "2 seconds"}]}
+    run = invoke(product, definition=definition)
+    page.goto(f"/logs/{run}/")
+    page.locator("#cancel-run").click()
+    expect(page.locator("#confirm-cancel")).to_be_visible()
+    while status(product, run) != "completed":
+        page.wait_for_timeout(50)
+    page.locator("#confirm-cancel").click()
+    expect(page.locator("#toast")).to_have_text(
+        re.compile(r"This run finished at .*\d\d:\d\d:\d\d.*, before the cancel")
+    )
+    expect(page.locator(".standing .badge")).to_have_text("Completed")
+    expect(page.locator("#cancel-run")).to_have_count(0)
 
 
 @pytest.mark.slow

@@ -63,6 +63,22 @@ def test_the_first_steps_are_shown_until_the_printed_curl_has_run(page: Page, pr
     expect(page.locator("[data-row]")).to_have_count(1)
 
 
+def test_an_environment_without_automations_offers_three_to_begin_with(page: Page, product: Product) -> None:
+    enter(page, product, "admin")
+    page.goto("/templates/")
+    page.locator("#environment").click()
+    page.get_by_role("button", name="test", exact=True).click()
+    expect(page.locator("#environment")).to_have_text("Environment: test")
+    page.goto("/templates/")
+    expect(page.locator(".offer strong")).to_have_text(
+        ["Approval reminder", "Onboarding reminder", "Trial expiry"]
+    )
+    page.locator("#sample-trial-expiry").click()
+    page.get_by_role("button", name="Create draft").click()
+    expect(page.locator(".steps li")).not_to_have_count(0)
+    expect(page.locator("#problems")).to_have_count(0)
+
+
 def test_the_numbers_are_those_of_the_api_within_one_poll(page: Page, product: Product) -> None:
     enter(page, product, "viewer")
     page.goto("/")

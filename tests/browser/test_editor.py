@@ -178,4 +178,6 @@ def test_a_viewer_sees_no_button_and_is_refused(
     token = page.evaluate("() => JSON.parse(document.body.getAttribute('hx-headers'))['X-CSRFToken']")
     posted = page.request.post(f"/logs/{run}/cancel/", headers={"X-CSRFToken": token, "Referer": product.url})
     assert (posted.status, complaints) == (403, [])
+    form = {"name": "Mine", "key": "mine", "csrfmiddlewaretoken": token}
+    assert page.request.post("/templates/new/", form=form, headers={"Referer": product.url}).status == 403
     assert "Your role, viewer, does not allow this." in posted.text()

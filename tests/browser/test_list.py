@@ -28,22 +28,7 @@ def test_every_filter_survives_back_forward_reload_and_being_shared(
     run = product.http.post("invocations", json={"automation": "filtered", "data": {"n": 1}}).json()["runs"][
         0
     ]["id"]
-    page.goto("/logs/")
-    page.locator("#q").fill("token:filtered-")
-    expect(page).to_have_url(re.compile("q="))
-    page.locator("#automation").select_option("filtered")
-    expect(page).to_have_url(re.compile("automation="))
-    page.locator("#started").select_option("1h")
-    expect(page).to_have_url(re.compile("started="))
-    page.locator("#wakes").select_option("24h")
-    expect(page).to_have_url(re.compile("wakes="))
-    page.locator("#chip-waiting").click()
-    expect(page).to_have_url(re.compile("status="))
-    address = page.url
-    assert parse_qs(urlsplit(address).query) == {
-        "q": ["token:filtered-"], "status": ["waiting"], "automation": ["filtered"], "started": ["1h"],
-        "wakes": ["24h"],
-    }  # fmt: skip
+    address = filtered(page)
     page.locator(f"#run-{run}").click()
     expect(page.locator("h1")).to_have_text(run)
     page.go_back()
@@ -64,6 +49,26 @@ def test_every_filter_survives_back_forward_reload_and_being_shared(
         theirs.locator("#to-bulk").click()  # the filters of now go along to what acts on them
         expect(theirs.locator("#automation")).to_have_value("filtered")
         expect(theirs.locator("#token")).to_have_value("filtered-1")
+
+
+def filtered(page: Page) -> str:
+    """The address once all filters are chosen."""
+    page.goto("/logs/")
+    page.locator("#q").fill("token:filtered-")
+    expect(page).to_have_url(re.compile("q="))
+    page.locator("#automation").select_option("filtered")
+    expect(page).to_have_url(re.compile("automation="))
+    page.locator("#started").select_option("1h")
+    expect(page).to_have_url(re.compile("started="))
+    page.locator("#wakes").select_option("24h")
+    expect(page).to_have_url(re.compile("wakes="))
+    page.locator("#chip-waiting").click()
+    expect(page).to_have_url(re.compile("status="))
+    assert parse_qs(urlsplit(page.url).query) == {
+        "q": ["token:filtered-"], "status": ["waiting"], "automation": ["filtered"], "started": ["1h"],
+        "wakes": ["24h"],
+    }  # fmt: skip
+    return page.url
 
 
 def is_filtered(page: Page, run: str) -> None:
@@ -224,3 +229,24 @@ def test_who_may_not_cancel_has_no_column_for_it(page: Page, product: Product) -
         expect(page.locator(".cancel")).to_have_count(columns - 5)
         expect(page.locator(".tick")).to_have_count(columns - 5)
         expect(page.locator("#to-bulk")).to_have_count(columns - 5)
+
+
+@pytest.mark.slow
+def test_a_hidden_tab_asks_nothing_and_catches_up_when_it_is_seen(page: Page, product: Product) -> None:
+    enter(page, product, "viewer")
+    run = waiting_run(product, token="hidden", source="hidden")
+    page.clock.install()
+    page.goto("/logs/?q=source:hidden")
+    expect(page.locator("#live")).to_contain_text("Live")
+    hide = """(hidden) => {
+        Object.defineProperty(document, "hidden", {configurable: true, get: () => hidden});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(hide, True)
+    product.http.post("cancellations", json={"filter": {"token": "hidden"}}).raise_for_status()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(10_000)
+    assert asked == []
+    page.evaluate(hide, False)
+    expect(page.locator(f"#row-{run} .badge")).to_have_text("Cancelled")

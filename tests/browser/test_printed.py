@@ -1,0 +1,35 @@
+"""Every curl that the documentation prints is run as it stands on its page, and is answered with 2xx."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.visitors import enter
+from tests.live import Product
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on PATH")
+def test_every_curl_of_the_docs_is_answered_with_2xx(page: Page, product: Product) -> None:
+    enter(page, product, "viewer")
+    page.goto("/docs/")
+    pages = page.locator(".shelf a").evaluate_all("(links) => links.map((link) => link.getAttribute('href'))")
+    keys = {"KEY": product.key("read,invoke,cancel,write"), "ADMIN_KEY": product.key("admin")}
+    answers = []
+    pages.remove("/docs/migrating/")  # tests/test_docs.py runs its samples, with each vendor's own keys
+    for address in pages:
+        page.goto(address)
+        for code in page.locator("article pre").all_inner_texts():
+            if code.startswith("curl") and "<" not in code:  # no gap to be filled in
+                script = f"{code.strip()} -sS -o /dev/null -w '%{{http_code}}'"
+                done = subprocess.run(
+                    ["bash", "-c", script], env={**os.environ, **keys}, capture_output=True, text=True
+                )
+                answers.append((address, code.split()[3], done.stdout))
+    assert len(answers) >= 6
+    assert [answer for answer in answers if not answer[2].startswith("2")] == []

@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo, available_timezones
 from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import redirect
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -95,6 +96,8 @@ class PageMiddleware(LoginRequiredMiddleware):
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         match = request.resolver_match
         if match is None or not _is_api(match.func):
+            if isinstance(response, HttpResponseNotAllowed):  # a reload, say, of what a form had led to
+                response.content = render_to_string("405.html", request=request)
             # One address serves a page and its part, and neither may be shown after the logout.
             patch_vary_headers(response, ["HX-Request"])
             response.headers.setdefault("Cache-Control", "no-store")

@@ -10,6 +10,7 @@ from automations.expressions import ExpressionError, syntax_fault
 from automations.models import No, Refusal
 
 NAMES = ("id", "name", "ref", "action")  # which nobody evaluates
+NOT_NOW = "the expressions could not be looked at now; try again in a moment"
 
 
 def read_definition(definition: object) -> Definition:
@@ -21,8 +22,7 @@ def read_definition(definition: object) -> Definition:
     except DefinitionError as error:
         raise Refusal.of_definition(error) from error
     except ExpressionError as error:
-        message = "the definition's expressions could not be looked at now"
-        raise Refusal(No.UNAVAILABLE, error.kind, message) from error
+        raise Refusal(No.UNAVAILABLE, error.kind, NOT_NOW) from error
     return read
 
 
@@ -32,8 +32,8 @@ def problems_of(draft: object) -> list[Problem]:
         return list(_misspelt(dict(parse(draft).source), ""))
     except DefinitionError as error:
         return error.problems
-    except ExpressionError:  # publishing looks again
-        return []
+    except ExpressionError as error:
+        return [Problem(pointer="", code=error.kind, message=NOT_NOW)]
 
 
 def _misspelt(value: Any, pointer: str, name: str = "") -> Iterator[Problem]:

@@ -70,7 +70,7 @@ function fade() {
 // The focus is never lost: where what had it is gone, the row or the menu that held it gets it, else the content.
 let held = [];
 function hold() {
-  const had = document.activeElement;
+  const had = document.activeElement ?? document.body;
   const around = had.closest("[data-row], details.menu")?.querySelector(".run, summary");
   held = [had.id, around?.id].filter(Boolean);
 }

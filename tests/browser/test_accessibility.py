@@ -191,6 +191,7 @@ PAGES |= {
     "two versions": ("admin", "/templates/changed/", overtaken),
     "preview again": ("operator", "/bulk/new/?token=axe-waiting", tampered),
     "not allowed": ("viewer", "/keys/", None),
+    "only forms": ("viewer", "/environment/", None),
     "out of date": (None, "/login/", without_cookies),
     "too many attempts": (None, "/login/", locked_out),
     "failure": (None, "/login/", failed),
@@ -199,7 +200,7 @@ PAGES |= {
 }
 EXPECTED = {
     "not found": 404, "many": 422, "refused": 422, "invoke": 422, "two versions": 412, "preview again": 412,
-    "not allowed": 403, "out of date": 403, "too many attempts": 429, "failure": 500,
+    "not allowed": 403, "only forms": 405, "out of date": 403, "too many attempts": 429, "failure": 500,
 }  # fmt: skip
 
 

@@ -43,6 +43,13 @@ def test_a_page_that_is_not_there_says_so_in_words() -> None:
     assert read(part).all("html") == []
 
 
+def test_an_address_that_only_takes_forms_says_so_in_words() -> None:
+    answer = client("viewer").get("/environment/")
+    assert (answer.status_code, answer["Allow"]) == (405, "POST")
+    assert read(answer).one("h1").text == "There is no page at this address."
+    assert client("viewer").put("/api/v1/runs").headers["Content-Type"] == "application/problem+json"
+
+
 def test_the_page_of_a_failure_needs_nothing_that_could_fail_again() -> None:
     from django.template.loader import get_template
 

@@ -19,6 +19,7 @@ from automations.views import (
     preferences,
     preview,
     providers,
+    recipient_lists,
     recipients,
     settings,
     setup,
@@ -75,6 +76,8 @@ told = [
 known = [
     path("", recipients.recipients, name="list"),
     path("new/", recipients.new, name="new"),
+    path("lists/", recipient_lists.listing, name="lists"),
+    path("lists/<str:key>/", recipient_lists.one, name="one-list"),
     path("<int:pk>/", recipients.recipient, name="one"),
 ]
 wordings = [

@@ -84,6 +84,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "message": ("admin", "/messages/welcome/", "#try"),
     "recipients": ("operator", "/recipients/"),
     "recipient": ("admin", "/recipients/?q=ada", ".run"),
+    "lists": ("admin", "/recipients/lists/"),
+    "list": ("admin", "/recipients/lists/team/"),
     "webhooks": ("admin", "/webhooks/"),
     "webhook": ("admin", "/webhooks/", "tr:last-child .run"),
     "providers": ("admin", "/providers/"),

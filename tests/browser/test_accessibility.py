@@ -122,6 +122,8 @@ PAGES |= {
     "webhook": ("admin", "/webhooks/", opened(selector=".plain-list tr:last-child a", shown="#deliveries")),
     "recipients": ("operator", "/recipients/", None),
     "recipient": ("admin", "/recipients/?q=ada", opened(selector="[data-row] a", shown="#save")),
+    "lists": ("admin", "/recipients/lists/", None),
+    "list": ("admin", "/recipients/lists/team/", opened(selector="#away summary", shown="#remove")),
     "messages": ("viewer", "/messages/", None),
     "message": ("admin", "/messages/welcome/", opened(selector="#try", shown="#shown-title")),
     "providers": ("admin", "/providers/", opened(selector="[data-row] summary", shown="#remove-hooks")),

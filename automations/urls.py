@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
 from automations.api.urls import last
@@ -28,7 +27,7 @@ from automations.views import (
     versions,
     webhooks,
 )
-from automations.views.login import Login
+from automations.views.login import Login, Logout
 
 
 class KeyConverter:
@@ -97,7 +96,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("automations.api.urls")),
     path("setup/", setup.setup, name="setup"),
     path("login/", Login.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("logout/", Logout.as_view(), name="logout"),
     path("preferences/", preferences.preferences, name="preferences"),
     path("environment/", preferences.environment, name="environment"),
     path("docs/", include((papers, "docs"))),

@@ -1,7 +1,7 @@
 """The records (docs/architecture.md); `LiveRun` is the one door to a run's state."""
 
 from automations.models.api_key import SCOPES, WORKSPACE, ApiKey
-from automations.models.audit import AuditEntry, asked_from, audit
+from automations.models.audit import AuditEntry, address_asked_from, asked_from, audit, audit_of_runs
 from automations.models.automation import (
     KEY_PATTERN,
     RESERVED_KEYS,
@@ -141,10 +141,12 @@ __all__ = [
     "WebhookEndpoint",
     "Wording",
     "Worker",
+    "address_asked_from",
     "ancestors_of",
     "answers",
     "asked_from",
     "audit",
+    "audit_of_runs",
     "automation_named",
     "beneath",
     "called_off_at_birth",

@@ -25,6 +25,7 @@ from automations.models import Automation, Refusal
 from automations.views.access import require
 from automations.views.editor import NAMES, base_of, find, keep, page, problems_of, typed
 from automations.views.listing import draft_of
+from automations.views.resolving import resolved
 
 NAMING = ("id", "name")  # which are no reason to show all that is folded away
 
@@ -127,7 +128,9 @@ def _page(
         members = listed[place]
         inputs = inputs_of(members)
         shown = list(fields or fields_of(members, inputs)) if isinstance(members, dict) else []
+        is_stored = isinstance(members, dict) and fields is None
         context |= {
+            "resolved": resolved(request, automation, members) if is_stored else None,
             "label": label_of(members),
             "has_form": inputs is not ANY_ACTION,
             "unplaced": point_out(shown, problems, below=f"/steps/{place}"),

@@ -108,6 +108,7 @@ PAGES: dict[str, tuple[str | None, str, Callable[[Page], None] | None]] = {
     "settings": ("admin", "/templates/onboarding-reminder/settings", previewed),
     "settings to read": ("viewer", "/templates/onboarding-reminder/settings", None),
     "versions": ("admin", "/templates/changed/versions", None),
+    "its runs": ("operator", "/templates/onboarding-reminder/runs", None),
     "publish": ("admin", "/templates/changed/publish", None),
     "disable": ("admin", "/templates/changed/disable", None),
     "enable": ("admin", "/templates/changed/enable", None),

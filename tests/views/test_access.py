@@ -69,6 +69,7 @@ PAGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "templates/<key:key>/json": ((302, 200, 200, 200), (302, 403, 403, 422)),
     "templates/<key:key>/settings": ((302, 200, 200, 200), (302, 403, 403, 422)),
     "templates/<key:key>/versions": ((302, 200, 200, 200), (302, 403, 403, 404)),
+    "templates/<key:key>/runs": ((302, 200, 200, 200), (302, 405, 405, 405)),
     "templates/<key:key>/publish": ((302, 403, 403, 200), (302, 403, 403, 412)),
     "templates/<key:key>/disable": ((302, 403, 403, 200), (302, 403, 403, 422)),
     "templates/<key:key>/enable": ((302, 403, 403, 200), (302, 403, 403, 302)),

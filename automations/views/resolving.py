@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from django.utils import timezone
 
@@ -13,8 +11,10 @@ from automations import expressions, machine
 from automations.definition import Definition, DefinitionError, Delay, Step, parse
 from automations.expressions import ExpressionError, Scope
 from automations.forms import SampleForm
+from automations.forms.step_list import steps_of
 from automations.middleware import PageRequest
 from automations.models import Automation
+from automations.views.drafts import read
 from automations.views.preview import is_too_fast, scope_of
 from automations.views.samples import sample_of
 
@@ -32,16 +32,13 @@ class Resolved:
     delay_problem: str = ""
 
 
-def resolved(request: PageRequest, automation: Automation, members: Mapping[str, Any]) -> Resolved | None:
+def resolved(request: PageRequest, automation: Automation, place: int) -> Resolved | None:
     """The step tried as a run would, under the limits of the token's preview. None for a step without anything to
     try, or that is not one yet, and for who may not invoke."""
     if not request.user.can("invoke"):
         return None
-    try:
-        (step,) = parse({"steps": [members]}).steps
-    except DefinitionError:
-        return None
-    if (step.condition is None and not isinstance(step, Delay)) or is_too_fast(request):
+    step = _step(automation, place)
+    if step is None or (step.condition is None and not isinstance(step, Delay)) or is_too_fast(request):
         return None
     sample = SampleForm(sample_of(automation))
     sample.is_valid()
@@ -52,6 +49,16 @@ def resolved(request: PageRequest, automation: Automation, members: Mapping[str,
     return Resolved(
         holds=holds, condition_problem=condition_problem, due_at=due_at, delay_problem=delay_problem
     )
+
+
+def _step(automation: Automation, place: int) -> Step | None:
+    """The step of the draft; of one with problems, the step by itself, None where the problem is with it."""
+    if (definition := read(automation).definition) is not None:
+        return definition.steps[place]
+    try:
+        return parse({"steps": [steps_of(automation.draft)[place]]}).steps[0]
+    except DefinitionError:
+        return None
 
 
 def _condition(step: Step, scope: Scope, owner: str) -> tuple[bool | None, str]:

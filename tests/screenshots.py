@@ -80,6 +80,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "automations": ("admin", "/templates/"),
     "automation": ("admin", "/templates/onboarding-reminder/"),
     "automation-settings": ("admin", "/templates/onboarding-reminder/settings"),
+    "automation-step": ("admin", "/templates/onboarding-reminder/steps/1"),
+    "automation-runs": ("admin", "/templates/onboarding-reminder/runs"),
     "messages": ("admin", "/messages/"),
     "message": ("admin", "/messages/welcome/", "#try"),
     "recipients": ("operator", "/recipients/"),

@@ -49,7 +49,8 @@ def one(request: PageRequest, key: str) -> HttpResponseBase:
     access.require(request, "write")
     do = request.POST.get("do", "")
     if do == "drop":  # as it stands in the list, whatever that is
-        return _done(request, key, drop=request.POST.getlist("ticked"))
+        with access.or_404():
+            return _done(request, key, drop=request.POST.getlist("ticked"))
     forms: dict[str, RefusableForm] = {
         "name": NameForm(request.POST),
         "remove": RemoveForm(request.POST, key=key),

@@ -33,7 +33,7 @@ from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import LiveRun, LiveState
 from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting, labels_of_bars, restoring
-from automations.models.live_run_moves import LATE_AFTER, Claim, Move
+from automations.models.live_run_moves import LATE_AFTER, Claim, Move, suspects
 from automations.models.live_run_times import Rescheduled
 from automations.models.live_run_trees import Ended
 from automations.models.message_template import MESSAGE_KEY, MessageTemplate, Wording
@@ -182,6 +182,7 @@ __all__ = [
     "serialise",
     "standing",
     "steps_of_run",
+    "suspects",
     "uid_parameter",
     "unseal",
     "what_cannot_hold",

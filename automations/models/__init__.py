@@ -13,7 +13,13 @@ from automations.models.automation import (
 from automations.models.cancellation import HELD, Cancellation, Origin, covered, standing, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter, due_before
 from automations.models.contact import LONGEST_ADDRESS, Contact
-from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
+from automations.models.definitions import (
+    definition_of,
+    definition_of_run,
+    definition_of_version,
+    inputs_of,
+    steps_of_run,
+)
 from automations.models.descent import (
     BORN,
     PARENT_CANCELLED,
@@ -156,6 +162,7 @@ __all__ = [
     "database_now",
     "definition_of",
     "definition_of_run",
+    "definition_of_version",
     "draw",
     "due_before",
     "first_uid",

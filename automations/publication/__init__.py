@@ -4,7 +4,7 @@ from automations.publication.counting import Impact, impact
 from automations.publication.disabling import Disabled, archive, disable, enable, resume
 from automations.publication.editing import apply, create, find, load_samples, samples, save_draft
 from automations.publication.publishing import publish, publish_and_cancel, would_publish
-from automations.publication.reading import problems_of
+from automations.publication.reading import misspelt
 
 __all__ = [
     "Disabled",
@@ -17,7 +17,7 @@ __all__ = [
     "find",
     "impact",
     "load_samples",
-    "problems_of",
+    "misspelt",
     "publish",
     "publish_and_cancel",
     "resume",

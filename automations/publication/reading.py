@@ -26,14 +26,12 @@ def read_definition(definition: object) -> Definition:
     return read
 
 
-def problems_of(draft: object) -> list[Problem]:
-    """What stands against publishing it, with pointers into it."""
+def misspelt(definition: Definition) -> tuple[Problem, ...]:
+    """The expressions and conditions that are no JavaScript; or that this could not be looked at now."""
     try:
-        return list(_misspelt(dict(parse(draft).source), ""))
-    except DefinitionError as error:
-        return error.problems
+        return tuple(_misspelt(dict(definition.source), ""))
     except ExpressionError as error:
-        return [Problem(pointer="", code=error.kind, message=NOT_NOW)]
+        return (Problem(pointer="", code=error.kind, message=NOT_NOW),)
 
 
 def _misspelt(value: Any, pointer: str, name: str = "") -> Iterator[Problem]:

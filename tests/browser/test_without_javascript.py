@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.visitors import enter, make_people, status, waiting_run
+from tests.browser.visitors import enter, make_people, session_of, status, waiting_run
 from tests.live import Product
 from tests.people import NAMES, PASSWORD
 
@@ -77,3 +77,4 @@ def test_write_preview_and_publish(plain: Page, product: Product) -> None:
     plain.locator("#person-name").click()
     plain.get_by_role("button", name="Log out").click()
     expect(plain).to_have_url(re.compile(r"/login/$"))
+    session_of.cache_clear()  # which that ended

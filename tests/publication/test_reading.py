@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from automations import publication
+from automations.definition import parse
 from automations.models import Automation, No, Refusal, Version
 from tests.scenes import DELAY, production, publish
 
@@ -26,7 +27,7 @@ TITLE = {"action": "send", "message": {"content": {"title": "${data.}"}}}
 def test_it_is_refused_with_the_place(definition: dict[str, Any], pointer: str, running: str) -> None:
     publish("a", {"steps": [DELAY]})
     publication.save_draft(environment=production(), key="a", definition=definition, by="test")
-    (problem,) = publication.problems_of(Automation.objects.get(key="a").draft)
+    (problem,) = publication.misspelt(parse(Automation.objects.get(key="a").draft))
     assert (problem.pointer, problem.code) == (pointer, "syntax")
     verb = publication.publish if running == "keep" else publication.publish_and_cancel
     with pytest.raises(Refusal) as refused:
@@ -36,4 +37,4 @@ def test_it_is_refused_with_the_place(definition: dict[str, Any], pointer: str, 
 
 
 def test_names_are_no_expressions() -> None:
-    assert publication.problems_of({"steps": [{**DELAY, "name": "${"}, {**DELAY, "name": "${(}"}]}) == []
+    assert publication.misspelt(parse({"steps": [{**DELAY, "name": "${"}, {**DELAY, "name": "${(}"}]})) == ()

@@ -154,6 +154,7 @@ def test_whatever_is_drawn_anew_keeps_the_focus_by_its_id(page: Page, product: P
         assert page.evaluate(NAMELESS) == [], address
 
 
+@pytest.mark.slow
 def test_nothing_is_read_out_but_what_answers_my_action(page: Page, product: Product) -> None:
     enter(page, product, "operator")
     run = waiting_run(product, token="aloud", source="aloud")

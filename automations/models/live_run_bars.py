@@ -89,6 +89,7 @@ WHERE environment_id = %s AND parent_id IS NOT NULL AND cancellation_id = %s AND
 """
 ABOVE = "SELECT ancestor_id FROM automations_descent WHERE run_id IN ({marks})"
 BELOW = "SELECT run_id FROM automations_descent WHERE ancestor_id IN ({marks})"
+PARENTS = "SELECT EXISTS (SELECT 1 FROM automations_descent WHERE ancestor_id > %s AND ancestor_id <= %s)"
 DESCENDED_AT_ONCE = 5_000
 # Whether the archived runs of an undone cancellation are being brought back at the moment.
 RESTORING = """
@@ -268,10 +269,13 @@ class BarredRuns(models.QuerySet["LiveRun"]):
         at last to its `as_of_run`; the number given, those beneath included.
 
         The UPDATE has a range of keys and not a list. Where there are no children it returns no rows: that is what
-        a bare UPDATE costs. Nothing under a bar bears any, so it is enough to have asked before.
+        a bare UPDATE costs, also for those of the runs that are nobody's parents. Nothing under a bar bears any, so it
+        is enough to have asked before.
         """
         found, ((has_children,),) = fetch([chunk_of(bar, limit=limit), children_exist(bar.environment_id)])
         last = int(found[0][0] if found else bar.as_of_run or 0)
+        if has_children:
+            ((has_children,),) = fetch([(PARENTS, [bar.swept_to, last])])[0]
         statement = sweeping(bar, to=last)
         given = len(self._give(bar, statement)) if has_children else execute(statement)
         bar.swept_to = last

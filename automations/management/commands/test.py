@@ -34,6 +34,8 @@ REAL = {
     "FIELD_KEYS",
     "ALLOWED_HOSTS",
 }
+# Compiled code is kept even where the machine says not to: some forty processes of ours would each compile us anew.
+COMPILING = {"PYTHONDONTWRITEBYTECODE"}
 NO_TESTS_COLLECTED = 5  # pytest's exit status
 NO_BROWSER = "no Chromium"  # the reason with which tests/browser skips
 POSTGRES_HELP = "sudo apt-get install -y postgresql"
@@ -201,7 +203,7 @@ def _given_or(throw_away: Any) -> Iterator[tuple[str, str]]:
 
 
 def _environment(*, browser: str | None) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in REAL}
+    kept = {name: value for name, value in os.environ.items() if name not in REAL | COMPILING}
     return kept | {"NO_BOOTSTRAP": "1"} | ({"TEST_BROWSER": browser} if browser else {})
 
 

@@ -51,7 +51,9 @@ RATHER_ON = {
     "sdk": "postgresql",
     "api/test_hostile.py": "postgresql",
     "api/test_contract.py": "postgresql",
+    "races/test_cut_off.py": "sqlite",
     "races/test_pairs.py": "postgresql",
+    "races/test_random_walks.py": "postgresql",
     "races/test_trees.py": "postgresql",
     "chaos/test_census.py": "sqlite",
 }

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="leave out what rather runs on another database, unless --all",
     )
+    parser.addoption(
+        "--products-first",
+        action="store_true",
+        help="begin with what pytest-django puts last: products, which often wait, beside tests that compute",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -78,7 +84,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         place = item.path.relative_to(TESTS)
         if place.parts[0] in PURE:
             item.add_marker("pure")
-        home = next((RATHER_ON[name] for name in RATHER_ON if place.is_relative_to(name)), None)
+        home = _home(place)
         if home is not None and not item.get_closest_marker("pure"):
             item.add_marker(pytest.mark.rather_on(home))
         if item.get_closest_marker("pure") and _uses_database(item):
@@ -94,6 +100,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+    if config.getoption("--products-first"):
+        items.sort(key=lambda item: item.get_closest_marker("django_db") is not None)
 
 
 def pytest_collection_finish() -> None:
@@ -110,6 +118,11 @@ def _forget() -> None:
     forget_endpoints()
     forget_signing_secrets()
     cache.clear()
+
+
+@lru_cache
+def _home(place: Path) -> str | None:
+    return next((RATHER_ON[name] for name in RATHER_ON if place.is_relative_to(name)), None)
 
 
 def _uses_database(item: pytest.Item) -> bool:

@@ -163,7 +163,8 @@ def _halves(stack: ExitStack, arguments: Sequence[str], missing: dict[str, str])
         _loudly(f"Nothing is tested on PostgreSQL: {reason}")
         return halves
     halves[0].options = ["--beside-another"]
-    options = ["--without-pure", "--beside-another", "-o", "cache_dir=.pytest_cache/postgresql"]
+    options = ["--without-pure", "--beside-another", "--products-first"]
+    options += ["-o", "cache_dir=.pytest_cache/postgresql"]
     variables = {**environment, "DATABASE_URL": url}
     return [*halves, Half(name=version, folder=folder / "2", environment=variables, options=options)]
 

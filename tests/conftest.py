@@ -73,7 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--products-first",
         action="store_true",
-        help="begin with what pytest-django puts last: products, which often wait, beside tests that compute",
+        help="begin with what runs products, and often waits, beside tests of another database, which compute",
     )
 
 
@@ -101,7 +101,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
     if config.getoption("--products-first"):
-        items.sort(key=lambda item: item.get_closest_marker("django_db") is not None)
+        items.sort(key=_comes_later)
 
 
 def pytest_collection_finish() -> None:
@@ -118,6 +118,11 @@ def _forget() -> None:
     forget_endpoints()
     forget_signing_secrets()
     cache.clear()
+
+
+def _comes_later(item: pytest.Item) -> bool:
+    """Not a product's. Those in a browser come last: its event loop would hide the connections from what follows."""
+    return bool(item.get_closest_marker("django_db") or "browser" in getattr(item, "fixturenames", ()))
 
 
 @lru_cache

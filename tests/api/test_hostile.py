@@ -363,12 +363,8 @@ def test_no_value_in_a_body_is_our_undoing(
 def test_no_parameter_is_our_undoing(
     world: Caller, known: dict[str, object], path: str, shares: Container[int]
 ) -> None:
-    address = path.format(**known)
-
-    def with_it(text: str) -> Iterator[str]:
-        yield from (f"{name}={quote(text)}" for name in PARAMETERS[path])
-
-    for query in shared(shares, TEXTS, with_it, of=path):
+    address, names = path.format(**known), PARAMETERS[path]
+    for query in shared(shares, TEXTS, lambda text: [f"{name}={quote(text)}" for name in names], of=path):
         check(world.send("GET", f"{address}?{query}"), query)
     check(world.send("GET", f"{address}?%FF=%FF&" + "&".join(f"p{n}=1" for n in range(2000))), "two thousand")
 
@@ -398,9 +394,5 @@ def test_no_header_is_our_undoing(
     world: Caller, known: dict[str, object], path: str, shares: Container[int]
 ) -> None:
     body, address = json.dumps(BODIES[path]).encode(), path.format(**known)
-
-    def with_it(text: str) -> Iterator[dict[str, str]]:
-        yield from ({name: text} for name in HEADERS)
-
-    for header in shared(shares, HEADER_TEXTS, with_it, of=path):
+    for header in shared(shares, HEADER_TEXTS, lambda text: [{name: text} for name in HEADERS], of=path):
         check(world.send("POST", address, body, **header), header)

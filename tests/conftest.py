@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,9 @@ RATHER_ON = {
     "sdk": "postgresql",
     "api/test_hostile.py": "postgresql",
     "api/test_contract.py": "postgresql",
+    "races/test_cut_off.py": "sqlite",
     "races/test_pairs.py": "postgresql",
+    "races/test_random_walks.py": "postgresql",
     "races/test_trees.py": "postgresql",
     "chaos/test_census.py": "sqlite",
 }
@@ -66,6 +70,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="leave out what rather runs on another database, unless --all",
     )
+    parser.addoption(
+        "--products-first",
+        action="store_true",
+        help="begin with what runs products, and often waits, beside tests of another database, which compute",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -75,7 +84,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         place = item.path.relative_to(TESTS)
         if place.parts[0] in PURE:
             item.add_marker("pure")
-        home = next((RATHER_ON[name] for name in RATHER_ON if place.is_relative_to(name)), None)
+        home = _home(place)
         if home is not None and not item.get_closest_marker("pure"):
             item.add_marker(pytest.mark.rather_on(home))
         if item.get_closest_marker("pure") and _uses_database(item):
@@ -91,6 +100,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+    if config.getoption("--products-first"):
+        items.sort(key=_comes_later)
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: the collector of garbage need not walk through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +118,16 @@ def _forget() -> None:
     forget_endpoints()
     forget_signing_secrets()
     cache.clear()
+
+
+def _comes_later(item: pytest.Item) -> bool:
+    """Not a product's. Those in a browser come last: its event loop would hide the connections from what follows."""
+    return bool(item.get_closest_marker("django_db") or "browser" in getattr(item, "fixturenames", ()))
+
+
+@lru_cache
+def _home(place: Path) -> str | None:
+    return next((RATHER_ON[name] for name in RATHER_ON if place.is_relative_to(name)), None)
 
 
 def _uses_database(item: pytest.Item) -> bool:

@@ -1,4 +1,4 @@
-"""A migrated database, of which every hunt gets a copy: migrating takes as long as most hunts."""
+"""A migrated database, of which every product and every hunt gets a copy: migrating takes as long as most hunts."""
 
 from __future__ import annotations
 
@@ -38,12 +38,23 @@ class Ground:
             with _created(self.server, f"test_{name}", template=self.name):
                 yield {"COUNTERMAND_DATA": folder, "DATABASE_URL": _url(self.server, name)}
 
+    @contextmanager
+    def lent(self) -> Iterator[str]:
+        """DATABASE_URL of a copy, on which a product starts without migrating."""
+        if not self.server:
+            with TemporaryDirectory(prefix="cm-live-") as folder:
+                yield f"sqlite:///{shutil.copy(self.folder / 'countermand.sqlite3', folder)}"
+            return
+        name = f"{self.name}_{uuid4().hex[:8]}"
+        with _created(self.server, name, template=self.name):
+            yield _url(self.server, name)
+
 
 @contextmanager
 def migrated(server: str) -> Iterator[Ground]:
     """A ground on that server, gone after the block."""
-    name = f"mutants_{uuid4().hex[:8]}"
-    with TemporaryDirectory(prefix="cm-mutants-") as folder:
+    name = f"ground_{uuid4().hex[:8]}"
+    with TemporaryDirectory(prefix="cm-ground-") as folder:
         ground = Ground(server=server, folder=Path(folder), name=name)
         if not server:
             _migrate(folder, "")

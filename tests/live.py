@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cache, cached_property
-from uuid import uuid4
 
 import httpx
-import psycopg
 import pytest
 from django.conf import settings
 
 from automations.management.trial import Trial, running
+from tests.ground import Ground, migrated
+
+_kept = ExitStack()  # what is there until this process ends
+atexit.register(_kept.close)
 
 
 class Product:
@@ -61,18 +64,15 @@ def started(**variables: str) -> Iterator[Product]:
 
 @contextmanager
 def database_url() -> Iterator[str]:
-    """DATABASE_URL of a fresh database of the kind under test; empty, which means a file in the data folder,
-    on SQLite."""
-    if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-        yield ""
-        return
-    name = f"live_{uuid4().hex[:12]}"
-    with psycopg.connect(settings.DATABASE_URL, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield settings.DATABASE_URL.rpartition("/")[0] + f"/{name}"
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    """DATABASE_URL of a fresh, migrated database of the kind under test."""
+    with _ground().lent() as url:
+        yield url
+
+
+@cache
+def _ground() -> Ground:
+    on_postgresql = settings.DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql"
+    return _kept.enter_context(migrated(settings.DATABASE_URL if on_postgresql else ""))
 
 
 @pytest.fixture(scope="session")

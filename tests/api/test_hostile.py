@@ -19,8 +19,9 @@ from tests.notices.scene import endpoint
 from tests.scenes import DELAY, cancel_runs, invoke, publish, run_of
 
 pytestmark = pytest.mark.django_db
-# Of the cases in their places, the tests take one of so many by default, each case and each place among them.
-SHARES = 6
+# Of the cases in their places, the tests take one of so many by default: each case and each place is among them, and
+# which case is in which place differs from address to address.
+SHARES = 10
 REST = pytest.param(range(1, SHARES), marks=pytest.mark.slow, id="the rest")
 in_shares = pytest.mark.parametrize("shares", [pytest.param((0,), id="a share"), REST])
 
@@ -287,10 +288,10 @@ def changed(value: Any, replacement: Any) -> Iterator[Any]:
 
 
 def shared(
-    shares: Container[int], cases: Iterable[Any], places: Callable[[Any], Iterable[Any]]
+    shares: Container[int], cases: Iterable[Any], places: Callable[[Any], Iterable[Any]], *, of: str
 ) -> Iterator[Any]:
-    """Each case in each of its places, as far as that is in these shares."""
-    for number, case in enumerate(cases):
+    """Each case in each of its places, as far as that is in these shares of this address."""
+    for number, case in enumerate(cases, start=len(of)):
         for place, placed in enumerate(places(case)):
             if (number + place) % SHARES in shares:
                 yield placed
@@ -353,7 +354,7 @@ def test_no_value_in_a_body_is_our_undoing(
 ) -> None:
     method = METHODS.get(path, "POST")
     address = path.format(**known)
-    for body in shared(shares, VALUES, lambda value: changed(BODIES[path], value)):
+    for body in shared(shares, VALUES, lambda value: changed(BODIES[path], value), of=path):
         check(world.send(method, address, json.dumps(body).encode()), body)
 
 
@@ -362,8 +363,8 @@ def test_no_value_in_a_body_is_our_undoing(
 def test_no_parameter_is_our_undoing(
     world: Caller, known: dict[str, object], path: str, shares: Container[int]
 ) -> None:
-    address = path.format(**known)
-    for query in shared(shares, TEXTS, lambda text: [f"{name}={quote(text)}" for name in PARAMETERS[path]]):
+    address, names = path.format(**known), PARAMETERS[path]
+    for query in shared(shares, TEXTS, lambda text: [f"{name}={quote(text)}" for name in names], of=path):
         check(world.send("GET", f"{address}?{query}"), query)
     check(world.send("GET", f"{address}?%FF=%FF&" + "&".join(f"p{n}=1" for n in range(2000))), "two thousand")
 
@@ -381,15 +382,17 @@ def test_no_part_of_an_address_is_our_undoing(
         for index in range(2, len(parts)):
             yield "/".join([*parts[:index], quote(text, safe=""), *parts[index + 1 :]])
 
-    for address in shared(shares, TEXTS, with_it):
+    for address in shared(shares, TEXTS, with_it, of=path):
         response = world.send(method, address, b"{}")
         if dialect_of(address) is not None:
             check(response, address)
 
 
+@in_shares
 @pytest.mark.parametrize("path", HEADED)
-def test_no_header_is_our_undoing(world: Caller, known: dict[str, object], path: str) -> None:
+def test_no_header_is_our_undoing(
+    world: Caller, known: dict[str, object], path: str, shares: Container[int]
+) -> None:
     body, address = json.dumps(BODIES[path]).encode(), path.format(**known)
-    for name in HEADERS:
-        for text in HEADER_TEXTS:
-            check(world.send("POST", address, body, **{name: text}), (name, text))
+    for header in shared(shares, HEADER_TEXTS, lambda text: [{name: text} for name in HEADERS], of=path):
+        check(world.send("POST", address, body, **header), header)

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from automations.management.trial import running
 from tests.live import Product, started
 
 MANAGE = Path(__file__).resolve().parent.parent.parent / "manage.py"
@@ -70,7 +71,8 @@ def works(product: Product) -> bool:
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[Product]:
-    with started() as product:
+    """Started on nothing at all."""
+    with running() as trial, closing(Product(trial)) as product:
         yield product
 
 

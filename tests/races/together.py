@@ -8,18 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 from automations import invocation
 from automations.models import (
     Cancellation,
+    Descent,
     Event,
     Invocation,
     Listener,
     LiveRun,
     Occurrence,
+    OnCancelStart,
     Run,
+    WebhookDelivery,
     definitions,
+)
+
+# What a race writes, so that nothing is left that refers to what is gone.
+WRITTEN = (
+    *(WebhookDelivery, OnCancelStart, Descent, Event, LiveRun),
+    *(Run, Invocation, Cancellation, Occurrence),
 )
 
 
@@ -40,11 +49,11 @@ def rounds(times: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
 
 
 def clear() -> None:
-    """Empties the tables of runs."""
-    Listener.objects.exclude(invocation=None).delete()
-    Run.objects.exclude(parent=None).update(parent=None)  # which protects it
-    for model in (Event, LiveRun, Run, Invocation, Cancellation, Occurrence):
-        model._default_manager.all().delete()
+    """Empties the tables of runs, in one statement each: Django's delete() would read them first."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        Listener.objects.exclude(invocation=None).delete()
+        for model in WRITTEN:
+            cursor.execute(f"DELETE FROM {model._meta.db_table}")
     definitions.forget()
     invocation.forget()
 

@@ -34,6 +34,8 @@ REAL = {
     "FIELD_KEYS",
     "ALLOWED_HOSTS",
 }
+# Compiled code is kept even where the machine says not to: some forty processes of ours would each compile us anew.
+COMPILING = {"PYTHONDONTWRITEBYTECODE"}
 NO_TESTS_COLLECTED = 5  # pytest's exit status
 NO_BROWSER = "no Chromium"  # the reason with which tests/browser skips
 POSTGRES_HELP = "sudo apt-get install -y postgresql"
@@ -161,7 +163,8 @@ def _halves(stack: ExitStack, arguments: Sequence[str], missing: dict[str, str])
         _loudly(f"Nothing is tested on PostgreSQL: {reason}")
         return halves
     halves[0].options = ["--beside-another"]
-    options = ["--without-pure", "--beside-another", "-o", "cache_dir=.pytest_cache/postgresql"]
+    options = ["--without-pure", "--beside-another", "--products-first"]
+    options += ["-o", "cache_dir=.pytest_cache/postgresql"]
     variables = {**environment, "DATABASE_URL": url}
     return [*halves, Half(name=version, folder=folder / "2", environment=variables, options=options)]
 
@@ -201,7 +204,7 @@ def _given_or(throw_away: Any) -> Iterator[tuple[str, str]]:
 
 
 def _environment(*, browser: str | None) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in REAL}
+    kept = {name: value for name, value in os.environ.items() if name not in REAL | COMPILING}
     return kept | {"NO_BOOTSTRAP": "1"} | ({"TEST_BROWSER": browser} if browser else {})
 
 

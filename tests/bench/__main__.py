@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from tests.postgres import throw_away
 
-NAMES = ("pump", "cancel", "bars", "filters", "undo", "invoke", "dialects", "hostile", "logs")
+NAMES = ("pump", "cancel", "bars", "filters", "undo", "invoke", "dialects", "hostile", "pages")
 DATABASES = ("sqlite", "postgresql")
 
 

@@ -135,7 +135,7 @@ def fill() -> None:
     environment, now = Environment.objects.get(key="production"), database_now().replace(microsecond=0)
     automations, versions = _automations(environment)
     _cancellations(environment, now=now)
-    given = {
+    given: dict[str, Any] = {
         "environment": environment.pk, "first_automation": automations, "first_version": versions, "now_at": now,
     }  # fmt: skip
     with connection.cursor() as cursor:
@@ -220,7 +220,11 @@ def _cancellations(environment: Environment, *, now: datetime) -> None:
         (_cancellation(environment, number, now=now) for number in range(CANCELLATIONS)), batch_size=1_000
     )
     first = Automation.objects.order_by("pk").values_list("pk", flat=True)[0]
-    standing = [{"source": "api/import"}, {"token": "batch-3"}, {"automation_id": first + 3}]
+    standing: list[dict[str, Any]] = [
+        {"source": "api/import"},
+        {"token": "batch-3"},
+        {"automation_id": first + 3},
+    ]
     bars = ["source:api/import", "label:batch-3", f"automation:{first + 3}"]
     Cancellation.objects.bulk_create(
         Cancellation(

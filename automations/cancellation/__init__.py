@@ -316,6 +316,8 @@ def trees_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
     )
     bars = list(standing(environment=environment))
     below = spared(below, bars=bars, environment=environment)
+    if not below.exists():
+        return runs
     # Each kind found in its own way: for one OR of both all unfinished runs would be read.
     return live.filter(pk__in=runs.values("pk").union(below.values("pk")))
 

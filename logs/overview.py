@@ -101,7 +101,7 @@ class Overview:
 
     @classmethod
     def read(cls, *, environment: Environment, span: str, now: datetime) -> Overview:
-        """Fifteen statements at most; the counts are kept for two seconds."""
+        """Some twenty statements at most; the counts are kept for two seconds."""
         workers = Worker.objects.filter(seen_at__gte=now - SILENT_AFTER, died_at=None).count()
         due = LiveRun.objects.within(environment.pk).due(now=now)
         tiles = _tiles(environment, now)

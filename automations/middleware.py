@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -68,6 +70,8 @@ class PageMiddleware(LoginRequiredMiddleware):
     """The APIs pass untouched: they know their callers by key."""
 
     def process_request(self, request: HttpRequest) -> None:
+        if settings.TRUSTED_PROXIES:
+            request.META["REMOTE_ADDR"] = _address_of(request)  # which the login's throttle goes by, too
         asked_from.set(request.META.get("REMOTE_ADDR") or None)
         frame = Frame(request)
         request.frame = frame  # type: ignore[attr-defined]
@@ -98,6 +102,22 @@ class PageMiddleware(LoginRequiredMiddleware):
             patch_vary_headers(response, ["HX-Request"])
             response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+def _address_of(request: HttpRequest) -> str:
+    """Where the request came from, as the outermost of our own proxies saw it: each appends the address of whom it
+    has it from, and what stands further to the left anybody may have written."""
+    nearest: str = request.META.get("REMOTE_ADDR") or ""
+    seen = [entry.strip() for entry in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    said = seen[-min(settings.TRUSTED_PROXIES, len(seen))]
+    if said.startswith("["):
+        said = said[1:].partition("]")[0]
+    elif said.count(":") == 1:
+        said = said.partition(":")[0]  # some add the port
+    try:
+        return str(ip_address(said))
+    except ValueError:
+        return nearest
 
 
 def _came_from(request: HttpRequest) -> str:

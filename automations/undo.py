@@ -18,7 +18,7 @@ from automations.models import (
     Overdue,
     Refusal,
     Run,
-    audit,
+    audit_of_runs,
     database_now,
     gate,
     reached,
@@ -58,14 +58,10 @@ def undo(
             _lift(row, now=now)
         testpoint("undo.moved")
         row.save()
-        if actor.startswith("user/"):  # what an API key undoes, the cancellation itself tells
-            audit(
-                "runs.undone",
-                of=f"cancellation/{pk}",
-                by=actor,
-                environment_id=environment.pk,
-                after={"overdue": overdue},
-            )
+        audit_of_runs(
+            "runs.undone", of=f"cancellation/{pk}", by=actor, environment_id=environment.pk,
+            after={"overdue": overdue},
+        )  # fmt: skip
     testpoint("undo.committed")
     return row
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path, register_converter
 
 from automations.api.urls import last
@@ -14,11 +13,13 @@ from automations.views import (
     environments,
     invoking,
     keys,
+    latest,
     listing,
     messages,
     preferences,
     preview,
     providers,
+    recipient_lists,
     recipients,
     settings,
     setup,
@@ -27,7 +28,7 @@ from automations.views import (
     versions,
     webhooks,
 )
-from automations.views.login import Login
+from automations.views.login import Login, Logout
 
 
 class KeyConverter:
@@ -52,6 +53,7 @@ templates = [
     path("<key:key>/settings", settings.settings, name="settings"),
     path("<key:key>/token-preview", preview.token_preview, name="token-preview"),
     path("<key:key>/versions", versions.versions, name="versions"),
+    path("<key:key>/runs", latest.runs, name="runs"),
     path("<key:key>/publish", versions.publish, name="publish"),
     path("<key:key>/disable", disabling.disable, name="disable"),
     path("<key:key>/enable", disabling.enable, name="enable"),
@@ -75,6 +77,8 @@ told = [
 known = [
     path("", recipients.recipients, name="list"),
     path("new/", recipients.new, name="new"),
+    path("lists/", recipient_lists.listing, name="lists"),
+    path("lists/<str:key>/", recipient_lists.one, name="one-list"),
     path("<int:pk>/", recipients.recipient, name="one"),
 ]
 wordings = [
@@ -94,7 +98,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("automations.api.urls")),
     path("setup/", setup.setup, name="setup"),
     path("login/", Login.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("logout/", Logout.as_view(), name="logout"),
     path("preferences/", preferences.preferences, name="preferences"),
     path("environment/", preferences.environment, name="environment"),
     path("docs/", include((papers, "docs"))),

@@ -46,6 +46,7 @@ ALLOWED_HOSTS = [
     _site.hostname or "localhost",
     *env.words("ALLOWED_HOSTS"),
 ]
+TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0, least=0, most=10)
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 _https = _site.scheme == "https"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https

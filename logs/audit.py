@@ -20,11 +20,12 @@ from logs.search import row_number
 SIZE = 50
 CHUNK = 500  # entries read at once
 LONGEST = 300
-KINDS = ("user", "key", "automation", "message", "provider", "webhook", "environment", "cancellation")
+KINDS = ("user", "key", "automation", "message", "provider", "webhook", "environment", "cancellation", "list")
 COLUMNS = ("at", "actor", "action", "object", "environment", "before", "after", "address")
 ACTIONS = {
-    "automation": "Automations", "runs": "Cancellations", "key": "API keys", "user": "Users", "message": "Messages",
-    "provider": "Providers", "webhook": "Webhooks", "environment": "Environments",
+    "automation": "Automations", "runs": "Cancellations", "key": "API keys", "user": "Users", "login": "Logins",
+    "message": "Messages", "list": "Lists", "provider": "Providers", "webhook": "Webhooks",
+    "environment": "Environments",
 }  # fmt: skip
 
 

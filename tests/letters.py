@@ -16,7 +16,7 @@ def knows(key: str, *, environment: Environment | None = None, **profile: Any) -
 
 
 def listed(key: str, *members: str, environment: Environment | None = None) -> None:
-    lists.replace(environment=environment or production(), key=key, members=members, name="")
+    lists.replace(environment=environment or production(), key=key, members=members, name="", by="test")
 
 
 def template(key: str = "welcome", *, environment: Environment | None = None, **said: Any) -> MessageTemplate:

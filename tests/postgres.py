@@ -50,8 +50,9 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def throw_away() -> Iterator[tuple[str, str]]:
-    """The DATABASE_URL of a running server, and its version in words. NoPostgres when there cannot be one."""
+def throw_away(options: Sequence[str] = OPTIONS) -> Iterator[tuple[str, str]]:
+    """The DATABASE_URL of a running server with these settings, and its version in words. NoPostgres when there cannot
+    be one."""
     folder = programs()
     if folder is None:
         raise NoPostgres("no PostgreSQL programs on this machine")
@@ -63,7 +64,7 @@ def throw_away() -> Iterator[tuple[str, str]]:
         _create(folder, home / "data", user)
         log = home / "log"
         with log.open("wb") as output:
-            server = _start(folder, home, user, output)
+            server = _start(folder, home, user, output, options)
             try:
                 url = f"postgres://postgres@{quote(name, safe='')}/postgres"
                 yield url, _await(server, name, log)
@@ -132,9 +133,11 @@ def _run(command: Sequence[str | Path], user: str | None) -> None:
         raise NoPostgres(f"{command[0]}: {done.stderr.strip()[-500:]}")
 
 
-def _start(folder: Path, home: Path, user: str | None, output: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(
+    folder: Path, home: Path, user: str | None, output: IO[bytes], options: Sequence[str]
+) -> subprocess.Popen[bytes]:
     """The server as our direct child, so that it ends with us; in a session of its own, safe from Ctrl-C."""
-    settings = [word for option in (*OPTIONS, f"unix_socket_directories={home}") for word in ("-c", option)]
+    settings = [word for option in (*options, f"unix_socket_directories={home}") for word in ("-c", option)]
     return subprocess.Popen(
         [folder / "postgres", "-D", home / "data", *settings],
         user=user,

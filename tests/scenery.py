@@ -6,7 +6,7 @@ from typing import Any
 
 from automations.admission import environments, keys, users
 from automations.cancellation import CancelRequest, cancel
-from automations.directory import providers, recipients, templates
+from automations.directory import lists, providers, recipients, templates
 from automations.execution import accept
 from automations.invocation import InvokeRequest, Recipient
 from automations.models import (
@@ -59,6 +59,8 @@ def _directory(environment: Environment) -> None:
     for name in NAMES:
         profile = {"email": f"{name}@example.com", "name": name.title()}
         recipients.replace(environment=environment, key=name, profile=profile)
+    for named, members in (("team", NAMES[:3]), ("beta-testers", ("ada", "zoe"))):
+        lists.create(environment=environment, key=named, name=named.title(), members=members, by=ADMIN)
     templates.create(environment=environment, key="welcome", by=ADMIN, said=WELCOME)
     templates.create(environment=environment, key="trial-ends", by=ADMIN, said=TRIAL)
     providers.create(environment=environment, key="hooks", kind=Provider.Kind.WEBHOOK, url=None, by=ADMIN)

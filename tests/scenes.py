@@ -118,12 +118,13 @@ def cancel_runs(
     origin: Origin = Origin.API,
     hold_for: timedelta | None = None,
     undo_for: timedelta | None = None,
+    actor: str = "user/ana",
     **fields: Any,
 ) -> Cancellation:
     """The cancellation of a filter."""
     scope = CancellationFilter(**fields)
     request = CancelRequest(
-        environment=production(), filter=scope, actor="user/ana", origin=origin, reason=reason,
+        environment=production(), filter=scope, actor=actor, origin=origin, reason=reason,
         hold_for=hold_for, undo_for=undo_for,
     )  # fmt: skip
     return cancel(request)[0]

@@ -13,7 +13,17 @@ from automations import execution
 from automations.api.native.receipts import receipts
 from automations.cancellation import CancelRequest
 from automations.execution import housekeeping
-from automations.models import Cancellation, LiveRun, Origin, Run, RunStatus, live_run_bars, standing
+from automations.models import (
+    Cancellation,
+    LiveRun,
+    Origin,
+    Run,
+    RunStatus,
+    live_run_bars,
+    standing,
+    suspects,
+)
+from automations.models.statements import fetch
 from tests.scenes import (
     DELAY,
     SEND,
@@ -237,8 +247,29 @@ def test_many_labels_are_all_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {task.claim.run_id for task in start()} == {run.pk for run in runs[9:]}
 
 
-def test_a_turn_beside_bars_for_others_asks_twice_more() -> None:
-    """Which labels they have, beside the gate, and whether one of the runs that it writes back bears any of them."""
+@pytest.mark.parametrize(
+    ("label", "suspect"),
+    [
+        ("label:t", 3), ("label:k", 3), ("label:r0", 0), ("key:k", 3), ("key:t", 0), ("recipient:r0", 2),
+        ("source:api/test", 6), ("source:other", 0), ("tenant:acme", 3), ("invocation", 3), ("automation", 3),
+        ("all", 6), ("unheard of", 6),
+    ],
+)  # fmt: skip
+def test_a_worker_suspects_in_its_memory_whom_its_statements_suspect(label: str, suspect: int) -> None:
+    publish("one", {"steps": [SEND, SEND], "cancellation_token": "t"})
+    runs = [*many(definition=None, automation="one", key="k", tenant="acme"), *many(SEND, token="other")]
+    row = LiveRun.objects.get(pk=runs[0].pk)
+    numbers = {"invocation": row.invocation_id, "automation": row.automation_id}
+    label += f":{numbers[label]}" if label in numbers else ""
+    claims = [task.claim for task in start()]
+    condition, values = live_run_bars.suspicion([label])
+    (rows,) = fetch([(f"SELECT run_id FROM automations_liverun WHERE {condition}", values)])
+    assert sorted(suspects(claims, [label])) == sorted(pk for (pk,) in rows)
+    assert len(rows) == suspect
+
+
+def test_a_turn_beside_bars_for_others_asks_once_more() -> None:
+    """Which labels they have, beside the gate."""
     environment, counts = production(), []
     many(SEND, SEND, amount=6)
     many(DELAY, token="other")
@@ -252,7 +283,7 @@ def test_a_turn_beside_bars_for_others_asks_twice_more() -> None:
             bar(token="other")
     assert len(tasks) == 2
     on_a_line = int(connection.vendor == "postgresql")  # asked for beside the gate
-    assert [count - counts[0] for count in counts] == [0, 2, 2 - on_a_line]
+    assert [count - counts[0] for count in counts] == [0, 1, 1 - on_a_line]
 
 
 def test_runs_of_one_invocation_or_recipient_are_called_off_together() -> None:

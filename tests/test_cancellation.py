@@ -148,7 +148,7 @@ def test_a_cancel_of_one_run_and_of_many_costs_the_same_statements() -> None:
     for token, amount in (("one", 1), ("many", 80)):
         invoke(DELAY, token=token, recipients=[f"r{n}" for n in range(amount)])
         with CaptureQueriesContext(connection) as captured:
-            assert cancel_runs(token=token).cancelled == amount
+            assert cancel_runs(token=token, actor="key/test").cancelled == amount
         counts.append(len([query for query in captured if "SAVEPOINT" not in query["sql"]]))
     assert counts == ([4, 4] if connection.vendor == "postgresql" else [7, 7])
     assert statuses() == ["cancelled"] * 81

@@ -1,1 +1,1 @@
-"""Who gets in, and where to: users, API keys and environments, made and changed with an entry in the audit log."""
+"""Who gets in, and where to: users, API keys, environments and logins, each change with an entry in the audit log."""

@@ -44,7 +44,7 @@ def roll(key: ApiKey, *, by: str, until: datetime) -> str:
             by=by,
             environment_id=key.environment_id,
             before=before,
-            after=_facts(key),
+            after={**_facts(key), "replaced_by": text.split("_")[2]},  # the public part of the new one
         )
     return text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from automations.models import User, audit
+from automations.models import User, audit, retried
 
 
 def create(*, username: str, password: str, role: str, by: str) -> User:
@@ -36,14 +36,15 @@ def choose_password(user: User, password: str) -> None:
         audit("user.password_chosen", of=user.actor, by=user.actor)
 
 
+@retried
 def change(user: User, *, role: str, is_active: bool, by: str) -> bool:
     """Gives the user that role, and lets in or sends away; False, and nothing is changed, when no active admin would
     be left."""
-    before = _facts(user)
     with transaction.atomic():
-        if not User.objects.change(user, role=role, is_active=is_active):
+        was = User.objects.change(user, role=role, is_active=is_active)
+        if was is None:
             return False
-        audit("user.changed", of=user.actor, by=by, before=before, after=_facts(user))
+        audit("user.changed", of=user.actor, by=by, before=_facts(was), after=_facts(user))
     return True
 
 

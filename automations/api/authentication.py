@@ -14,7 +14,7 @@ from rest_framework.request import Request
 
 from automations.api.errors import Denied
 from automations.api.limits import cancels
-from automations.models import ApiKey
+from automations.models import ApiKey, address_asked_from
 
 USE_GRAIN = timedelta(minutes=1)
 
@@ -80,8 +80,8 @@ def demand_scopes_of(definition: object, key: ApiKey) -> None:
 
 
 def note_use(key: ApiKey, now: datetime) -> None:
-    """Writes `last_used_at`, at most once a minute whatever the load."""
+    """Writes when the key was used and from where, at most once a minute whatever the load."""
     if key.last_used_at is not None and now - key.last_used_at < USE_GRAIN:
         return
     stale = Q(last_used_at__isnull=True) | Q(last_used_at__lte=now - USE_GRAIN)
-    ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
+    ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now, last_used_from=address_asked_from())

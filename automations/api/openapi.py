@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -90,11 +91,20 @@ KNOWN_PARAMETERS: Mapping[str, Schema] = {UUID_PATTERN: UID, r"\d{1,9}": text(9,
 _NAMES = {"uid": "id"}
 
 
-@cache
 def document(dialect: str) -> Mapping[str, Any]:
-    """The dialect's OpenAPI 3.1 document. Made once for each process."""
+    """The dialect's OpenAPI 3.1 document. Made once for each process, by one thread: drf-spectacular loads its
+    extensions on first use, and threads that do so at the same time find them half loaded."""
+    with _making:
+        return _made(dialect)
+
+
+@cache
+def _made(dialect: str) -> Mapping[str, Any]:
     made: Mapping[str, Any] = Generator(dialect).get_schema(public=True)
     return made
+
+
+_making = threading.Lock()
 
 
 class Routes(EndpointEnumerator):

@@ -31,7 +31,7 @@ from automations.models import (
     Origin,
     Refusal,
     Run,
-    audit,
+    audit_of_runs,
     below_one_of,
     counting,
     gate,
@@ -234,12 +234,11 @@ def _store(cancellation: Cancellation) -> None:
     """Writes it; one that was stored before is locked."""
     if cancellation._state.adding:
         insert([cancellation])
-        if cancellation.origin == Origin.BROWSER:
-            audit(
-                "runs.cancelled", of=f"cancellation/{cancellation.pk}", by=cancellation.actor,
-                environment_id=cancellation.environment_id,
-                after={"filter": cancellation.filter, "reason": cancellation.reason or None},
-            )  # fmt: skip
+        audit_of_runs(
+            "runs.cancelled", of=f"cancellation/{cancellation.pk}", by=cancellation.actor,
+            environment_id=cancellation.environment_id,
+            after={"filter": cancellation.filter, "reason": cancellation.reason or None},
+        )  # fmt: skip
     else:
         cancellation.save()
 

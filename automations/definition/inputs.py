@@ -191,13 +191,15 @@ ACTION_INPUTS: Mapping[str, Action] = {
     "delay": Action(
         label="Delay",
         words="wait for a time or until a moment",
-        inputs=(*_DELAY, *_NAMED),
+        inputs=(*_DELAY, *_NAMED, *_TRIES),
         first={"duration": "1 day"},
     ),
     "cancel": Action(
-        label="Cancel", words="other runs, by token or filter", inputs=(*_CANCEL, *_NAMED), first={}
+        label="Cancel", words="other runs, by token or filter", inputs=(*_CANCEL, *_NAMED, *_TRIES), first={}
     ),
-    "invoke": Action(label="Invoke", words="another automation", inputs=(*_INVOKE, *_NAMED), first={}),
+    "invoke": Action(
+        label="Invoke", words="another automation", inputs=(*_INVOKE, *_NAMED, *_TRIES), first={}
+    ),
     "send-list": Action(
         label="Send to a list",
         words="a message to each member",
@@ -207,7 +209,7 @@ ACTION_INPUTS: Mapping[str, Action] = {
     "update-profile": Action(
         label="Update profile",
         words="what is stored of the recipient",
-        inputs=(*_UPDATE_PROFILE, *_NAMED),
+        inputs=(*_UPDATE_PROFILE, *_NAMED, *_TRIES),
         first={},
     ),
 }

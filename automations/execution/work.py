@@ -30,6 +30,7 @@ from automations.models import (
     labels_of_bars,
     owed,
     retried,
+    suspects,
 )
 from automations.models.statements import Rows, Statement, fetch
 from automations.steps import Ask, Attempt, Outcome
@@ -209,7 +210,7 @@ def _write_back(
     steps.invoke.take_turns(environment, [birth for item in done for birth in item.births])
     if passage.held:
         done = without_record_steps(done, now=passage.now)
-    if bars and LiveRun.objects.give_to_bars_with(bars, [item.task.claim.run_id for item in done]):
+    if bars and LiveRun.objects.give_to_bars(suspects([item.task.claim for item in done], bars)):
         look = True
     planned = [replace(item, plan=item.plan.at(passage.now)) for item in done]
     if errands.holds:  # over the children that are born after it

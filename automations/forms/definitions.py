@@ -10,6 +10,7 @@ from django import forms
 from automations.definition import Problem
 from automations.definition.fields import EXPRESSION_LENGTH
 from automations.forms.json_field import JsonField
+from automations.forms.sentences import sentence
 from automations.models import KEY_PATTERN, Refusal
 
 NOTE_LENGTH = 500
@@ -47,7 +48,7 @@ class InvokeForm(SampleForm):
         said = [(problem.pointer, problem.message) for problem in refusal.problems] or [("", refusal.message)]
         for pointer, message in said:
             first = f"sample_{pointer.split('/')[1]}" if pointer else ""
-            self.add_error(first if first in self.fields else None, f"{message}.")
+            self.add_error(first if first in self.fields else None, sentence(message))
 
 
 class NamesForm(forms.Form):
@@ -64,7 +65,7 @@ class NamesForm(forms.Form):
         """Puts problems with the names at the fields they are about."""
         for problem in problems:
             name = problem.pointer.removeprefix("/")
-            self.add_error(name if name in self.fields else None, problem.message)
+            self.add_error(name if name in self.fields else None, sentence(problem.message))
 
 
 class NewForm(NamesForm):

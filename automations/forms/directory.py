@@ -14,7 +14,7 @@ from automations.forms.json_field import JsonField
 from automations.forms.sentences import sentence
 from automations.models import MESSAGE_KEY, RUN_EVENTS, Provider, Refusal
 
-_KEY_FAULT = "Up to 100 of A-Z a-z 0-9 _ . : -, beginning with a letter or digit."
+KEY_FAULT = "Up to 100 of A-Z a-z 0-9 _ . : -, beginning with a letter or digit."
 
 
 class RefusableForm(forms.Form):
@@ -64,7 +64,7 @@ class NewRecipientForm(RecipientForm):
 class MessageForm(RefusableForm):
     """A message template: what it says, and what it says otherwise on some channels."""
 
-    key = forms.RegexField(rf"\A{MESSAGE_KEY}\Z", max_length=100, error_messages={"invalid": _KEY_FAULT})
+    key = forms.RegexField(rf"\A{MESSAGE_KEY}\Z", max_length=100, error_messages={"invalid": KEY_FAULT})
     name = forms.CharField(max_length=200, required=False)
     title = forms.CharField(max_length=LONGEST_TITLE, required=False)
     body = forms.CharField(max_length=LONGEST_BODY, required=False, strip=False, widget=forms.Textarea)
@@ -109,7 +109,7 @@ class SampleForm(forms.Form):
 class ProviderForm(RefusableForm):
     """Through what an environment delivers."""
 
-    key = forms.RegexField(rf"\A{MESSAGE_KEY}\Z", max_length=100, error_messages={"invalid": _KEY_FAULT})
+    key = forms.RegexField(rf"\A{MESSAGE_KEY}\Z", max_length=100, error_messages={"invalid": KEY_FAULT})
     kind = forms.ChoiceField(
         choices=[
             (Provider.Kind.APPRISE, "A service by its Apprise URL"),

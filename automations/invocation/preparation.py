@@ -18,7 +18,7 @@ from automations.models import (
     No,
     Refusal,
     clock,
-    definition_of,
+    definition_of_version,
     new_uid,
 )
 
@@ -41,7 +41,7 @@ def prepare(request: InvokeRequest) -> Draft:
         automation, definition = None, _brought(request)
     else:
         automation = _published(request, request.automation)
-        definition = definition_of(version_id=automation.published_id, invocation_id=0)
+        definition = definition_of_version(automation.published_id)
     if request.skips_delays:
         definition = definition.without_delays()
     known, presumed = known_profiles(request)

@@ -1,7 +1,7 @@
 """The records (docs/architecture.md); `LiveRun` is the one door to a run's state."""
 
 from automations.models.api_key import SCOPES, WORKSPACE, ApiKey
-from automations.models.audit import AuditEntry, asked_from, audit
+from automations.models.audit import AuditEntry, address_asked_from, asked_from, audit, audit_of_runs
 from automations.models.automation import (
     KEY_PATTERN,
     RESERVED_KEYS,
@@ -13,7 +13,13 @@ from automations.models.automation import (
 from automations.models.cancellation import HELD, Cancellation, Origin, covered, standing, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter, due_before
 from automations.models.contact import LONGEST_ADDRESS, Contact
-from automations.models.definitions import definition_of, definition_of_run, inputs_of, steps_of_run
+from automations.models.definitions import (
+    definition_of,
+    definition_of_run,
+    definition_of_version,
+    inputs_of,
+    steps_of_run,
+)
 from automations.models.descent import (
     BORN,
     PARENT_CANCELLED,
@@ -35,7 +41,7 @@ from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import LiveRun, LiveState
 from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting, labels_of_bars, restoring
-from automations.models.live_run_moves import LATE_AFTER, Claim, Move
+from automations.models.live_run_moves import LATE_AFTER, Claim, Move, suspects
 from automations.models.live_run_times import Rescheduled
 from automations.models.live_run_trees import Ended
 from automations.models.message_template import MESSAGE_KEY, MessageTemplate, Wording
@@ -143,10 +149,12 @@ __all__ = [
     "WebhookEndpoint",
     "Wording",
     "Worker",
+    "address_asked_from",
     "ancestors_of",
     "answers",
     "asked_from",
     "audit",
+    "audit_of_runs",
     "automation_named",
     "below_one_of",
     "beneath",
@@ -159,6 +167,7 @@ __all__ = [
     "database_now",
     "definition_of",
     "definition_of_run",
+    "definition_of_version",
     "draw",
     "due_before",
     "first_uid",
@@ -186,6 +195,7 @@ __all__ = [
     "spared",
     "standing",
     "steps_of_run",
+    "suspects",
     "uid_parameter",
     "unseal",
     "what_cannot_hold",

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection, models
 from django.utils.crypto import constant_time_compare
 
+from automations.models.audit import LONGEST_ADDRESS
 from automations.models.environment import Environment
 from automations.models.sealing import seal, unseal
 
@@ -102,6 +103,7 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_from = models.CharField(max_length=LONGEST_ADDRESS, null=True, blank=True)
 
     objects = ApiKeyManager()
 

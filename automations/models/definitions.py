@@ -28,7 +28,7 @@ _inputs: dict[int, Input] = {}
 
 def definition_of(*, version_id: int | None, invocation_id: int) -> Definition:
     """What the run follows: its version's definition, else the one its invocation brought."""
-    return _of_version(version_id) if version_id is not None else _of_invocation(invocation_id)
+    return definition_of_version(version_id) if version_id is not None else _of_invocation(invocation_id)
 
 
 def inputs_of(invocation_ids: Iterable[int]) -> Mapping[int, Input]:
@@ -49,7 +49,9 @@ def definition_of_run(run: Run) -> Definition:
     """What this run follows; costs no statement when read with `with_state()`."""
     if run.version_id is None:
         return parse(run.invocation.definition, strict=False)
-    return parse(run.version.definition, strict=False) if run.version else _of_version(run.version_id)
+    return (
+        parse(run.version.definition, strict=False) if run.version else definition_of_version(run.version_id)
+    )
 
 
 def steps_of_run(run: Run) -> list[timeline.StepState]:
@@ -67,7 +69,8 @@ def steps_of_run(run: Run) -> list[timeline.StepState]:
 
 
 @lru_cache(maxsize=512)
-def _of_version(version_id: int) -> Definition:
+def definition_of_version(version_id: int) -> Definition:
+    """What was published as that version (primary key), which never changes."""
     return parse(Version.objects.values_list("definition", flat=True).get(pk=version_id), strict=False)
 
 
@@ -78,6 +81,6 @@ def _of_invocation(invocation_id: int) -> Definition:
 
 def forget() -> None:
     """Drops what was kept, for when primary keys begin again (a test that was rolled back)."""
-    _of_version.cache_clear()
+    definition_of_version.cache_clear()
     _of_invocation.cache_clear()
     _inputs.clear()

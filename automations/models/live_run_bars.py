@@ -7,7 +7,7 @@ would report one run, or a run taken back would end as failed after readers were
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, models
@@ -71,7 +71,6 @@ LABELS = """
 SELECT bar FROM automations_cancellation WHERE environment_id = %s AND bar > '' AND swept_at IS NULL LIMIT %s
 """
 MOST_LABELS = 1_000
-AMONG = "SELECT run_id FROM automations_liverun WHERE run_id IN ({marks}) AND {where}"
 _COLUMNS = {
     "label": ("token", "key"), "key": ("key",), "recipient": ("recipient",), "invocation": ("invocation_id",),
     "source": ("source",), "tenant": ("tenant",), "automation": ("automation_id",),
@@ -90,6 +89,7 @@ WHERE environment_id = %s AND parent_id IS NOT NULL AND cancellation_id = %s AND
 """
 ABOVE = "SELECT ancestor_id FROM automations_descent WHERE run_id IN ({marks})"
 BELOW = "SELECT run_id FROM automations_descent WHERE ancestor_id IN ({marks})"
+PARENTS = "SELECT EXISTS (SELECT 1 FROM automations_descent WHERE ancestor_id > %s AND ancestor_id <= %s)"
 DESCENDED_AT_ONCE = 5_000
 # Whether the archived runs of an undone cancellation are being brought back at the moment.
 RESTORING = """
@@ -142,16 +142,25 @@ def labels_of_bars(environment_id: int) -> Statement:
     return LABELS, [environment_id, MOST_LABELS + 1]
 
 
-def suspicion(labels: Sequence[str]) -> Statement:
-    """The condition that holds for every run under a bar with one of these labels, and for few others. Workers look at
-    it first: it is much cheaper than to know (docs/decisions/0023-suspects.md)."""
+def sought(labels: Sequence[str]) -> Mapping[str, list[Any]] | None:
+    """What a run has in one of these columns at least, or a parent, that is under a bar with one of these labels; few
+    others have. None where it may be any run. Workers look at it first: it is much cheaper than to know
+    (docs/decisions/0023-suspects.md). The columns never change."""
     values = defaultdict[str, list[Any]](list)
     for label in labels:
         kind, _, value = label.partition(":")
         if kind not in _COLUMNS or len(labels) > MOST_LABELS:
-            return "1 = 1", []
+            return None
         for column in _COLUMNS[kind]:
             values[column].append(int(value) if column.endswith("_id") else value)
+    return values
+
+
+def suspicion(labels: Sequence[str]) -> Statement:
+    """The same as a condition."""
+    values = sought(labels)
+    if values is None:
+        return "1 = 1", []
     # A child may be under the bar over its parent.
     parts = [
         "parent_id IS NOT NULL",
@@ -249,12 +258,6 @@ class BarredRuns(models.QuerySet["LiveRun"]):
             given.update(pk for pk, _, _ in moved)
         return given
 
-    def give_to_bars_with(self, labels: Sequence[str], pks: Sequence[int]) -> set[int]:
-        """The same, where only bars with these labels stand."""
-        text, values = suspicion(labels)
-        (rows,) = fetch([(AMONG.format(marks=_marks(pks), where=text), [*pks, *values])])
-        return self.give_to_bars([pk for (pk,) in rows])
-
     def _give(self, bar: Cancellation, statement: Statement) -> list[Cancelled]:
         """What that UPDATE gives to the bar, with all beneath."""
         rows, ((has_children,),) = fetch([returning(*statement), children_exist(bar.environment_id)])
@@ -266,10 +269,13 @@ class BarredRuns(models.QuerySet["LiveRun"]):
         at last to its `as_of_run`; the number given, those beneath included.
 
         The UPDATE has a range of keys and not a list. Where there are no children it returns no rows: that is what
-        a bare UPDATE costs. Nothing under a bar bears any, so it is enough to have asked before.
+        a bare UPDATE costs, also for those of the runs that are nobody's parents. Nothing under a bar bears any, so it
+        is enough to have asked before.
         """
         found, ((has_children,),) = fetch([chunk_of(bar, limit=limit), children_exist(bar.environment_id)])
         last = int(found[0][0] if found else bar.as_of_run or 0)
+        if has_children:
+            ((has_children,),) = fetch([(PARENTS, [bar.swept_to, last])])[0]
         statement = sweeping(bar, to=last)
         given = len(self._give(bar, statement)) if has_children else execute(statement)
         bar.swept_to = last
@@ -301,5 +307,5 @@ def _of(pks: Sequence[int], text: str) -> Statement:
     return text.format(marks=_marks(pks)), list(pks)
 
 
-def _marks(pks: Sequence[int]) -> str:
+def _marks(pks: Sequence[Any]) -> str:
     return ", ".join(["%s"] * len(pks))

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 
 from automations.models.cancellation import moment_of, uid_text
-from automations.models.live_run_bars import suspicion
+from automations.models.live_run_bars import sought, suspicion
 from automations.models.live_run_parking import not_held
 from automations.models.statements import fetch
 
@@ -32,7 +32,12 @@ class Claim:
     fence: int
     due_at: datetime
     started_at: datetime
-    parent_id: int | None = None
+    parent_id: int | None
+    automation_id: int | None
+    source: str
+    tenant: str | None
+    token: str | None
+    key: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +79,8 @@ WITH due AS MATERIALIZED (
 UPDATE automations_liverun
 SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_until = %s, started_at = %s, worker = %s
 WHERE run_id IN (SELECT run_id FROM due WHERE NOT suspect) AND state = 'waiting'
-RETURNING run_id, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at, parent_id
+RETURNING run_id, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at, parent_id,
+    automation_id, source, tenant, token, key
 """
 LOCK = "FOR UPDATE SKIP LOCKED"
 LOOKUPS = {"due_at <= %s": "due_at__lte", "due_at > %s": "due_at__gt"}
@@ -123,9 +129,26 @@ def claimed(
             run_id=pk, uid=uid_text(uid), invocation_id=invocation_id, recipient=recipient,
             environment_id=environment_id, position=position, attempt=attempt, fence=fence,
             due_at=moment_of(due_at), started_at=moment_of(started_at), parent_id=parent_id,
+            automation_id=automation_id, source=source, tenant=tenant, token=token, key=key,
         )
-        for pk, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at, parent_id in rows
+        for (
+            pk, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at, parent_id,
+            automation_id, source, tenant, token, key,
+        ) in rows
     ]  # fmt: skip
+
+
+def suspects(claims: Sequence[Claim], labels: Sequence[str]) -> list[int]:
+    """Which of these runs (primary keys) may be under a bar with one of the labels: all that are, and few others."""
+    values = sought(labels)
+    if values is None:
+        return [claim.run_id for claim in claims]
+    columns = [(attrgetter(name), frozenset(among)) for name, among in values.items()]
+    return [
+        claim.run_id
+        for claim in claims
+        if claim.parent_id is not None or any(column(claim) in among for column, among in columns)
+    ]
 
 
 def by_fence(held: Iterable[Claim | Move]) -> dict[int, list[int]]:

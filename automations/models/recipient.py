@@ -42,6 +42,26 @@ class Recipient(models.Model):
         return self.key
 
 
+class Length(models.Func):
+    """How many entries a JSON list has."""
+
+    function = "json_array_length"
+    output_field = models.IntegerField()
+
+    def as_postgresql(self, compiler: Any, connection: Any) -> Any:
+        return self.as_sql(compiler, connection, function="jsonb_array_length")
+
+
+class RecipientListQuerySet(models.QuerySet["RecipientList"]):
+    def counted(self) -> RecipientListQuerySet:
+        """Without the members, of whom there may be a thousand: with their number as `member_count`."""
+        return self.annotate(member_count=Length("members")).defer("members")
+
+    def with_member(self, key: str) -> RecipientListQuerySet:
+        """Those that the recipient is on."""
+        return self.filter(members__tagged=[key])
+
+
 class RecipientList(models.Model):
     """Recipients that a `send-list` names together: at most MOST_MEMBERS ids, in order, each once."""
 
@@ -51,6 +71,8 @@ class RecipientList(models.Model):
     members = models.JSONField(default=list)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+
+    objects = RecipientListQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -39,16 +39,22 @@ class UserManager(BaseUserManager["User"]):
         user.save(using=self._db)
         return user
 
-    def change(self, user: User, *, role: str, is_active: bool) -> bool:
-        """Gives the user that role, and lets in or sends away, which ends sessions; False, and nothing is changed,
-        when no active admin would be left."""
-        others = self.filter(role=Role.ADMIN, is_active=True).exclude(pk=user.pk)
+    def change(self, user: User, *, role: str, is_active: bool) -> User | None:
+        """Gives the user that role, and lets in or sends away, which ends sessions. The user as it was before; None,
+        and nothing is changed, when no active admin would be left.
+
+        Inside a transaction, which holds all admins, in the order of their keys, until it ends: of two who send each
+        other away the second finds one admin less, and neither waits for what the other holds.
+        """
+        admins = self.filter(role=Role.ADMIN, is_active=True).select_for_update().order_by("pk")
+        others = [one for one in admins.values_list("pk", flat=True) if one != user.pk]
         stays = role == Role.ADMIN and is_active
-        if not stays and not others.exists():
-            return False
+        if not stays and not others:
+            return None
+        was = self.get(pk=user.pk)
         user.role, user.is_active = role, is_active
         user.save(update_fields=["role", "is_active"])
-        return True
+        return was
 
 
 class User(AbstractBaseUser):

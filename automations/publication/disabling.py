@@ -28,7 +28,7 @@ from automations.models import (
     Overdue,
     Run,
     audit,
-    definition_of,
+    definition_of_version,
     gate,
     insert,
     retried,
@@ -190,7 +190,7 @@ def _skip(automation: Automation, *, now: datetime, most: int) -> int:
     place = lambda row: (versions[row.run_id] or 0, row.position)  # noqa: E731
     for (version, position), group in groupby(sorted(left, key=place), key=place):
         rows = list(group)
-        definition = definition_of(version_id=version, invocation_id=0)
+        definition = definition_of_version(version)
         step = definition.step_at(position)
         if step is None:  # at the end there is nothing to leave out
             continue

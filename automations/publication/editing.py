@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,21 @@ from automations.models import (
     DEFAULT_ENVIRONMENT,
     KEY_PATTERN,
     RESERVED_KEYS,
+    AuditEntry,
     Automation,
     Environment,
     No,
     Refusal,
+    audit,
+    database_now,
     retried,
 )
 from automations.publication.publishing import check_revision, locked, publish
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 LARGEST_DEFINITION = 256 * 1024
+SITTING = timedelta(minutes=15)
+LOOKED_BACK = 500  # entries of the audit log
 
 
 def find(*, environment: Environment, key: str) -> Automation:
@@ -50,10 +56,12 @@ def create(
     draft = _storable(definition)
     try:
         with transaction.atomic():
-            return Automation.objects.create(
+            automation = Automation.objects.create(
                 environment=environment, key=key, alias=alias, name=name, description=description,
                 draft=draft, updated_by=by,
             )  # fmt: skip
+            _note("made", automation, after={"name": name, "alias": alias})
+            return automation
     except IntegrityError as error:
         raise _taken(environment, key, alias) from error
 
@@ -78,6 +86,7 @@ def save_draft(
         with transaction.atomic():
             automation = locked(environment, key)
             check_revision(automation, revision)
+            before = {name: getattr(automation, name) for name in changes}
             for name, value in changes.items():
                 setattr(automation, name, value)
             _check_names(
@@ -87,6 +96,8 @@ def save_draft(
             automation.draft_revision += 1
             automation.updated_by = by
             automation.save()
+            _note_draft(automation, now=database_now())
+            _note("changed", automation, before=before, after=changes)
             return automation
     except IntegrityError as error:
         raise _taken(environment, key, changes.get("alias")) from error
@@ -150,6 +161,29 @@ def _storable(definition: Mapping[str, Any]) -> dict[str, Any]:
     if len(json.dumps(definition)) > LARGEST_DEFINITION:
         raise Refusal.at("/definition", "too_large", "a definition may have at most 256 KiB")
     return dict(definition)
+
+
+def _note(what: str, automation: Automation, **said: Mapping[str, Any]) -> None:
+    audit(
+        f"automation.{what}", of=f"automation/{automation.key}", by=automation.updated_by,
+        environment_id=automation.environment_id, **said,
+    )  # fmt: skip
+
+
+def _note_draft(automation: Automation, *, now: datetime) -> None:
+    """Once for a sitting, since the editor saves field by field: not where the last that was noted of the automation
+    is its draft, saved by the same person within a quarter of an hour. What was changed, the versions tell."""
+    actions = ("automation.draft_saved", "automation.published")
+    latest = AuditEntry.objects.filter(action__in=actions).order_by("-pk")[:LOOKED_BACK]
+    mine = AuditEntry.objects.filter(
+        pk__in=latest.values("pk"),
+        environment=automation.environment_id,
+        object=f"automation/{automation.key}",
+    )
+    last = mine.order_by("-pk").first()
+    same = last is not None and (last.action, last.actor) == (actions[0], automation.updated_by)
+    if last is None or not same or now - last.at >= SITTING:
+        _note("draft_saved", automation, after={"revision": automation.draft_revision})
 
 
 def _check_names(*, key: str, alias: str | None, name: str, description: str) -> None:

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods
 
 from automations import publication
 from automations.cancellation import LONGEST_REASON
+from automations.forms import sentence
 from automations.middleware import PageRequest
 from automations.models import DisableMode, Overdue, Refusal
 from automations.views.access import require
@@ -36,7 +37,7 @@ def disable(request: PageRequest, key: str) -> HttpResponseBase:
                     environment=request.environment, key=key, by=request.user.actor, mode=mode, reason=reason
                 )
             except Refusal as error:
-                refusal = f"{error.message}."
+                refusal = sentence(error.message)
             else:
                 messages.success(request, DONE[DisableMode(mode)])
                 return redirect("templates:edit", key)

@@ -27,6 +27,7 @@ TITLES = {
     "webhooks": "Webhooks",
     "migrating": "Coming from another vendor",
     "reliability": "Reliability",
+    "deploying": "Deploying",
     "glossary": "Words",
 }
 ABOUT = {
@@ -37,6 +38,7 @@ ABOUT = {
     "webhooks": "Being told when runs end.",
     "migrating": "Courier, Knock and SuprSend: what to change, what stays.",
     "reliability": "The promise, and how it is proved.",
+    "deploying": "Kept running for others: proxies, backups, upgrades.",
     "glossary": "What the words mean.",
 }
 

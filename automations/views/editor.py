@@ -9,10 +9,11 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django_htmx.http import reselect, reswap, retarget
 
 from automations import publication
-from automations.definition import DefinitionError, Problem, parse
+from automations.definition import Problem
 from automations.definition.difference import difference, same
 from automations.forms import parse_json
 from automations.forms.layout import laid_out
@@ -20,7 +21,8 @@ from automations.forms.step_list import label_of, summary_of
 from automations.middleware import PageRequest
 from automations.models import Automation, No, Refusal
 from automations.views.access import or_404
-from automations.views.listing import draft_of, standing
+from automations.views.drafts import draft_of, problems_of
+from automations.views.listing import standing
 
 NAMES = ("name", "alias", "description")
 
@@ -44,7 +46,7 @@ def page(
         "revision": automation.draft_revision,
         "base": json.dumps(draft, ensure_ascii=False),
         "draft": draft,
-        "problems": [(problem, _place_of(problem)) for problem in problems_of(automation.draft)],
+        "problems": [(problem, _place_of(problem)) for problem in problems_of(automation)],
         "may_write": request.user.can("write"),
         "may_invoke": request.user.can("invoke"),
     }
@@ -61,13 +63,9 @@ def number_of(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-def problems_of(draft: object) -> list[Problem]:
-    """What stands against publishing it."""
-    try:
-        parse(draft)
-    except DefinitionError as error:
-        return error.problems
-    return []
+def saved() -> str:
+    """What is said when a form was saved, in the zone of the page."""
+    return f"Saved {timezone.localtime():%H:%M:%S}"
 
 
 def _place_of(problem: Problem) -> int | None:

@@ -21,8 +21,8 @@ from automations.invocation import InvokeRequest, Recipient
 from automations.middleware import PageRequest, to_page
 from automations.models import Automation, Refusal
 from automations.views.access import require
+from automations.views.drafts import draft_of
 from automations.views.editor import find, page
-from automations.views.listing import draft_of
 from automations.views.preview import Preview, is_too_fast, preview_of, too_fast
 from automations.views.samples import USUAL, sample_of
 from automations.views.snippets import APIS, Call, snippets

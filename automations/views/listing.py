@@ -12,10 +12,10 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from automations import publication
-from automations.definition import DefinitionError, parse
 from automations.middleware import PageRequest
 from automations.models import Automation, LiveRun, LiveState, Run
 from automations.models.run_search import CappedCount
+from automations.views.drafts import draft_of
 
 MOST_COUNTED = 100  # of each automation
 MOST_SHOWN = 200
@@ -74,14 +74,6 @@ def _found(request: PageRequest, text: str) -> QuerySet[Automation]:
         )
         .order_by("name", "key")
     )  # fmt: skip
-
-
-def draft_of(automation: Automation) -> dict[str, Any]:
-    """The draft in our own spelling; as it was given where it cannot be read yet."""
-    try:
-        return dict(parse(automation.draft).source)
-    except DefinitionError:
-        return dict(automation.draft)
 
 
 def standing(automation: Automation, draft: Mapping[str, Any]) -> Standing:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.core.cache import cache
 from django.http import HttpResponse
@@ -86,10 +87,7 @@ def preview_of(request: PageRequest, form: PreviewForm, *, key: str) -> Preview:
     token, cleaned = form.cleaned_data["cancellation_token"], form.cleaned_data
     if not token:
         return Preview()
-    scope = Scope(
-        data=cleaned["sample_data"], profile=cleaned["sample_profile"], now=timezone.now(), seed="preview",
-        refs={"recipient": cleaned["sample_recipient"] or None, "template": key},
-    )  # fmt: skip
+    scope = scope_of(cleaned, key=key)
     explained = expressions.explain(token, scope, owner=f"{request.environment.pk}/{request.user.actor}")
     if explained.error is not None:
         return _failed(explained, runs_without=cleaned["on_unresolved_token"] == WITHOUT)
@@ -103,6 +101,14 @@ def preview_of(request: PageRequest, form: PreviewForm, *, key: str) -> Preview:
         others=[name or "ad hoc steps" for name, other, _ in sharing if other != key],
         warnings=explained.warnings,
     )
+
+
+def scope_of(sample: Mapping[str, Any], *, key: str) -> Scope:
+    """What expressions read in a run with this sample (a SampleForm's) of the automation of that key."""
+    return Scope(
+        data=sample["sample_data"], profile=sample["sample_profile"], now=timezone.now(), seed="preview",
+        refs={"recipient": sample["sample_recipient"] or None, "template": key},
+    )  # fmt: skip
 
 
 def _failed(explained: Explanation, *, runs_without: bool) -> Preview:

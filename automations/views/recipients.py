@@ -12,12 +12,13 @@ from automations.directory import recipients as directory
 from automations.forms.directory import NewRecipientForm, RecipientForm
 from automations.forms.layout import laid_out
 from automations.middleware import PageRequest
-from automations.models import Recipient, Refusal, Run
+from automations.models import Recipient, RecipientList, Refusal, Run
 from automations.views import access
 from automations.views.paging import cut
 
 LONGEST_ID = 255
 RUNS = 10
+LISTS = 50
 
 
 @require_safe
@@ -70,10 +71,14 @@ def recipient(request: PageRequest, pk: int) -> HttpResponseBase:
     runs = Run.objects.within(request.environment).found_by(
         row.key, environment=request.environment, fields=["recipient"], whole=True
     )
+    mine = RecipientList.objects.filter(environment=request.environment).with_member(row.key)
+    lists = list(mine.defer("members").order_by("key")[: LISTS + 1])
     context = {
         "recipient": row,
         "form": form,
         "runs": runs.listed().newest_first()[:RUNS],
+        "lists": lists[:LISTS],
+        "are_more_lists": len(lists) > LISTS,
         "may_write": request.user.can("write"),
     }
     return render(request, "automations/recipient.html", context, status=422 if form.is_bound else 200)

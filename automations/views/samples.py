@@ -9,7 +9,7 @@ from uuid import UUID
 from automations.expressions import Scope, explain
 from automations.forms.layout import laid_out
 from automations.models import Automation, Run
-from automations.views.listing import draft_of
+from automations.views.drafts import draft_of
 
 RECENT = 8
 LARGEST_SAMPLE = 20_000  # characters

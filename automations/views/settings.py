@@ -9,7 +9,6 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
@@ -19,8 +18,8 @@ from automations.forms.inputs import Field, fields_of, point_out, written
 from automations.middleware import PageRequest
 from automations.models import Automation, Refusal
 from automations.views.access import require
-from automations.views.editor import base_of, find, keep, page, problems_of
-from automations.views.listing import draft_of
+from automations.views.drafts import draft_of, problems_of
+from automations.views.editor import base_of, find, keep, page, saved
 from automations.views.preview import is_too_fast, preview_of, too_fast
 from automations.views.samples import recent_runs, sample_of
 
@@ -58,7 +57,7 @@ def _saved(request: PageRequest, automation: Automation) -> HttpResponseBase:
         else:
             if isinstance(kept, HttpResponse):
                 return kept
-            messages.success(request, f"Saved {timezone.localtime():%H:%M:%S}.")
+            messages.success(request, saved())
             return redirect("templates:settings", automation.key)
     typed: dict[str, Any] = {
         "revision": request.POST.get("revision", ""),
@@ -94,7 +93,7 @@ def _page(
 ) -> HttpResponse:
     if request.user.can("invoke"):
         more = {"sample": _sample(request, automation), "recent": recent_runs(automation)} | more
-    problems = [one for one in problems_of(automation.draft) if not one.pointer.startswith("/steps")]
+    problems = [one for one in problems_of(automation) if not one.pointer.startswith("/steps")]
     point_out(fields, problems, below="")
     token, unresolved, *rest = fields
     return page(

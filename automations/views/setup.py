@@ -15,7 +15,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from automations.admission import keys, users
+from automations.admission import keys, sessions, users
 from automations.forms import SetupForm
 from automations.models import DEFAULT_ENVIRONMENT, Environment, Role, User, serialise
 
@@ -59,6 +59,7 @@ def _made(request: HttpRequest, form: SetupForm) -> HttpResponse:
         _, text = keys.issue(environment=environment, name=FIRST_KEY, scopes=SCOPES, by=user.actor)
     _file().unlink(missing_ok=True)
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    sessions.began(user)
     context = {"key": text, "host": request.build_absolute_uri("/").rstrip("/")}
     return render(request, "registration/setup_done.html", context)
 

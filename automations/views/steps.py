@@ -11,20 +11,21 @@ from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 from django_htmx.http import push_url
 
+from automations.definition import Problem
 from automations.definition.inputs import ACTION_INPUTS, ANY_ACTION
-from automations.forms import JsonField
+from automations.forms import JsonField, sentence
 from automations.forms.inputs import Field, fields_of, inputs_of, point_out, written
 from automations.forms.layout import laid_out
 from automations.forms.step_list import changed, label_of, steps_of, summary_of
 from automations.middleware import PageRequest
 from automations.models import Automation, Refusal
 from automations.views.access import require
-from automations.views.editor import NAMES, base_of, find, keep, page, problems_of, typed
-from automations.views.listing import draft_of
+from automations.views.drafts import draft_of, problems_of
+from automations.views.editor import NAMES, base_of, find, keep, page, saved, typed
+from automations.views.resolving import resolved
 
 NAMING = ("id", "name")  # which are no reason to show all that is folded away
 
@@ -50,7 +51,7 @@ def steps(request: PageRequest, key: str) -> HttpResponseBase:
         messages.warning(request, "That cannot be done with these steps.")
         return _page(request, automation, status=422)
     except Refusal as refusal:
-        messages.warning(request, f"{refusal.message}.")
+        messages.warning(request, sentence(refusal.message))
         return _page(request, automation, status=422)
     if isinstance(kept, HttpResponse):
         return kept
@@ -86,13 +87,13 @@ def _saved(request: PageRequest, automation: Automation, place: int) -> HttpResp
     try:
         kept = keep(request, automation, {**base, "steps": now})
     except Refusal as refusal:
-        messages.warning(request, f"{refusal.message}.")
+        messages.warning(request, sentence(refusal.message))
         return _page(request, automation, place=place, fields=fields, status=422)
     if isinstance(kept, HttpResponse):
         return kept
     if request.htmx:
-        return _page(request, kept, place=place, saved_at=timezone.now())
-    messages.success(request, f"Saved {timezone.localtime():%H:%M:%S}.")
+        return _page(request, kept, place=place, saved=saved())
+    messages.success(request, saved())
     return redirect("templates:step", automation.key, place)
 
 
@@ -113,7 +114,7 @@ def _page(
 ) -> HttpResponse:
     """The list, and the form of the step at `place`."""
     listed = steps_of(draft_of(automation))
-    problems = problems_of(automation.draft)
+    problems = problems_of(automation)
     context: dict[str, Any] = {
         "steps": [
             (at, step, label_of(step), summary_of(step), _count(problems, at))
@@ -124,27 +125,34 @@ def _page(
         "by": request.GET.get("by", ""),
     }
     if place is not None and place < len(listed):
-        members = listed[place]
-        inputs = inputs_of(members)
-        shown = list(fields or fields_of(members, inputs)) if isinstance(members, dict) else []
-        context |= {
-            "label": label_of(members),
-            "has_form": inputs is not ANY_ACTION,
-            "unplaced": point_out(shown, problems, below=f"/steps/{place}"),
-            "fields": [field for field in shown if not field.input.more],
-            "more": [field for field in shown if field.input.more],
-            "is_more_open": any(
-                field.problems or (field.value and field.input.name not in NAMING)
-                for field in shown
-                if field.input.more
-            ),
-        }
+        context |= _form(listed[place], place, problems, fields)
+        if fields is None:
+            context["resolved"] = resolved(request, automation, place)
     response = page(request, "steps", automation, tab="steps", status=status, **context, **more)
     # What htmx was redirected to after a change has an address of its own.
     return push_url(response, request.path) if request.htmx and request.method == "GET" else response
 
 
-def _count(problems: Sequence[Any], place: int) -> int:
+def _form(
+    members: Any, place: int, problems: Sequence[Problem], fields: Sequence[Field] | None
+) -> dict[str, Any]:
+    """The form of a step, with the fields as they were typed, else as they are stored."""
+    inputs = inputs_of(members)
+    shown = list(fields or fields_of(members, inputs)) if isinstance(members, dict) else []
+    more = [field for field in shown if field.input.more]
+    return {
+        "label": label_of(members),
+        "has_form": inputs is not ANY_ACTION,
+        "unplaced": point_out(shown, problems, below=f"/steps/{place}"),
+        "fields": [field for field in shown if not field.input.more],
+        "more": more,
+        "is_more_open": any(
+            field.problems or (field.value and field.input.name not in NAMING) for field in more
+        ),
+    }
+
+
+def _count(problems: Sequence[Problem], place: int) -> int:
     return sum(f"{problem.pointer}/".startswith(f"/steps/{place}/") for problem in problems)
 
 
@@ -164,11 +172,11 @@ def as_json(request: PageRequest, key: str) -> HttpResponseBase:
             kept = keep(request, automation, form.cleaned_data["definition"], settings=settings)
         except Refusal as refusal:
             for problem in refusal.problems:
-                form.add_error("definition", problem.message)
+                form.add_error("definition", sentence(problem.message))
         else:
             if isinstance(kept, HttpResponse):
                 return kept
-            messages.success(request, f"Saved {timezone.localtime():%H:%M:%S}.")
+            messages.success(request, saved())
             return redirect("templates:edit" if "keep" in request.POST else "templates:json", key)
     return page(
         request,

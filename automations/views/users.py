@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from automations.admission import sessions
 from automations.admission import users as admission
 from automations.forms.access import InviteForm, PasswordForm, RoleForm
 from automations.middleware import PageRequest
@@ -71,6 +72,7 @@ def accept(request: HttpRequest, token: str) -> HttpResponseBase:
         return render(request, "registration/invited.html", context, status=422 if form.is_bound else 200)
     admission.choose_password(user, form.cleaned_data["password"])
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    sessions.began(user)
     return redirect("logs:overview")
 
 

@@ -12,12 +12,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from automations import publication
-from automations.forms import NOTE_LENGTH
+from automations.forms import NOTE_LENGTH, sentence
 from automations.middleware import PageRequest
 from automations.models import Automation, No, Refusal
 from automations.views.access import require
-from automations.views.editor import compared, find, keep, number_of, page, problems_of, typed
-from automations.views.listing import draft_of
+from automations.views.drafts import draft_of, problems_of
+from automations.views.editor import compared, find, keep, number_of, page, typed
 
 MOST_SHOWN = 100
 DRAFT = "draft"
@@ -82,7 +82,7 @@ def publish(request: PageRequest, key: str) -> HttpResponseBase:
         said = (
             "Somebody saved this draft after you had opened this page. This is how it stands now."
             if is_stale
-            else f"{refusal.message}."
+            else sentence(refusal.message)
         )
         return _asked(request, find(request, key), status=412 if is_stale else 422, refusal=said)
     words = f"Published as version {version.number}."
@@ -97,7 +97,7 @@ def _asked(
     request: PageRequest, automation: Automation, *, status: int = 200, refusal: str = ""
 ) -> HttpResponse:
     published = automation.published
-    problems = problems_of(automation.draft)
+    problems = problems_of(automation)
     number = None if problems else publication.would_publish(automation)
     return page(
         request, "publish", automation, tab="publish", status=status, refusal=refusal,

@@ -37,8 +37,8 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag
 def moment(at: datetime, look: str = "full") -> SafeString:
-    """A time in the zone of the page. `look`: full (date, milliseconds, zone), clock (14:02:11), fine
-    (14:02:11.204), day (20 Nov, UTC), relative (in 23 h; app.js keeps it fresh)."""
+    """A time in the zone of the page. `look`: full (date, milliseconds, zone), second (without the milliseconds),
+    clock (14:02:11), fine (14:02:11.204), day (20 Nov, UTC), relative (in 23 h; app.js keeps it fresh)."""
     local = timezone.localtime(at)
     zone = local.tzname() or ""
     looks = {
@@ -46,7 +46,7 @@ def moment(at: datetime, look: str = "full") -> SafeString:
         "clock": f"{local:%H:%M:%S}",
         "fine": f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}",
         "day": f"{local.day} {local:%b}, {zone}",
-        "minute": f"{local.day} {local:%b %Y %H:%M} {zone}",
+        "second": f"{local.day} {local:%b %Y %H:%M:%S} {zone}",
         "relative": relative(at, now=timezone.now()),
     }
     utc = words.stamp(at)

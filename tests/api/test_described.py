@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 
@@ -115,3 +118,25 @@ class Told:
 
     def json(self) -> Any:
         return json.loads(self.content)
+
+
+def test_the_first_who_ask_for_a_document_may_do_so_at_the_same_time() -> None:
+    """In a process of its own, since in this one it has been made. Without turns it fails every other time."""
+    text = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+import django
+django.setup()
+from automations.api.openapi import document
+together = Barrier(8)
+def ask(number):
+    together.wait()
+    return document("native")["info"]["title"]
+with ThreadPoolExecutor(8) as threads:
+    print(*threads.map(ask, range(8)))
+"""
+    asked = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, cwd=settings.BASE_DIR
+    )
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.split() == ["Countermand"] * 8

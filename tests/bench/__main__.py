@@ -10,10 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.postgres import throw_away
+from tests.postgres import OPTIONS, throw_away
 
 NAMES = ("pump", "cancel", "bars", "filters", "undo", "invoke", "dialects", "hostile", "pages")
 DATABASES = ("sqlite", "postgresql")
+MEMORY = "shared_buffers=1GB"  # as a server has that holds a million runs
 
 
 def main() -> int:
@@ -54,7 +55,7 @@ def _fresh(database: str) -> Iterator[dict[str, str]]:
             _migrate(environment)
             yield environment
             return
-        with throw_away() as (url, version):
+        with throw_away((*OPTIONS, MEMORY)) as (url, version):
             print(f"\n{version}")
             environment["DATABASE_URL"] = url
             _migrate(environment)

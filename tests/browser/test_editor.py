@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import Browser, Dialog, Page, expect
 
@@ -104,6 +105,8 @@ def add_two_steps(page: Page) -> None:
     page.keyboard.press("Tab")
     expect(page.locator("#saved")).to_have_text(re.compile(r"^Saved \d\d:\d\d:\d\d$"))
     expect(page.locator("#words-1")).to_have_text("Delay 3 days")
+    until = page.locator("#resolves-to time").get_attribute("datetime")
+    assert datetime.fromisoformat(str(until)) - datetime.now(UTC) > timedelta(days=2, hours=23)
 
 
 def reorder_and_fill(page: Page) -> None:

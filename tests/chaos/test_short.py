@@ -7,14 +7,12 @@ import os
 import pytest
 
 from tests.chaos import decks
+from tests.chaos.canary import storms
 from tests.chaos.database import Server
 from tests.chaos.harness import Plan, commit, run
 from tests.chaos.herd import stampede
-from tests.chaos.sink import HONEST
 
 PATIENCE = 10.0  # of the watchdog, in seconds; 30 in earnest
-STORMS = 4  # in which a wrong product is to be caught
-UNLISTED = "unlisted effects after an acknowledged cancel"
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +23,7 @@ def seed() -> int:
 
 @pytest.mark.slow  # test_checker.py shows by made histories what is caught
 def test_a_worker_that_only_looks_again_before_it_sends_is_caught(server: Server | None, seed: int) -> None:
-    """Some five times in ten seconds: seldom enough that now and then a storm passes without it."""
-    caught = []
-    for storm in range(STORMS):
-        wrong = Plan(seed=seed + storm, seconds=8, rate=40, mutant="recheck", mix=HONEST, patience=0)
-        caught.append(run(wrong, server=server).counts[UNLISTED])
-        if caught[-1]:
-            break
+    caught = storms("recheck", seed=seed, server=server)
     assert caught[-1] > 0, caught
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from automations import publication
 from automations.admission import keys, users
-from automations.models import AuditEntry, Cancellation, Environment, Origin, audit
+from automations.models import ApiKey, AuditEntry, Cancellation, Environment, audit, database_now
 from tests.pages import read
-from tests.people import client, person
+from tests.people import PASSWORD, client, person
 from tests.scenes import DELAY, SEND, cancel_runs, invoke, production, publish
 
 pytestmark = pytest.mark.django_db
@@ -64,22 +66,23 @@ def test_what_is_published_and_disabled_is_noted() -> None:
     publication.enable(environment=production(), key="trial", by="user/ana")
     publication.archive(environment=production(), key="trial", by="key/ci")
     assert entries() == [
-        ("test", "automation.published", "automation/trial"), ("user/ana", "automation.disabled", "automation/trial"),
-        ("user/ana", "automation.enabled", "automation/trial"), ("key/ci", "automation.archived", "automation/trial"),
+        (by, f"automation.{action}", "automation/trial")
+        for by, action in (
+            ("test", "made"), ("test", "published"), ("user/ana", "disabled"), ("user/ana", "enabled"),
+            ("key/ci", "archived"),
+        )
     ]  # fmt: skip
     disabled = AuditEntry.objects.get(action="automation.disabled")
     assert disabled.after == {"mode": "hold", "reason": "a mistake"}
 
 
-@pytest.mark.parametrize(("origin", "noted"), [(Origin.BROWSER, 1), (Origin.API, 0)])
-def test_only_cancels_from_the_browser_cost_a_statement(origin: Origin, noted: int) -> None:
+@pytest.mark.parametrize(("actor", "noted"), [("user/ana", 1), ("key/shop", 0), ("run/x", 0)])
+def test_only_what_a_person_cancels_costs_a_statement(actor: str, noted: int) -> None:
     counts = []
-    for used in (Origin.API, origin):
+    for by in ("key/ci", actor):
         invoke(DELAY, SEND, token="t")
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
-            cancel_runs(token="t", origin=used)
+        with CaptureQueriesContext(connection) as captured:
+            cancel_runs(token="t", actor=by)
         counts.append(len(captured))
     assert (counts[1] - counts[0], AuditEntry.objects.count()) == (noted, noted)
 
@@ -97,6 +100,87 @@ def test_a_cancel_and_its_undo_are_noted_with_what_was_asked_for() -> None:
     noted = AuditEntry.objects.get(action="runs.cancelled")
     assert noted.after is not None
     assert noted.after["reason"] == "a mistake"
+
+
+def save(by: str = "user/ana", **settings: Any) -> int:
+    """Saves another draft; how many entries that left."""
+    before = AuditEntry.objects.count()
+    draft = {"steps": [DELAY] * (before + 1)}
+    publication.save_draft(environment=production(), key="trial", definition=draft, by=by, settings=settings)
+    return AuditEntry.objects.count() - before
+
+
+def test_drafts_are_noted_once_for_a_sitting_and_names_each_time() -> None:
+    publish("trial", {"steps": [SEND]})
+    assert [save(), save(), save(by="user/otto"), save(by="user/otto"), save()] == [1, 0, 1, 0, 1]
+    publication.publish(environment=production(), key="trial", by="user/ana")
+    assert [save(), save()] == [1, 0]
+    elsewhere = AuditEntry.objects.create(
+        at=database_now(), actor="user/otto", action="automation.draft_saved", object="automation/trial-2"
+    )
+    AuditEntry.objects.exclude(pk=elsewhere.pk).update(at=database_now() - timedelta(minutes=16))
+    assert [save(), save(), save(alias="t"), save(alias="t")] == [1, 0, 1, 0]
+    assert list(AuditEntry.objects.order_by("-pk").values_list("action", "before", "after")[:2]) == [
+        ("automation.changed", {"alias": None}, {"alias": "t"}),
+        ("automation.draft_saved", None, {"revision": 9}),
+    ]
+
+
+def test_logins_are_noted_with_the_name_that_was_tried() -> None:
+    person("viewer")
+    browser = client(REMOTE_ADDR="192.0.2.7")
+    for name, password in (
+        ("vera", "wrong"),
+        (PASSWORD, "vera"),
+        ("a\0", "x"),
+        ("vera", ""),
+        ("vera", PASSWORD),
+    ):
+        browser.post("/login/", {"username": name, "password": password})
+    browser.post("/logout/")
+    assert entries() == [
+        ("nobody", "login.failed", "user/vera"), ("nobody", "login.failed", "user/?"),
+        ("user/vera", "login.succeeded", "user/vera"), ("user/vera", "login.ended", "user/vera"),
+    ]  # fmt: skip
+    noted = list(AuditEntry.objects.values())
+    assert noted[1]["after"] == {"name": "co… (28 characters)"}
+    assert PASSWORD not in str(noted)
+    assert {entry["address"] for entry in noted} == {"192.0.2.7"}
+
+
+def test_a_lock_out_is_noted_once() -> None:
+    person("viewer")
+    for _ in range(13):
+        client().post("/login/", {"username": "vera", "password": "wrong"})
+    assert [action for _, action, _ in entries()] == ["login.failed"] * 9 + ["login.throttled"]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "address"),
+    [
+        (0, "198.51.100.1", "10.0.0.1"),
+        (1, "6.6.6.6, 198.51.100.1", "198.51.100.1"),
+        (2, "6.6.6.6, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        (2, "198.51.100.1", "198.51.100.1"),
+        (1, "198.51.100.1:4711", "198.51.100.1"),
+        (1, "[2001:db8::1]:4711", "2001:db8::1"),
+        (1, "2001:db8::1", "2001:db8::1"),
+        (1, "", "10.0.0.1"),
+        (1, "6.6.6.6, unknown", "10.0.0.1"),
+    ],
+)
+def test_behind_proxies_the_address_is_the_one_that_the_outermost_of_them_saw(
+    settings: Any, proxies: int, forwarded: str, address: str
+) -> None:
+    settings.TRUSTED_PROXIES = proxies
+    _, text = keys.issue(environment=production(), name="shop", scopes=("read",), by="command")
+    given = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": forwarded}
+    client(**given).get("/api/v1/runs", headers={"Authorization": f"Bearer {text}"})
+    assert ApiKey.objects.get().last_used_from == address
+    person("viewer")
+    client(**given).post("/login/", {"username": "vera", "password": "wrong"})
+    assert AuditEntry.objects.get(action="login.failed").address == address
+    assert AccessAttempt.objects.get().ip_address == address
 
 
 def test_a_change_that_is_rolled_back_leaves_no_entry() -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.model import bars, holds, parking, tokens, trees, undoing, variants
+from tests.model import bars, holds, pairs, parking, tokens, trees, undoing, variants
 from tests.model.checker import System
 from tests.model.protocol import AsBuilt
 
 Make = Callable[[], System[Any]]
+PARENT = ((pairs.PARENT,),)
 
 HOLD: dict[str, Make] = {
     "one-run": lambda: AsBuilt(workers=3),
@@ -29,6 +30,8 @@ HOLD: dict[str, Make] = {
     "cancel-the-previous": tokens.Serialised,
     "tree": trees.OneByOne,
     "waits-for-a-child": trees.WakesAtTheEnd,
+    "undo-of-a-pair": pairs.Reunited,
+    "undo-of-a-parent": lambda: pairs.Reunited(scopes=((pairs.PARENT,), (pairs.CHILD,))),
 }
 # Half a minute: only by `python -m tests.model --wide`.
 WIDE: dict[str, Make] = {
@@ -101,6 +104,10 @@ FALL: dict[str, Fall] = {
     "undo-forgets-fence": Fall(lambda: undoing.ForgetsTheFence(tries=1), "I1b", 17),
     "undo-restores-twice": Fall(lambda: undoing.RestoresTwice(scopes=((0,),), steps=1), "I4", 11),
     "undo-leaves-the-archived": Fall(lambda: undoing.LeavesTheArchived(scopes=((0,),)), "I2", 6),
+    "undo-wakes-behind-the-shared-gate": Fall(lambda: pairs.WakesBehindTheSharedGate(scopes=PARENT), "I2", 7),
+    "undo-wakes-who-is-back": Fall(lambda: pairs.WakesWhoIsBack(scopes=PARENT), "I2", 6),
+    "undo-wakes-for-the-returning": Fall(pairs.WakesForTheReturning, "W1", 8),
+    "archives-in-silence": Fall(pairs.ArchivesInSilence, "I2", 1),
     "unserialised": Fall(tokens.Unserialised, "C6", 4),
     "tree-bears-whatever": Fall(trees.BearsWhateverBecame, "C7", 7),
     "tree-one-snapshot": Fall(trees.OneSnapshot, "C7", 7),

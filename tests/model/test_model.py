@@ -14,6 +14,7 @@ import pytest
 from tests.model.bars import Barred
 from tests.model.catalogue import FALL, HOLD
 from tests.model.checker import REACHES_AN_END, Action, Rule, System, check
+from tests.model.pairs import Reunited
 from tests.model.parking import Held
 from tests.model.protocol import WORLD, AsBuilt
 from tests.model.records import CANCELLED, CANCELLING, RUNNING, WAITING
@@ -138,6 +139,7 @@ def _modelled() -> set[str]:
         | _actions(undoable)
         | _actions(OneByOne())
         | _actions(WakesAtTheEnd())
+        | _actions(Reunited())
     )
 
 

@@ -52,12 +52,12 @@ def test_it_can_begin_with_a_sample_which_can_be_published_as_it_stands(sample: 
     ("field", "value", "error"),
     [
         ("key", "Welcome!", "Up to 100 of a-z 0-9 _ . -, beginning with a letter or digit."),
-        ("key", "new", "a key has up to 100 of a-z 0-9 _ . -, begins with a letter or digit, and is not reserved"),
-        ("key", "taken", "there is already an automation “taken”"),
+        ("key", "new", "A key has up to 100 of a-z 0-9 _ . -, begins with a letter or digit, and is not reserved."),
+        ("key", "taken", "There is already an automation “taken”."),
         ("name", " ", "This field is required."),
         ("name", "a\0", "Null characters are not allowed."),
         ("alias", "x" * 256, "Ensure this value has at most 255 characters (it has 256)."),
-        ("alias", "runs", "an alias is a text of up to 255 characters that is not reserved"),
+        ("alias", "runs", "An alias is a text of up to 255 characters that is not reserved."),
     ],
 )  # fmt: skip
 def test_what_will_not_do_is_said_at_its_field(field: str, value: str, error: str) -> None:
@@ -255,7 +255,7 @@ def test_the_json_is_the_whole_and_comes_back_as_it_was() -> None:
         ("", "This field is required."),
         ('{"a": 1, "a": 2}', "“a” is given twice in one object"),
         ('{"a": ' + "[" * 70 + "]" * 70 + "}", "This is nested deeper than 64 levels"),
-        (json.dumps({"a": "x" * 300_000}), "a definition may have at most 256 KiB"),
+        (json.dumps({"a": "x" * 300_000}), "A definition may have at most 256 KiB."),
     ],
 )
 def test_what_is_no_definition_says_where(text: str, error: str) -> None:

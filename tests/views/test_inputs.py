@@ -52,6 +52,13 @@ def test_the_parser_knows_every_field(action: str) -> None:
             assert unknown({"steps": [step]}) == [], path
 
 
+@pytest.mark.parametrize("action", sorted(ACTIONS))
+def test_every_action_says_how_often_it_is_tried_and_what_becomes_of_a_lost_attempt(action: str) -> None:
+    names = [one.name for one in ACTION_INPUTS[action].inputs if one.more]
+    tries = ["timeout", "retry.max_attempts", "retry.interval", "retry.backoff", "on_crash"]
+    assert [name for name in names if name in tries] == tries
+
+
 def test_the_parser_knows_every_setting() -> None:
     for one in SETTINGS:
         definition: dict[str, Any] = {"steps": [SEND]}

@@ -86,7 +86,7 @@ def test_a_disabled_one_says_so() -> None:
     client("admin").post("/templates/welcome/disable", {"mode": "drain"})
     answer = send()
     assert (answer.status_code, read(answer).one("#form-errors").texts("li")) == (
-        422, ["the automation “welcome” is disabled."],
+        422, ["The automation “welcome” is disabled."],
     )  # fmt: skip
 
 

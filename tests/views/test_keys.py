@@ -43,7 +43,7 @@ def test_a_key_is_shown_once() -> None:
     assert text.rpartition("_")[2].encode() not in page.content
     assert read(page).one(f"#row-{key.public_id}").texts("td")[1] == "read, cancel"
     assert client().get("/api/v1/runs", headers={"Authorization": f"Bearer {text}"}).status_code == 200
-    assert read(browser.get("/keys/")).one(f"#row-{key.public_id}").texts("td")[3] == "now"
+    assert read(browser.get("/keys/")).one(f"#row-{key.public_id}").texts("td")[3] == ("now from 127.0.0.1")
 
 
 def test_a_key_may_have_an_end() -> None:

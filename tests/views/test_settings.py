@@ -33,7 +33,7 @@ def test_what_is_wrong_with_a_setting_stands_at_its_field() -> None:
         "Not saved: Line 1, column 2: a name in double quotes, or }, is expected here"
     ]
     answer = post("settings", name="Welcome", alias="taken", **{"concurrency.key": "x"})
-    assert read(answer).one("#alias-errors").texts("li") == ["another automation has the alias “taken”"]
+    assert read(answer).one("#alias-errors").texts("li") == ["Another automation has the alias “taken”."]
     post("settings", name="Welcome", **{"concurrency.key": "x"})
     assert said(get("settings"), "concurrency-policy") == [
         "“policy” is required, one of: allow, cancel_previous, reject_new"

@@ -64,7 +64,9 @@ class OneList(Endpoint):
         if "members" not in body.value:
             body.refuse("members", "required", "“members” is required")
         body.finish()
-        row, is_new = lists.replace(environment=self.environment, key=key, members=members, name=name or "")
+        row, is_new = lists.replace(
+            environment=self.environment, key=key, members=members, name=name or "", by=self.actor
+        )
         return Response(_whole(row), status=201 if is_new else 200)
 
     @described(
@@ -85,13 +87,15 @@ class OneList(Endpoint):
         add = body.labels("add", most=MOST_MEMBERS, longest=LONGEST_ID)
         drop = body.labels("remove", most=MOST_MEMBERS, longest=LONGEST_ID)
         body.finish()
-        row = lists.change(environment=self.environment, key=key, add=add, drop=drop, name=name)
+        row = lists.change(
+            environment=self.environment, key=key, add=add, drop=drop, name=name, by=self.actor
+        )
         return Response(_whole(row))
 
     @described("remove_list", {204: None})
     def delete(self, request: Request, key: str) -> Response:
         """Forgets the list, not its members."""
-        lists.remove(environment=self.environment, key=key)
+        lists.remove(environment=self.environment, key=key, by=self.actor)
         return Response(status=204)
 
 

@@ -23,12 +23,12 @@ from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from automations import publication
+from automations.management.preparing import one_at_a_time
 from automations.management.processes import Program, Supervisor
 from automations.management.trial import SERVING
 from automations.models import User
 
 PATIENCE = 60.0  # seconds after which we say that the web server has not answered yet
-PREPARING = 0x434D  # number of the lock that lets one machine at a time migrate a PostgreSQL
 
 
 class Command(BaseCommand):
@@ -166,10 +166,8 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with connection.cursor() as cursor:
-            if connection.vendor == "postgresql":  # let go of when the connection closes
-                cursor.execute("SELECT pg_advisory_lock(%s)", [PREPARING])
-        yield
+        with one_at_a_time():
+            yield
     finally:
         connection.close()
         os.close(descriptor)

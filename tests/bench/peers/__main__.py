@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.figures import percentile
-from tests.bench.peers import alone
+from tests.bench.peers import alone, cancels
 from tests.bench.peers.arena import PeerError
 from tests.bench.peers.install import install, lacking
 from tests.bench.peers.measure import PER_SECOND, Figures, measure
@@ -24,20 +24,24 @@ def main() -> int:
     """0 when everybody could be measured; the figures are for reading, not for passing."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
     names = [peer.name for peer in (OURS, *PEERS)]
-    parser.add_argument("names", nargs="*", choices=[*names, *ALONE, []], help="all by default")
+    parser.add_argument("names", nargs="*", choices=[*names, *ALONE, "cancels", []], help="all by default")
     parser.add_argument("--steps", type=int, default=10_000, help="due at once (10,000 by default)")
+    parser.add_argument("--waiting", type=int, default=200_000, help="of which some are called off")
     parser.add_argument(
         "--cache", type=Path, default=Path(tempfile.gettempdir()) / "bench-peers", help="where peers are kept"
     )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything started is stopped
-    wanted = options.names or [*names, *ALONE]
+    wanted = options.names or [*names, *ALONE, "cancels"]
     peers = [peer for peer in (OURS, *PEERS) if peer.name in wanted]
-    install(options.cache, [peer for peer in peers if lacking(peer) is None])
+    known = [peer for peer in PEERS if peer in peers or ("cancels" in wanted and peer.name in cancels.NAMES)]
+    install(options.cache, [peer for peer in known if lacking(peer) is None])
     failures = _compare(peers, steps=options.steps, cache=options.cache) if peers else 0
     for name, measured in ALONE.items():
         if name in wanted:
             measured(options.cache)
+    if "cancels" in wanted:
+        failures += cancels.compare(options.cache, waiting=options.waiting)
     return 1 if failures else 0
 
 

@@ -53,14 +53,18 @@ class Arena:
         finally:
             _stop(workers)
 
-    def create(self, dues: Sequence[float]) -> float:
-        """Steps numbered from 0, due at these epoch seconds; how many seconds it took to create them."""
+    def create(self, dues: Sequence[float], *, tokens: Sequence[str] = ()) -> float:
+        """Steps numbered from 0, due at these epoch seconds, to be called off by these `tokens`; how many seconds it
+        took to create them."""
         begun = time.monotonic()
         for file in self.folder.glob("*.stamps"):
             os.truncate(file, 0)
         for start in range(0, len(dues), 10_000):
             part = enumerate(dues[start : start + 10_000], start)
-            self._ask({"create": [{"index": index, "due": due, "data": DATA} for index, due in part]})
+            items = [{"index": index, "due": due, "data": DATA} for index, due in part]
+            for item, token in zip(items, tokens[start : start + 10_000], strict=False):
+                item["token"] = token
+            self._ask({"create": items})
         return time.monotonic() - begun
 
     def finished(self, count: int, *, seconds: float) -> float:
@@ -74,6 +78,15 @@ class Arena:
                 )
             time.sleep(0.02 if seen < count else 0.005)
         return time.time()
+
+    def cancel(self, indexes: Sequence[int]) -> list[float]:
+        """Calls these steps off, one after the other; the seconds that each call took."""
+        return list(self._ask({"cancel": indexes}))
+
+    def cancel_many(self) -> float:
+        """Calls off all that have the token `many`; the seconds until that was acknowledged."""
+        (seconds,) = self._ask({"many": True})
+        return float(seconds)
 
     def starts(self) -> list[tuple[int, float]]:
         """The number of every started step, and its start in epoch seconds."""

@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 from automations.cluster.parentage import tied_to_parent
@@ -28,7 +27,7 @@ def fresh(store: str) -> Iterator[str]:
 
 @contextmanager
 def _postgresql() -> Iterator[str]:
-    with patch.object(postgres, "OPTIONS", DURABLE), postgres.throw_away() as (url, _):
+    with postgres.throw_away(DURABLE) as (url, _):
         # The folder of the socket as a parameter: the one form that all the peers' libraries read.
         yield f"postgresql://postgres@/postgres?host={unquote(urlsplit(url).netloc.partition('@')[2])}"
 

@@ -37,7 +37,7 @@ def options(item: Item) -> dict[str, object]:
     given: dict[str, object] = {
         "workflow_name": "step",
         "queue_name": "bench",
-        "workflow_id": f"{item['index']}-{item['due']}",
+        "workflow_id": f"{item['index']}-{item['due']}" if "token" not in item else f"step-{item['index']}",
     }
     delay = item["due"] - time.time()
     return {**given, "delay_seconds": delay} if delay > 0 else given
@@ -52,17 +52,25 @@ def main() -> None:
     client = dbos.DBOSClient(system_database_url=STORE)
     watch = psycopg.connect(STORE, autocommit=True)
 
+    many: list[str] = []  # what an application has to keep of its own: there are no tokens
+
     def create(items: Sequence[Item]) -> None:
         for start in range(0, len(items), 1000):
             with client._sys_db.engine.begin() as transaction:
                 for item in items[start : start + 1000]:
                     client.enqueue_in_transaction(transaction, options(item), item)
 
+        many.extend(f"step-{item['index']}" for item in items if item.get("token") == "many")
+
     def left() -> int:
         row = watch.execute(UNFINISHED).fetchone()
         return int(row[0]) if row else 0
 
-    serve(version=version("dbos"), create=create, left=left)
+    serve(
+        version=version("dbos"), create=create, left=left,
+        cancel=lambda index: client.cancel_workflow(f"step-{index}"),
+        cancel_many=lambda: client.cancel_workflows(many),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -18,10 +18,19 @@ if (process.argv[2] === 'work') {
 } else {
   const peer = await makeWorkerUtils({ connectionString: store });
   await peer.migrate();
-  const job = item => ({ identifier: 'step', payload: item, runAt: new Date(item.due * 1000) });
+  const key = item => (item.token ? { jobKey: `${item.index}` } : {});
+  const job = item => ({ identifier: 'step', payload: item, runAt: new Date(item.due * 1000), ...key(item) });
+  const many = []; // what an application has to keep of its own: there are no tokens
   await serve({
     version: require('graphile-worker/package.json').version,
-    create: async items => { for (const some of thousands(items)) await peer.addJobs(some.map(job)); },
+    create: async items => {
+      for (const some of thousands(items)) {
+        const jobs = await peer.addJobs(some.map(job));
+        some.forEach((item, place) => { if (item.token === 'many') many.push(jobs[place].id); });
+      }
+    },
+    cancel: index => peer.withPgClient(client => client.query('SELECT graphile_worker.remove_job($1)', [`${index}`])),
+    cancelMany: () => peer.completeJobs(many),
     left: () => peer.withPgClient(async client =>
       Number((await client.query('SELECT count(*) FROM graphile_worker.jobs')).rows[0].count)),
   });

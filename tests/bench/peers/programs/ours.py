@@ -46,13 +46,20 @@ def create(items: Sequence[Item]) -> None:
     from tests.scenes import production
 
     recipients = [
-        Recipient(id=str(item["index"]), profile={**item["data"], "due": _iso(item["due"])}) for item in items
+        Recipient(
+            id=str(item["index"]),
+            profile={**item["data"], "due": _iso(item["due"]), "token": item.get("token")},
+        )
+        for item in items
     ]
+    definition: dict[str, Any] = {"steps": [WAIT, STEP]}
+    if items and "token" in items[0]:
+        definition["cancellation_token"] = "{{profile.token}}"
     for start in range(0, len(items), MOST_RECIPIENTS):
         accept(
             InvokeRequest(
                 environment=production(), actor="key/bench", source="bench", dialect="native",
-                definition={"steps": [WAIT, STEP]}, recipients=recipients[start : start + MOST_RECIPIENTS],
+                definition=definition, recipients=recipients[start : start + MOST_RECIPIENTS],
             )
         )  # fmt: skip
 
@@ -67,10 +74,25 @@ def left() -> int:
     return LiveRun.objects.count()
 
 
+def cancel(index: int) -> None:
+    cancel_by(f"one-{index}")
+
+
+def cancel_many() -> None:
+    cancel_by("many")
+
+
+def cancel_by(token: str) -> None:
+    """The acknowledgement, with the steps in flight on it."""
+    from tests.scenes import cancel_runs
+
+    cancel_runs(token=token)
+
+
 def main() -> None:
     django.setup()
     call_command("migrate", verbosity=0)
-    serve(version="here", create=create, left=left)
+    serve(version="here", create=create, left=left, cancel=cancel, cancel_many=cancel_many)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,18 @@ export function stamp(index) {
   fs.writeSync(file, `${String(index).padStart(10, '0')} ${now.toFixed(6).padStart(17, '0')}\n`);
 }
 
-export async function serve({ version, create, left }) {
+export async function serve({ version, create, left, cancel, cancelMany }) {
+  const seconds = async call => { const begun = performance.now(); await call(); return (performance.now() - begun) / 1000; };
   const say = answer => process.stdout.write(`${JSON.stringify(answer)}\n`);
   say(version);
   for await (const line of readline.createInterface({ input: process.stdin })) {
     const question = JSON.parse(line);
-    if (!question.create) { say(await left()); continue; }
-    await create(question.create);
-    say(null);
+    if (question.create) { await create(question.create); say(null); continue; }
+    if (question.many) { say([await seconds(cancelMany)]); continue; }
+    if (!question.cancel) { say(await left()); continue; }
+    const times = [];
+    for (const index of question.cancel) times.push(await seconds(() => cancel(index)));
+    say(times);
   }
   process.exit(0);
 }

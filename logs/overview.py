@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.core.cache import cache
-from django.db.models import QuerySet
 
 from automations.execution import roster
 from automations.models import (
@@ -16,6 +14,7 @@ from automations.models import (
     Cancellation,
     Environment,
     LiveRun,
+    LiveState,
     Run,
     RunStatus,
     Worker,
@@ -23,7 +22,7 @@ from automations.models import (
 )
 from automations.models.run_search import CappedCount
 from logs import rows
-from logs.rows import MOST_COUNTED, Row
+from logs.rows import MOST_COUNTED, MOST_COUNTED_NARROWED, Row
 from logs.search import LATE_AFTER, Search, Span
 from logs.tags import tag
 
@@ -41,11 +40,12 @@ HEIGHT = 56  # of the strip, in units of its own
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """A number that leads to the runs it counts, counted up to one more than MOST_COUNTED."""
+    """A number that leads to the runs it counts, counted up to one more than `most`."""
 
     name: str
     label: str
     count: int
+    most: int
     search: Search
 
     @property
@@ -101,7 +101,7 @@ class Overview:
 
     @classmethod
     def read(cls, *, environment: Environment, span: str, now: datetime) -> Overview:
-        """Fifteen statements at most; the counts are kept for two seconds."""
+        """Some twenty statements at most; the counts are kept for two seconds."""
         workers = Worker.objects.filter(seen_at__gte=now - SILENT_AFTER, died_at=None).count()
         due = LiveRun.objects.within(environment.pk).due(now=now)
         tiles = _tiles(environment, now)
@@ -147,7 +147,7 @@ def _tiles(environment: Environment, now: datetime) -> list[Tile]:
         counts = _counts(environment, [search for _, search in searches.values()], now)
         cache.set(name, counts, COUNTS_KEPT)
     return [
-        Tile(name=name, label=label, count=count, search=search)
+        Tile(name=name, label=label, count=count, most=_most_of(search), search=search)
         for (name, (label, search)), count in zip(searches.items(), counts, strict=True)
     ]
 
@@ -155,19 +155,23 @@ def _tiles(environment: Environment, now: datetime) -> list[Tile]:
 def _counts(environment: Environment, searches: Sequence[Search], now: datetime) -> list[int]:
     """How many runs each search finds, in one statement."""
     bars = list(standing(environment=environment))
-    waiting = rows.still_waiting(environment, bars=bars)
     capped = []
     for search in searches:
-        found: QuerySet[Any]
-        if search == Search(status=RunStatus.WAITING):  # without looking each of them up in Run
-            found = waiting
-        elif search.wakes:
-            found = waiting.filter(due_at__lt=now - LATE_AFTER)
-        else:
+        most = _most_of(search) + 1
+        if search.started:
             runs = search.runs(environment, now=now)
-            found = runs.in_status(search.status, environment=environment, most=MOST_COUNTED + 1, bars=bars)
-        capped.append(CappedCount(found.order_by().values("pk")[: MOST_COUNTED + 1]))
+            capped.append(runs.count_in_status(search.status, environment=environment, most=most, bars=bars))
+            continue
+        # Without looking each of them up in Run.
+        live = rows.still(LiveState(search.status or LiveState.WAITING), environment=environment, bars=bars)
+        live = live.filter(due_at__lt=now - LATE_AFTER) if search.wakes else live
+        capped.append(CappedCount(live.values("pk")[:most]))
     return list(Environment.objects.filter(pk=environment.pk).values_list(*capped).get())
+
+
+def _most_of(search: Search) -> int:
+    """Of runs invoked within a time fewer are counted: each has to be looked at."""
+    return MOST_COUNTED_NARROWED if search.started else MOST_COUNTED
 
 
 def _bins(environment: Environment, span: str, now: datetime) -> list[Bin]:
@@ -195,7 +199,7 @@ def _bins(environment: Environment, span: str, now: datetime) -> list[Bin]:
 def _waking(environment: Environment, spans: Sequence[Span], now: datetime) -> list[int]:
     """How many waiting runs are due in each span, in one statement; what is due already counts no more."""
     bars = list(standing(environment=environment))
-    waiting = rows.still_waiting(environment, bars=bars)
+    waiting = rows.still(LiveState.WAITING, environment=environment, bars=bars)
     capped = [
         CappedCount(
             waiting.filter(due_at__gte=max(one.start, now), due_at__lt=one.end)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.core.cache import cache
 from django.db.models import Max, QuerySet
+from django.db.models.functions import Now
 
 from automations.definition import Definition, parse
 from automations.models import (
@@ -23,7 +24,7 @@ from automations.models import (
     RunQuerySet,
     RunStatus,
     Version,
-    reached,
+    spared,
     standing,
 )
 from automations.models.run_search import CappedCount
@@ -34,6 +35,7 @@ from logs.tags import tag
 SIZE = 50
 MOST_COUNTED = 10_000
 MOST_COUNTED_NARROWED = 1_000  # filters cost a look at every row that is counted
+MOST_SORTED = 500  # of what a filter finds, the newest, sorted by status
 COUNTS_KEPT = 2  # seconds; one count serves all tabs, however many are open
 AFTER_THE_END = (EventKind.LATE_RESULT, EventKind.SETTLED, EventKind.FOLLOWED, EventKind.REPLAYED)
 
@@ -60,13 +62,13 @@ class Chip:
 def read_page(
     search: Search, *, environment: Environment, runs: RunQuerySet, size: int | None = None
 ) -> tuple[list[Run], int | None]:
-    """The page's runs, newest first, in one statement; and where the next page begins, None on the last."""
+    """The page's runs, newest first; and where the next page begins, None on the last."""
     size = size or SIZE
     runs = runs.before(search.before)
     if search.status:
         bars = list(standing(environment=environment))
         runs = runs.in_status(search.status, environment=environment, most=size + 1, bars=bars)
-    found = list(runs.listed().newest_first()[: size + 1])
+    found = list(Run.objects.filter(pk__in=_newest(runs, size + 1)).listed().newest_first())
     return found[:size], found[size - 1].pk if len(found) > size else None
 
 
@@ -85,34 +87,52 @@ def rows_of(runs: Sequence[Run], *, now: datetime) -> list[Row]:
 
 
 def chips_of(search: Search, *, runs: RunQuerySet, environment: Environment) -> list[Chip]:
-    """How many of the search's runs are in each status, in one statement, kept for two seconds."""
+    """How many of the search's runs are in each status, kept for two seconds."""
     filters = search.address(status="", before=None)
     name = "chips-" + tag(environment.pk, filters)
-    counts: Sequence[int] | None = cache.get(name)
-    most = MOST_COUNTED_NARROWED if filters else MOST_COUNTED
+    counts: Mapping[str, tuple[int, int]] | None = cache.get(name)
     if counts is None:
-        counts = _counts(runs, environment, most=most + 1, narrowed=bool(filters))
+        counts = _sorted(runs) if filters else _counts(runs, environment, most=MOST_COUNTED)
         cache.set(name, counts, COUNTS_KEPT)
-    by_status = dict(zip(RunStatus.values, counts, strict=True))
     order = ("waiting", "running", "failed", "cancelled", "completed", "skipped")
     return [
-        Chip(status=status, label=RunStatus(status).label, count=by_status[status], most=most)
+        Chip(status=status, label=RunStatus(status).label, count=count, most=most)
         for status in order
+        for count, most in [counts[status]]
     ]
 
 
-def _counts(runs: RunQuerySet, environment: Environment, *, most: int, narrowed: bool) -> Sequence[int]:
-    """By status, in the order of RunStatus, each counted up to `most`."""
+def _counts(runs: RunQuerySet, environment: Environment, *, most: int) -> Mapping[str, tuple[int, int]]:
+    """By status, each counted up to one more than `most`; and `most`."""
     bars = list(standing(environment=environment))
-    rows: dict[str, QuerySet[Any]] = {
-        status: runs.in_status(status, environment=environment, most=most, bars=bars)
+    capped = {
+        status: runs.count_in_status(status, environment=environment, most=most + 1, bars=bars)
         for status in RunStatus.values
     }
-    if not narrowed:  # the same rows, without looking each of them up in Run
-        rows[RunStatus.WAITING] = still_waiting(environment, bars=bars)
-    capped = (CappedCount(found.order_by().values("pk")[:most]) for found in rows.values())
-    counts: Sequence[int] = Environment.objects.filter(pk=environment.pk).values_list(*capped).get()
-    return counts
+    for state in (LiveState.WAITING, LiveState.RUNNING):  # without looking each of them up in Run
+        live = still(state, environment=environment, bars=bars)
+        capped[state] = CappedCount(live.values("pk")[: most + 1])
+    found: Sequence[int] = Environment.objects.filter(pk=environment.pk).values_list(*capped.values()).get()
+    return {status: (count, most) for status, count in zip(capped, found, strict=True)}
+
+
+def _sorted(runs: RunQuerySet) -> Mapping[str, tuple[int, int]]:
+    """By status, of the newest MOST_SORTED runs. Where there are more runs the numbers are the least there can be,
+    and written as one more than they may be: to count each status would be to look at every run that has another.
+    """
+    found = list(Run.objects.filter(pk__in=_newest(runs, MOST_SORTED + 1)).standings().newest_first())
+    counts = Counter(run.public_status for run in found[:MOST_SORTED])
+    are_more = len(found) > MOST_SORTED
+    return {
+        status: (counts[status] + are_more, counts[status] if are_more else MOST_SORTED)
+        for status in RunStatus.values
+    }
+
+
+def _newest(runs: RunQuerySet, most: int) -> list[int]:
+    """The primary keys of the newest, in a statement of its own: a planner that sees a list's joins beside the filters
+    may read all runs, and the list is read twice where bars stand. How each stands is then read in one statement."""
+    return list(runs.newest_first().values_list("pk", flat=True)[:most])
 
 
 def count_newer(search: Search, *, runs: RunQuerySet, environment: Environment, since: int) -> int:
@@ -124,10 +144,13 @@ def count_newer(search: Search, *, runs: RunQuerySet, environment: Environment, 
     return newer.order_by()[:most].count()
 
 
-def still_waiting(environment: Environment, *, bars: Sequence[Cancellation]) -> QuerySet[LiveRun]:
-    """The runs that wait, without those that one of these bars calls off or reaches through a parent."""
-    waiting = LiveRun.objects.within(environment.pk).filter(state=LiveState.WAITING)
-    return waiting.exclude(reached(bars, environment=environment)) if bars else waiting
+def still(state: LiveState, *, environment: Environment, bars: Sequence[Cancellation]) -> QuerySet[LiveRun]:
+    """The runs that wait, or that run, without those that one of these bars calls off or reaches through a parent."""
+    rows = LiveRun.objects.within(environment.pk).filter(state=state)
+    if state == LiveState.RUNNING:  # due by construction
+        rows = rows.filter(due_at__lte=Now())
+    found: QuerySet[LiveRun] = spared(rows, bars=bars, environment=environment)
+    return found
 
 
 def tag_of(runs: Sequence[Run], chips: Sequence[Chip]) -> str:

@@ -128,12 +128,12 @@ def test_a_list_of_receipts_knows_that_it_has_not_settled_before_it_is_swept() -
 
 
 def test_a_lost_step_under_it_is_not_tried_again() -> None:
-    runs = many(SEND)
-    start(room=1)
+    many(SEND)
+    (task,) = start(room=1)
     receipt = bar(token="t")
     expire_leases()
     housekeeping.reap(production())
-    live = LiveRun.objects.get(pk=runs[0].pk)
+    live = LiveRun.objects.get(pk=task.claim.run_id)
     assert (live.state, live.cancellation_id) == ("cancelling", receipt.pk)
     assert start() == []
 

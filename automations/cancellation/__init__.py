@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import Q
 
 from automations.cancellation.receipt import (
     all_outstanding,
@@ -33,14 +32,14 @@ from automations.models import (
     Refusal,
     Run,
     audit_of_runs,
-    beneath,
+    below_one_of,
     counting,
     gate,
     has_children,
     insert,
-    reached,
     restoring,
     retried,
+    spared,
     standing,
     what_cannot_hold,
 )
@@ -302,8 +301,7 @@ def matching(environment: Environment, scope: CancellationFilter) -> Any:
 def still_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
     """Those of them that a cancel would call off: no bar has done so."""
     bars = list(standing(environment=environment))
-    runs = matching(environment, scope)
-    return runs.exclude(reached(bars, environment=environment)) if bars else runs
+    return spared(matching(environment, scope), bars=bars, environment=environment)
 
 
 def trees_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
@@ -311,10 +309,16 @@ def trees_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
     runs = still_to_hit(environment, scope)
     if not has_children(environment):
         return runs
-    named = scope.condition() & Q(state__in=scope.states)
-    live = LiveRun.objects.within(environment.pk).filter(named | beneath(runs), state__in=UNFINISHED)
+    live = LiveRun.objects.within(environment.pk)
+    below = live.filter(
+        below_one_of(live.filter(scope.condition(), state__in=scope.states)), state__in=UNFINISHED
+    )
     bars = list(standing(environment=environment))
-    return live.exclude(reached(bars, environment=environment)) if bars else live
+    below = spared(below, bars=bars, environment=environment)
+    if not below.exists():
+        return runs
+    # Each kind found in its own way: for one OR of both all unfinished runs would be read.
+    return live.filter(pk__in=runs.values("pk").union(below.values("pk")))
 
 
 def unfinished_with_label(*, environment: Environment, token: str, most: int = 10_001) -> int:

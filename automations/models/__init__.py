@@ -25,10 +25,12 @@ from automations.models.descent import (
     PARENT_CANCELLED,
     Descent,
     ancestors_of,
+    below_one_of,
     beneath,
     generation_of,
     has_children,
     reached,
+    spared,
 )
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, ENVIRONMENT_KEY, Environment
@@ -154,6 +156,7 @@ __all__ = [
     "audit",
     "audit_of_runs",
     "automation_named",
+    "below_one_of",
     "beneath",
     "called_off_at_birth",
     "change_profiles",
@@ -189,6 +192,7 @@ __all__ = [
     "runs_with",
     "seal",
     "serialise",
+    "spared",
     "standing",
     "steps_of_run",
     "suspects",

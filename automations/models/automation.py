@@ -11,6 +11,7 @@ from automations.models.environment import Environment
 from automations.models.statements import fetch
 
 KEY_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,99}\Z"
+MOST_OFFERED = 500
 RESERVED_KEYS = frozenset({"invoke", "runs", "cancel", "publish", "versions", "templates", "new"})
 
 
@@ -34,6 +35,10 @@ class AutomationQuerySet(models.QuerySet["Automation"]):
     def within(self, environment: Environment) -> AutomationQuerySet:
         """The environment's automations."""
         return self.filter(environment=environment)
+
+    def offered(self) -> AutomationQuerySet:
+        """The first MOST_OFFERED by name, to choose from: their keys and names."""
+        return self.only("key", "name").order_by("name", "key")[:MOST_OFFERED]
 
     def named(self, name: str) -> AutomationQuerySet:
         """Those whose key or alias is `name`; a key outranks an alias (read the first)."""

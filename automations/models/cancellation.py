@@ -184,9 +184,10 @@ def standing(**given: Any) -> models.QuerySet[Cancellation]:
     return Cancellation.objects.filter(STANDING, **given).order_by("as_of", "pk")
 
 
-def covered(bars: Iterable[Cancellation]) -> models.Q:
-    """Over LiveRun: the unfinished runs that these bars call off, swept or not."""
+def covered(bars: Iterable[Cancellation], *, of: str = "") -> models.Q:
+    """Over LiveRun, or what is joined with it (`of`): the unfinished runs that these bars call off, swept or not."""
     condition = models.Q(pk__in=[])
     for bar in bars:
-        condition |= bar.scope.condition() & models.Q(state__in=bar.scope.states)
+        scope = bar.scope
+        condition |= scope.condition(of=of) & models.Q(**{f"{of}state__in": scope.states})
     return condition

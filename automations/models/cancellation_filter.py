@@ -57,25 +57,28 @@ class CancellationFilter:
     not_invocation_id: int | None = None
     up_to: int | None = None
 
-    def condition(self) -> models.Q:
-        """The filter over LiveRun, except that a due time matches in any state."""
+    def condition(self, *, of: str = "") -> models.Q:
+        """The filter over LiveRun, or what is joined with it (`of`), except that a due time matches in any state."""
         conditions: dict[str, Any] = {
             "key": self.key, "pk__in": self.run_pks, "recipient__in": self.recipients or None,
             "automation_id": self.automation_id, "invocation_id__in": self.invocation_pks, "source": self.source,
             "tenant": self.tenant, "tags__tagged": self.tags or None, "created_at__gte": self.created_after,
             "created_at__lte": self.created_before, "pk__lte": self.up_to,
         }  # fmt: skip
-        condition = models.Q(**{name: value for name, value in conditions.items() if value is not None})
+        condition = models.Q(
+            **{f"{of}{name}": value for name, value in conditions.items() if value is not None}
+        )
         if self.token is not None:
-            condition &= models.Q(token=self.token) | models.Q(key=self.token)
+            condition &= models.Q(**{f"{of}token": self.token}) | models.Q(**{f"{of}key": self.token})
         if self.due_after is not None:
-            condition &= models.Q(due_at__gte=self.due_after, awaits=None) & (
-                models.Q(parked_due_at=None) | models.Q(parked_due_at__gte=self.due_after)
+            parked = f"{of}parked_due_at"
+            condition &= models.Q(**{f"{of}due_at__gte": self.due_after, f"{of}awaits": None}) & (
+                models.Q(**{parked: None}) | models.Q(**{f"{parked}__gte": self.due_after})
             )
         if self.due_before is not None:
-            condition &= due_before(self.due_before)
+            condition &= due_before(self.due_before, of=of)
         if self.not_invocation_id is not None:
-            condition &= ~models.Q(invocation_id=self.not_invocation_id)
+            condition &= ~models.Q(**{f"{of}invocation_id": self.not_invocation_id})
         return condition
 
     def where(self) -> tuple[str, list[Any]]:
@@ -147,6 +150,11 @@ class CancellationFilter:
     def states(self) -> tuple[str, ...]:
         """The states of a run that it calls off: a run that has started its step is not due any more."""
         return ("waiting",) if self._due() else ("waiting", "running")
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether it is for every run there was up to `up_to`."""
+        return self == CancellationFilter(everything=True, up_to=self.up_to)
 
     @property
     def is_empty(self) -> bool:

@@ -92,15 +92,43 @@ def kin() -> Q:
     return BORN | Q(models.Exists(Descent.objects.filter(ancestor=models.OuterRef("pk"))))
 
 
-def reached(bars: Iterable[Cancellation], *, environment: Environment | int) -> Q:
-    """Over LiveRun: the unfinished runs that these bars call off, swept or not, with their children. One statement
-    of its own asks whether there are any children."""
+def reached(bars: Iterable[Cancellation], *, environment: Environment | int, of: str = "") -> Q:
+    """Over LiveRun, or what is joined with it (`of`): the unfinished runs that these bars call off, swept or not,
+    with their children."""
     bars = list(bars)
-    if not bars or not has_children(environment):
-        return covered(bars)
-    active = Q(state__in=("waiting", "running"))
+    return (
+        covered(bars, of=of) | through_parents(bars, environment=environment, of=of)
+        if bars
+        else covered(bars)
+    )
+
+
+def through_parents(bars: Iterable[Cancellation], *, environment: Environment | int, of: str = "") -> Q:
+    """Those of them that are called off with a run above them.
+
+    Asked of each child that is met: a list of all that a bar is for would be made anew for every page.
+    """
     above = _live_runs().filter(covered(bars), environment=environment)
-    return covered(bars) | active & beneath(above)
+    return Q(**{f"{of}state__in": ("waiting", "running")}) & below_one_of(above, of=of)
+
+
+def below_one_of(above: models.QuerySet[LiveRun], *, of: str = "") -> Q:
+    """Over LiveRun, or what is joined with it (`of`): the unfinished children, at any depth, of these unfinished runs,
+    asked of each child that is met."""
+    mine = above.filter(pk=models.OuterRef("ancestor"))
+    descents = Descent.objects.filter(models.Exists(mine), run=models.OuterRef("pk"))
+    return Q(**{f"{of}parent__isnull": False}) & Q(models.Exists(descents))
+
+
+def spared(
+    rows: models.QuerySet[Any], *, bars: Iterable[Cancellation], environment: Environment | int, of: str = ""
+) -> Any:
+    """Of these waiting or running runs, LiveRun's rows or what is joined with them (`of`), those that no bar calls
+    off. What a bar over everything left is found without passing over all that it calls off."""
+    bars = list(bars)
+    of_all = [bar.scope.up_to or 0 for bar in bars if bar.scope.is_of_all]
+    rows = rows.filter(pk__gt=max(of_all)) if of_all else rows
+    return rows.exclude(reached(bars, environment=environment, of=of)) if bars else rows
 
 
 def _live_runs() -> Any:

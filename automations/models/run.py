@@ -64,6 +64,12 @@ class RunQuerySet(RunSearch):
             *(f"live__cancellation__{name}" for name in ("actor", "origin", "as_of")),
         )  # fmt: skip
 
+    def standings(self) -> RunQuerySet:
+        """As much of `with_state()` as says how the runs stand: `public_status`."""
+        names = ("state", "cancellation_id", *_UNDER_BARS)
+        rows = self._with_bars().select_related("live")
+        return rows.only("status", "environment", "parent_id", *(f"live__{name}" for name in names))
+
     def _with_bars(self) -> RunQuerySet:
         """Each run with `barred`: whether bars stand anywhere that are not swept."""
         runs: RunQuerySet = self.annotate(barred=_STANDING)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 from django.db.models.lookups import Exact
 
 from automations.models.cancellation import Cancellation
-from automations.models.descent import BORN, reached
+from automations.models.descent import BORN, reached, spared, through_parents
 from automations.models.environment import Environment
 from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.run_status import RunStatus
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from automations.models.run import Run  # noqa: F401  (of the base class below)
 
 SKEW = timedelta(minutes=5)  # between a run's uid, made while an invoke is prepared, and its created_at
-FEW = 2_000  # runs that a search fetches one by one
+FEW = 10_000  # runs that a search fetches one by one
+LOOKED_AT, MET = 50_000, 500  # the newest runs, and how many of them make it worth reading newest first
 MANY = 100  # cancellations whose filters are asked for one by one
 SEARCHED = ("id", "source", "token", "recipient", "key")
 LEAST_DIGITS = 8  # of an id, to be searched for among other fields
@@ -48,27 +49,35 @@ class RunSearch(models.QuerySet["Run"]):
     def since(self, moment: datetime) -> Self:
         """Runs invoked at `moment` (UTC) or later. created_at has no index; ids grow with time, and the first
         run of that time is found through its time-ordered uid."""
-        first = models.Subquery(
-            self.model.objects.filter(uid__gte=first_uid(moment - SKEW)).order_by("uid").values("pk")[:1]
-        )
-        return self.filter(pk__gte=first, created_at__gte=moment)
+        return self.filter(pk__gte=self._first_since(moment - SKEW), created_at__gte=moment)
 
     def until(self, moment: datetime) -> Self:
         """Runs invoked at `moment` (UTC) or earlier; the other end of `since`, found in the same way."""
-        later = self.model.objects.filter(uid__gte=first_uid(moment + SKEW)).order_by("uid").values("pk")[:1]
-        return self.filter(pk__lt=Coalesce(models.Subquery(later), HIGHEST_PK), created_at__lte=moment)
+        return self.filter(pk__lt=self._first_since(moment + SKEW), created_at__lte=moment)
+
+    def _first_since(self, moment: datetime) -> int:
+        """The primary key of the first run with an id of that time. Asked beforehand, in a statement of its own: a
+        planner that does not know how much lies behind it reads too much."""
+        later = self.model.objects.filter(uid__gte=first_uid(moment)).order_by("uid")
+        return later.values_list("pk", flat=True).first() or HIGHEST_PK
 
     def waking(
         self, *, environment: Environment, after: datetime | None = None, before: datetime | None = None
     ) -> Self:
-        """Waiting runs of the environment that are due at `after` (UTC) or later, and earlier than `before`."""
+        """Waiting runs of the environment that are due at `after` (UTC) or later, and earlier than `before`. One
+        statement of its own counts: many are met soon by reading newest first, as for `found_by`."""
         live_run: Any = self.model._meta.get_field("live").related_model
         bounds = {"due_at__gte": after, "due_at__lt": before}
         given = {name: value for name, value in bounds.items() if value is not None}
         waiting = live_run.objects.filter(
             environment=environment, state=RunStatus.WAITING, awaits=None, **given
         )
-        return self.filter(pk__in=waiting.values("pk"))
+        if waiting[: FEW + 1].count() <= FEW:
+            return self.filter(pk__in=waiting.values("pk"))
+        asked = models.Q(live__state=RunStatus.WAITING, live__awaits=None)
+        asked &= models.Q(**{f"live__{name}": value for name, value in given.items()})
+        unfinished = self.filter(status__isnull=True, live__environment=environment)
+        return unfinished.filter(models.Case(models.When(asked, then=True), default=False))
 
     def called_off_by(self, uid: UUID, *, environment: Environment) -> Self:
         """The runs that the environment's cancellation of that id has called off, archived or not."""
@@ -123,16 +132,17 @@ class RunSearch(models.QuerySet["Run"]):
         self, text: str, *, environment: Environment, fields: Sequence[str] = SEARCHED, whole: bool = False
     ) -> Self:
         """Runs with a field that begins with `text`, or is it (`whole`). The field `id` needs 8 characters; `key`
-        is the run's key, and the idempotency key, whole, of its invocation. One statement of its own counts.
+        is the run's key, and the idempotency key, whole, of its invocation. Statements of its own count.
 
-        Few are fetched through the index of each column, which no planner does reliably for an OR. Many are
-        met soon by reading newest first, and sorting them all would be slow: then a CASE hides the indexes.
+        They are fetched through the index of each column, which no planner does reliably for an OR. Many that
+        are met soon by reading newest first are not sorted all: then a CASE hides the indexes.
         """
         runs, lookup = self.model.objects, "exact" if whole else "has_prefix"
         conditions = [models.Q(**{f"{name}__{lookup}": text}) for name in fields if name != "id"]
         kinds = [runs.filter(condition, environment=environment) for condition in conditions]
         capped = (CappedCount(kind.values("pk")[: FEW + 1]) for kind in kinds)
         few = max(Environment.objects.filter(pk=environment.pk).values_list("pk", *capped).get()[1:]) <= FEW
+        few = few or not self._soon_met(reduce(or_, conditions), environment=environment)
         found = kinds if few else []
         if "key" in fields:
             invocations = Invocation.objects.filter(environment=environment, idempotency_key=text)
@@ -145,6 +155,12 @@ class RunSearch(models.QuerySet["Run"]):
             return self.filter(among)
         anything = reduce(or_, conditions, among)
         return self.filter(models.Case(models.When(anything, then=True), default=False))
+
+    def _soon_met(self, condition: models.Q, *, environment: Environment) -> bool:
+        """Whether reading newest first meets as many of these runs at once as a page and its counts want."""
+        mine = self.model.objects.filter(environment=environment)
+        newest = mine.order_by("-pk").values_list("pk", flat=True).first() or 0
+        return mine.filter(condition, pk__gt=newest - LOOKED_AT)[:MET].count() == MET
 
     def in_status(
         self,
@@ -159,36 +175,60 @@ class RunSearch(models.QuerySet["Run"]):
         index. Apply it last; it gives at least the first `most` by `order` of the runs filtered before. `bars` are
         those that stand in the environment: a run under one is cancelled, whatever its row says.
 
-        Running rows are due by construction, so the index on due_at finds them. Cancelled runs that are not
-        archived yet are found as housekeeping finds them, by their cancellation's own filter.
+        Running rows are due by construction, so the index on due_at finds them.
         """
-        barred = reached(bars, environment=environment)
-        live_run: Any = self.model._meta.get_field("live").related_model
-        live = live_run.objects.filter(environment=environment)
+        kinds = self._kinds(status, environment=environment, bars=bars)
+        return kinds[0] if len(kinds) == 1 else self._one_of(kind.order_by(order)[:most] for kind in kinds)
+
+    def count_in_status(
+        self, status: str, *, environment: Environment, most: int, bars: Sequence[Cancellation]
+    ) -> CappedCount:
+        """How many of these runs `in_status` has, counted up to `most`, for a query of the caller's."""
+        kinds = self._kinds(status, environment=environment, bars=bars)
+        first, *others = (kind.order_by().values("pk") for kind in kinds)
+        return CappedCount((first.union(*others, all=True) if others else first)[:most])
+
+    def _kinds(self, status: str, *, environment: Environment, bars: Sequence[Cancellation]) -> list[Self]:
+        """The runs of that status, each kind of them found in a way of its own; none is in two of them.
+
+        Cancelled runs that are not archived yet are found as housekeeping finds them, by their cancellation's own
+        filter.
+        """
         if status in (RunStatus.RUNNING, RunStatus.WAITING):
-            spared = self.exclude(pk__in=live.filter(barred).values("pk")) if bars else self
-            if status == RunStatus.WAITING:
-                return spared.filter(status__isnull=True, live__state=status)
-            return spared.filter(pk__in=live.filter(state=status, due_at__lte=Now()).values("pk"))
+            unfinished = self.filter(status__isnull=True, live__environment=environment, live__state=status)
+            if status == RunStatus.RUNNING:
+                unfinished = unfinished.filter(live__due_at__lte=Now())
+            return [spared(unfinished, bars=bars, environment=environment, of="live__")]
         archived = self.filter(status=status)
         if status != RunStatus.CANCELLED:
-            return archived
+            return [archived]
         unarchived = Cancellation.objects.filter(environment=environment, archived_at__isnull=True)
-        pending = list(unarchived.order_by()[: MANY + 1])
+        pending = list(unarchived.order_by().only("filter")[: MANY + 1])
         if not pending:
-            return archived
-        called_off = models.Q(cancellation__isnull=False)
-        if len(pending) <= MANY:
-            called_off &= reduce(or_, (row.scope.condition() for row in pending))
-        if bars:
-            called_off |= barred
-        with_parents = live.filter(BORN, cancellation__isnull=False)
-        return self._one_of([archived.order_by(order)[:most], live.filter(called_off), with_parents])
+            return [archived]
+        unfinished = self.filter(status__isnull=True, live__environment=environment)
+        given = models.Q(live__cancellation__isnull=False)
+        barred = _any_of(bars)  # in whatever state: they call it off, or somebody has
+        swept = _any_of(row for row in pending if row not in bars) if len(pending) <= MANY else models.Q()
+        alone, born = (unfinished.filter(live__parent__isnull=is_null) for is_null in (True, False))
+        if not bars:
+            return [archived, alone.filter(given, swept), born.filter(given)]
+        through = through_parents(bars, environment=environment, of="live__")
+        return [
+            archived, alone.filter(barred), alone.filter(given, swept).exclude(barred),
+            born.filter(given | barred | through),
+        ]  # fmt: skip
 
     def _one_of(self, kinds: Iterable[models.QuerySet[Any]]) -> Self:
         """The runs among these, each kind found in a way of its own."""
         first, *others = (self.model.objects.filter(pk__in=kind.values("pk")).values("pk") for kind in kinds)
         return self.filter(pk__in=first.union(*others, all=True))
+
+
+def _any_of(cancellations: Iterable[Cancellation]) -> models.Q:
+    """Over runs with their live rows: what one of these is for."""
+    scopes = (cancellation.scope.condition(of="live__") for cancellation in cancellations)
+    return reduce(or_, scopes, models.Q(pk__in=[]))
 
 
 def _uid_bounds(text: str) -> tuple[UUID, UUID] | None:

@@ -17,6 +17,7 @@ from automations.forms.access import KEPT, KeyForm, RevokeForm, RollForm
 from automations.middleware import PageRequest
 from automations.models import ApiKey
 from automations.views import access
+from automations.views.paging import cut
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -64,11 +65,11 @@ def revoke(request: PageRequest, public_id: str) -> HttpResponseBase:
 
 
 def _listed(request: PageRequest, form: KeyForm) -> dict[str, Any]:
-    """Live keys first, the newest of them at the top."""
+    """A page of them, the newest first; on each the live ones stand at the top."""
     now = timezone.now()
-    found = list(ApiKey.objects.filter(environment=request.environment).order_by("-pk"))
-    lines = [(key, key.is_live(now=now)) for key in found]
-    return {"form": form, "lines": sorted(lines, key=lambda line: not line[1])}
+    page = cut(ApiKey.objects.filter(environment=request.environment), request)
+    lines = [(key, key.is_live(now=now)) for key in page.rows]
+    return {"form": form, "page": page, "lines": sorted(lines, key=lambda line: not line[1])}
 
 
 def _shown(request: PageRequest, *, name: str, text: str, until: datetime | None = None) -> HttpResponse:

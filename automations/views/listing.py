@@ -19,8 +19,8 @@ from automations.models import Automation, LiveRun, LiveState, Run
 from automations.models.run_search import CappedCount
 from automations.views.drafts import draft_of
 
-MOST_COUNTED = 1_000
-MOST_SHOWN = 500
+MOST_COUNTED = 100  # of each automation
+MOST_SHOWN = 200
 LONGEST_SEARCH = 200
 STATUSES = {
     "published": "Published", "changes": "Draft changes", "draft": "Draft", "disabled": "Disabled",

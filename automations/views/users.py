@@ -21,6 +21,7 @@ from automations.forms.access import InviteForm, PasswordForm, RoleForm
 from automations.middleware import PageRequest
 from automations.models import Role, User
 from automations.views import access
+from automations.views.paging import cut
 
 INVITED_FOR = 7 * 24 * 3600  # seconds
 _SALT = "automations.invitation"
@@ -90,7 +91,9 @@ def _invited(token: str) -> User:
 
 
 def _listed(form: InviteForm, *, request: PageRequest, invited: User | None = None) -> dict[str, Any]:
+    page = cut(User.objects.all(), request)
     return {
-        "form": form, "users": User.objects.order_by("-is_active", "username"), "roles": Role.choices,
+        "form": form, "page": page, "roles": Role.choices,
+        "users": sorted(page.rows, key=lambda user: (not user.is_active, user.username)),
         "invited": invited, "link": _link(request, invited) if invited else "",
     }  # fmt: skip

@@ -90,7 +90,7 @@ def _page(
         "confirm": confirm or ConfirmForm(),
         "typed_above": bulk_forms.TYPED_ABOVE,
         "refusal": refusal,
-        "automations": Automation.objects.within(request.environment).order_by("name", "key")[:500],
+        "automations": Automation.objects.within(request.environment).offered(),
     }
     return render(request, "logs/bulk_new.html", context, status=status)
 

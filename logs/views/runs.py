@@ -70,7 +70,7 @@ def runs(request: PageRequest) -> HttpResponseBase:
         return http.part(request, "logs/_results.html", context, url=None if polled else address)
     context["presets"] = [(key, label) for key, (label, _) in PRESETS.items()]
     context["wakes"] = [(key, label) for key, (label, _) in WAKES.items()]
-    context["automations"] = Automation.objects.within(request.environment).order_by("name", "key")[:500]
+    context["automations"] = Automation.objects.within(request.environment).offered()
     return render(request, "logs/list.html", context)
 
 

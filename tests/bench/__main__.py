@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from tests.postgres import OPTIONS, throw_away
 
-NAMES = ("pump", "cancel", "bars", "filters", "undo", "invoke", "dialects", "hostile", "logs")
+NAMES = ("pump", "cancel", "bars", "filters", "undo", "invoke", "dialects", "hostile", "pages")
 DATABASES = ("sqlite", "postgresql")
 MEMORY = "shared_buffers=1GB"  # as a server has that holds a million runs
 

@@ -134,7 +134,7 @@ def test_the_chips_count_by_status_within_the_other_filters() -> None:
 
 def test_counts_stop_where_they_are_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "MOST_COUNTED", 3)
-    monkeypatch.setattr(rows, "MOST_COUNTED_NARROWED", 2)
+    monkeypatch.setattr(rows, "MOST_SORTED", 2)
     for _ in range(5):
         invoke(DELAY, source="s")
     for query, most in (("", 3), ("?status=waiting", 3), ("?q=s", 2)):

@@ -11,6 +11,7 @@ from django.test import Client
 from automations.models import ApiKey, Environment, database_now
 from tests.pages import read
 from tests.people import client
+from tests.scenes import production
 
 pytestmark = pytest.mark.django_db
 NEW = {"name": "backend", "scopes": ["read", "cancel"], "expires": ""}
@@ -87,6 +88,20 @@ def test_a_key_is_revoked_by_typing_its_name() -> None:
     row = read(browser.get("/keys/")).one(f"#row-{key.public_id}")
     assert row.texts("td")[4].startswith("revoked ")
     assert row.all("form") == []
+
+
+def test_many_keys_are_shown_in_pages(django_assert_num_queries: Any) -> None:
+    names = [f"key {number}" for number in range(52)]
+    for name in names:
+        ApiKey.objects.issue(environment=production(), name=name, scopes=("read",), created_by="user/ana")
+    ApiKey.objects.filter(name="key 51").update(revoked_at=database_now())
+    browser = client("admin")
+    with django_assert_num_queries(4):  # with the session, the person and the environments
+        first = read(browser.get("/keys/"))
+    shown = [row.all("td")[0].text for row in first.all("[data-row]")]
+    assert [text.partition(" cm_")[0] for text in shown] == [*reversed(names[2:51]), "key 51"]
+    older = read(browser.get(f"/keys/{first.one('#older')['href'].removeprefix('/keys/')}"))
+    assert len(older.all("[data-row]")) == 2
 
 
 def test_keys_of_another_environment_are_not_there() -> None:

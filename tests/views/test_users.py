@@ -94,3 +94,13 @@ def test_a_name_that_cannot_be_is_refused_at_its_field(username: str) -> None:
     assert answer.status_code == 422
     assert read(answer).one("#username-errors").text
     assert User.objects.count() == 1
+
+
+def test_many_people_are_shown_in_pages() -> None:
+    User.objects.bulk_create(User(username=f"u{number:02d}", password="!") for number in range(51))
+    User.objects.filter(username="u50").update(is_active=False)
+    first = read(client("admin").get("/users/"))
+    assert len(first.all("[data-row]")) == 50
+    assert first.all("[data-row]")[-1].text.startswith("u50")  # who may not log in comes last
+    older = read(client("admin").get(f"/users/{first.one('#older')['href'].removeprefix('/users/')}"))
+    assert len(older.all("[data-row]")) == 2  # ana too

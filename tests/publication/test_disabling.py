@@ -129,11 +129,11 @@ def test_cancelled_with_a_step_in_flight_it_is_named() -> None:
 def test_more_than_a_thousand_are_called_off_by_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cancelling, "AT_ONCE", 1)
     runs, other = of(amount=3), run_of(invoke(SEND))
-    start(room=1)
+    (task,) = start(room=1)
     receipt = disable("cancel").cancellation
     assert receipt is not None
     assert (receipt.bar, receipt.counted) == (f"automation:{automation().pk}", False)
-    assert [entry["run"] for entry in receipt.in_flight] == [str(runs[0].uid)]
+    assert [entry["run"] for entry in receipt.in_flight] == [task.run]
     assert [status(run) for run in runs] == ["cancelled"] * 3
     assert [task.claim.run_id for task in start()] == [other.pk]
     enable()

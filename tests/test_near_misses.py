@@ -140,5 +140,5 @@ def test_the_cost_does_not_depend_on_what_is_there(django_assert_num_queries: An
         cancellation = cancel_runs(token="user_123")
         with django_assert_num_queries(3):  # the newest, those that held, and those of them that came near
             assert len(near_misses.of_run(run)) >= 1
-        with django_assert_num_queries(4):  # the newest, tokens, keys, and the runs found
+        with django_assert_num_queries(5):  # up to which run, the newest, tokens, keys, and the runs found
             assert len(near_misses.of_cancellation(cancellation)) >= 2

@@ -288,8 +288,8 @@ def test_under_a_bar_it_stands_as_its_runs_are_shown(
     assert some.swept_at is None
     partly = ("partially_cancelled", {"cancelled": 2, "running": 1}, ["running", "cancelled", "cancelled"])
     assert stands(api, accepted) == partly
-    # Bars, and the runs once more: for the list; bars, and whether there are children: for the counts.
-    with django_assert_num_queries(8):
+    # Bars, and the runs once more: for the list; bars: for the counts.
+    with django_assert_num_queries(7):
         stands(api, accepted)
     housekeeping.sweep(production())
     assert stands(api, accepted) == partly

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from automations import cancellation as cancelling
 from automations import execution, testpoints, undo
@@ -215,3 +216,34 @@ def test_a_cancel_step_stands_in_their_way_as_well() -> None:
     while execution.keep_house(production()) or standing().exists():
         pass
     assert (status(run), read(run).status_reason) == ("cancelled", "cancel_step")
+
+
+@pytest.mark.parametrize("statement", range(1, 8))
+def test_no_receipt_names_a_run_without_its_steps_whenever_an_older_cancel_is_undone(
+    bars: None, statement: int
+) -> None:
+    """Between any two statements with which a bar's receipt is completed."""
+    many(SEND, SEND)
+    (task,) = start(room=1)
+    older = cancel_runs(run_pks=(task.claim.run_id,))
+    newer = cancel_runs(token="t")
+    assert (older.bar is None, newer.in_flight) == (True, [])
+    Cancellation.objects.filter(pk=newer.pk).update(in_flight=None, cancelled_run_ids=[])
+    newer.refresh_from_db()
+    asked = 0
+
+    def undone_before(execute: Any, *given: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == statement:
+            undone(older)
+        return execute(*given)
+
+    with connection.execute_wrapper(undone_before):
+        cancelling.complete(newer)
+    newer.refresh_from_db()
+    names_run = task.run in newer.cancelled_run_ids
+    assert newer.in_flight is not None
+    assert names_run <= (task.run in {entry["run"] for entry in newer.in_flight})
+    if statement == 1:
+        assert names_run

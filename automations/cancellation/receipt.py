@@ -42,9 +42,10 @@ def list_in_flight(bar: Cancellation) -> None:
     if has_children(bar.environment_id):
         left &= own | beneath(live.filter(covered([bar])))
         mine = live.filter(own | beneath(mine)).filter(Q(cancellation=bar.pk) | left)
+    # The runs before the steps: what the undo of an older cancel lets fall to the bar in between may be named by its
+    # steps alone, but no run is named without them.
+    bar.cancelled_run_ids = sorted(str(uid) for uid in mine.values_list("uid", flat=True)[:LISTED])
     bar.in_flight = steps_in_flight(mine)
-    first = mine.values_list("uid", flat=True)[:LISTED]
-    bar.cancelled_run_ids = sorted(str(uid) for uid in first)
     told = {"in_flight": bar.in_flight, "cancelled_run_ids": bar.cancelled_run_ids}
     if not Cancellation.objects.filter(pk=bar.pk, in_flight__isnull=True).update(**told):
         bar.refresh_from_db()  # somebody else has listed them, perhaps before the bar was undone

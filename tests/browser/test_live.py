@@ -46,7 +46,9 @@ def test_the_filters_stand_in_the_address_and_survive_reload_and_back(page: Page
     page.goto("/logs/")
     page.locator("#q").fill("filters-1")
     expect(page).to_have_url(re.compile(r"/logs/\?q=filters-1$"))
-    page.locator("#chip-waiting").click(delay=300)  # as long as a finger takes: nothing is drawn anew beneath it
+    page.locator("#chip-waiting").click(
+        delay=300
+    )  # as long as a finger takes: nothing is drawn anew beneath it
     expect(page).to_have_url(re.compile(r"/logs/\?q=filters-1&status=waiting$"))
     page.locator("#started").select_option("Last hour")
     expect(page).to_have_url(re.compile(r"/logs/\?q=filters-1&status=waiting&started=1h$"))

@@ -66,10 +66,14 @@ def main() -> None:
         row = watch.execute(UNFINISHED).fetchone()
         return int(row[0]) if row else 0
 
+    def cancel_many() -> None:
+        """In parts: a statement may have 65,535 parameters."""
+        for start in range(0, len(many), 10_000):
+            client.cancel_workflows(many[start : start + 10_000])
+
     serve(
         version=version("dbos"), create=create, left=left,
-        cancel=lambda index: client.cancel_workflow(f"step-{index}"),
-        cancel_many=lambda: client.cancel_workflows(many),
+        cancel=lambda index: client.cancel_workflow(f"step-{index}"), cancel_many=cancel_many,
     )  # fmt: skip
 
 

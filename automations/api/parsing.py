@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from django.http import HttpRequest
 
 from automations.api.errors import Denied
-from automations.definition import Problem
+from automations.definition import Problem, below
 from automations.models import No, Refusal
 
 LARGEST_BODY = 1024 * 1024
@@ -158,11 +158,11 @@ def _faults(value: Any, pointer: str) -> Iterator[Problem]:
         seen: set[str] = set()
         for name, member in value:
             yield from _faults(name, pointer)  # an unsound name cannot be shown: its object is named
-            below = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+            place = below(pointer, name)
             if name in seen:
-                yield Problem(pointer=below, code="duplicate_key", message="a member is given twice")
+                yield Problem(pointer=place, code="duplicate_key", message="a member is given twice")
             seen.add(name)
-            yield from _faults(member, below)
+            yield from _faults(member, place)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _faults(item, f"{pointer}/{index}")

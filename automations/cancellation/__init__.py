@@ -306,14 +306,14 @@ def still_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
 
 def trees_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
     """The same with all beneath them."""
-    runs = still_to_hit(environment, scope)
+    bars = list(standing(environment=environment))
+    runs = spared(matching(environment, scope), bars=bars, environment=environment)
     if not has_children(environment):
         return runs
     live = LiveRun.objects.within(environment.pk)
     below = live.filter(
         below_one_of(live.filter(scope.condition(), state__in=scope.states)), state__in=UNFINISHED
     )
-    bars = list(standing(environment=environment))
     below = spared(below, bars=bars, environment=environment)
     if not below.exists():
         return runs

@@ -1,7 +1,7 @@
 """What an automation says: parsed and validated, owner of every action's fields and kind."""
 
 from automations.definition.cancel_step import CANNOT_HOLD, LONGEST_HOLD, LONGEST_REASON, Sought, sought
-from automations.definition.fields import DefinitionError, Problem
+from automations.definition.fields import DefinitionError, Problem, below
 from automations.definition.parse import ACTIONS, parse
 from automations.definition.rules import EVENT_LENGTH
 from automations.definition.sends import CHANNEL_NAMES
@@ -48,6 +48,7 @@ __all__ = [
     "Sought",
     "Step",
     "UpdateProfile",
+    "below",
     "merged",
     "parse",
     "parse_duration",

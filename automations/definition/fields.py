@@ -30,6 +30,11 @@ class DefinitionError(Exception):
         self.problems = problems
 
 
+def below(pointer: str, name: str) -> str:
+    """The JSON pointer (RFC 6901) of the member `name` of what `pointer` is to."""
+    return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+
+
 class Fields:
     """The members of one object. Nulls count as absent, as the vendors' SDKs send them."""
 
@@ -41,8 +46,7 @@ class Fields:
 
     def refuse(self, name: str, code: str, message: str) -> None:
         """Notes a problem with the member `name` ("" for the object itself)."""
-        escaped = name.replace("~", "~0").replace("/", "~1")
-        where = f"{self.pointer}/{escaped}" if name else self.pointer
+        where = below(self.pointer, name) if name else self.pointer
         self.notes.problems.append(Problem(pointer=where, code=code, message=message))
 
     def take(self, name: str) -> Any:

@@ -8,10 +8,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from automations.forms.directory import KEY_FAULT, RefusableForm
-from automations.models import MESSAGE_KEY, MOST_MEMBERS
+from automations.models import LONGEST_RECIPIENT, MESSAGE_KEY, MOST_MEMBERS
 
 LONGEST_NAME = 200
-LONGEST_ID = 255
 
 
 class MembersField(forms.CharField):
@@ -26,9 +25,9 @@ class MembersField(forms.CharField):
         if len(ids) > MOST_MEMBERS:
             raise ValidationError(f"A list has at most {MOST_MEMBERS:,} members.")
         for one in ids:
-            if len(one) > LONGEST_ID or not one.isprintable():
+            if len(one) > LONGEST_RECIPIENT or not one.isprintable():
                 raise ValidationError(
-                    f"“{one[:40]}” is no id: it has up to {LONGEST_ID} printable characters."
+                    f"“{one[:40]}” is no id: it has up to {LONGEST_RECIPIENT} printable characters."
                 )
         return ids
 

@@ -51,6 +51,7 @@ from automations.models.overdue import Overdue
 from automations.models.provider import Provider, forget_signing_secrets, kept_signing_secrets
 from automations.models.questions import About, Answers, Question, answers
 from automations.models.recipient import (
+    LONGEST_RECIPIENT,
     MOST_MEMBERS,
     Recipient,
     RecipientList,
@@ -91,6 +92,7 @@ __all__ = [
     "KEY_PATTERN",
     "LATE_AFTER",
     "LONGEST_ADDRESS",
+    "LONGEST_RECIPIENT",
     "MESSAGE_KEY",
     "MOST_MEMBERS",
     "PARENT_CANCELLED",

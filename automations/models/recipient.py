@@ -15,6 +15,7 @@ from automations.models.environment import Environment
 from automations.models.refusal import Refusal
 
 LARGEST_PROFILE = 256 * 1024
+LONGEST_RECIPIENT = 255  # characters of an id
 MOST_MEMBERS = 1_000
 _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -23,7 +24,7 @@ class Recipient(models.Model):
     """What an environment knows of the recipient `key`, the id that invokes name."""
 
     environment = models.ForeignKey(Environment, on_delete=models.PROTECT, db_index=False, related_name="+")
-    key = models.CharField(max_length=255)
+    key = models.CharField(max_length=LONGEST_RECIPIENT)
     profile = models.JSONField(default=dict)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from automations.definition import Definition, DefinitionError, Problem, parse
+from automations.definition import Definition, DefinitionError, Problem, below, parse
 from automations.expressions import ExpressionError, syntax_fault
 from automations.models import No, Refusal
 
@@ -38,8 +38,7 @@ def _misspelt(value: Any, pointer: str, name: str = "") -> Iterator[Problem]:
     """The expressions and conditions that are no JavaScript, wherever they stand."""
     if isinstance(value, dict):
         for key, member in value.items():
-            place = key.replace("~", "~0").replace("/", "~1")
-            yield from _misspelt(member, f"{pointer}/{place}", key)
+            yield from _misspelt(member, below(pointer, key), key)
     elif isinstance(value, list):
         for index, member in enumerate(value):
             yield from _misspelt(member, f"{pointer}/{index}", name)

@@ -12,11 +12,10 @@ from automations.directory import recipients as directory
 from automations.forms.directory import NewRecipientForm, RecipientForm
 from automations.forms.layout import laid_out
 from automations.middleware import PageRequest
-from automations.models import Recipient, RecipientList, Refusal, Run
+from automations.models import LONGEST_RECIPIENT, Recipient, RecipientList, Refusal, Run
 from automations.views import access
 from automations.views.paging import cut
 
-LONGEST_ID = 255
 RUNS = 10
 LISTS = 50
 
@@ -27,7 +26,7 @@ def recipients(request: PageRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()
     rows = Recipient.objects.filter(environment=request.environment)
     if text:
-        is_id = len(text) <= LONGEST_ID and "\0" not in text
+        is_id = len(text) <= LONGEST_RECIPIENT and "\0" not in text
         rows = rows.filter(key__has_prefix=text) if is_id else rows.none()
     context = {
         "text": text,

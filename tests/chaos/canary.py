@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from tests.chaos.checker import UNLISTED
 from tests.chaos.database import Server
 from tests.chaos.harness import Plan, run
 from tests.chaos.sink import HONEST
 
 STORMS = 4  # in one of which it is to be caught
 SECONDS = 8
-UNLISTED = "unlisted effects after an acknowledged cancel"
 
 
 def storms(mutant: str, *, seed: int, server: Server | None) -> list[int]:

@@ -14,6 +14,7 @@ from tests.chaos.families import actions_of, beneath, escaped, misborn
 from tests.chaos.figures import figures_of
 from tests.chaos.undone import released, repeated, undone
 
+UNLISTED = "unlisted effects after an acknowledged cancel"
 FINAL = frozenset({"completed", "failed", "cancelled", "skipped"})
 CALLED_OFF = frozenset({"cancelling", "cancelled"})
 # What a live row may become; None is a row not yet, or no more, there.
@@ -66,9 +67,7 @@ def check(evidence: Evidence) -> Verdict:
     within = [(ack, receipt) for ack, receipt in after if not _is_past_deadline(receipt, frozen)]
     listed = [receipt for ack, receipt in within if _attempt(receipt) in ack.listed]
     faults: dict[str, list[Any]] = {
-        "unlisted effects after an acknowledged cancel": [
-            receipt for ack, receipt in within if _attempt(receipt) not in ack.listed
-        ],
+        UNLISTED: [receipt for ack, receipt in within if _attempt(receipt) not in ack.listed],
         "effects after a settled acknowledgement": [receipt for ack, receipt in within if ack.settled],
         "effects while their automation was held": [
             receipt for receipt in _while_held(evidence) if not _is_past_deadline(receipt, frozen)

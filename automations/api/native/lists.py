@@ -14,9 +14,7 @@ from automations.api.moments import stamp
 from automations.api.reading import Body, Query
 from automations.api.schemas import listed, request_of, text
 from automations.directory import lists
-from automations.models import MOST_MEMBERS, RecipientList
-
-LONGEST_ID = 255
+from automations.models import LONGEST_RECIPIENT, MOST_MEMBERS, RecipientList
 
 
 class Lists(Endpoint):
@@ -54,13 +52,13 @@ class OneList(Endpoint):
     @described(
         "replace_list",
         {200: "List", 201: "List"},
-        body=request_of({"members": listed(text(LONGEST_ID), MOST_MEMBERS)}, {"name": text(200)}),
+        body=request_of({"members": listed(text(LONGEST_RECIPIENT), MOST_MEMBERS)}, {"name": text(200)}),
     )
     def put(self, request: Request, key: str) -> Response:
         """The list with these members and no others."""
         body = Body(self.body())
         name = body.label("name", longest=200)
-        members = body.labels("members", most=MOST_MEMBERS, longest=LONGEST_ID)
+        members = body.labels("members", most=MOST_MEMBERS, longest=LONGEST_RECIPIENT)
         if "members" not in body.value:
             body.refuse("members", "required", "“members” is required")
         body.finish()
@@ -75,8 +73,8 @@ class OneList(Endpoint):
         body=request_of(
             maybe={
                 "name": text(200),
-                "add": listed(text(LONGEST_ID), MOST_MEMBERS),
-                "remove": listed(text(LONGEST_ID), MOST_MEMBERS),
+                "add": listed(text(LONGEST_RECIPIENT), MOST_MEMBERS),
+                "remove": listed(text(LONGEST_RECIPIENT), MOST_MEMBERS),
             }
         ),
     )
@@ -84,8 +82,8 @@ class OneList(Endpoint):
         """Adds the members in `add` and takes those in `remove` out; a recipient in both is a member."""
         body = Body(self.body())
         name = body.label("name", longest=200)
-        add = body.labels("add", most=MOST_MEMBERS, longest=LONGEST_ID)
-        drop = body.labels("remove", most=MOST_MEMBERS, longest=LONGEST_ID)
+        add = body.labels("add", most=MOST_MEMBERS, longest=LONGEST_RECIPIENT)
+        drop = body.labels("remove", most=MOST_MEMBERS, longest=LONGEST_RECIPIENT)
         body.finish()
         row = lists.change(
             environment=self.environment, key=key, add=add, drop=drop, name=name, by=self.actor

@@ -14,9 +14,7 @@ from automations.api.moments import stamp
 from automations.api.reading import Body, Query, is_one_line
 from automations.api.schemas import OBJECT, request_of, text
 from automations.directory import recipients
-from automations.models import No, Recipient, Refusal
-
-LONGEST_ID = 255
+from automations.models import LONGEST_RECIPIENT, No, Recipient, Refusal
 
 
 class Recipients(Endpoint):
@@ -27,13 +25,16 @@ class Recipients(Endpoint):
     @described(
         "list_recipients",
         {200: paging.page_of("Recipient")},
-        query={**paging.PAGED, "id": {**text(LONGEST_ID), "description": "The id, or what it begins with."}},
+        query={
+            **paging.PAGED,
+            "id": {**text(LONGEST_RECIPIENT), "description": "The id, or what it begins with."},
+        },
     )
     def get(self, request: Request) -> Response:
         """The environment's recipients; those whose id begins with `id`."""
         query = Query(request.query_params)
         page = paging.asked(query)
-        prefix = query.text("id", longest=LONGEST_ID)
+        prefix = query.text("id", longest=LONGEST_RECIPIENT)
         query.finish()
         rows = Recipient.objects.filter(environment=self.environment).order_by("-pk")
         if prefix is not None:
@@ -91,7 +92,7 @@ class OneRecipient(Endpoint):
 
 def _checked(recipient: str) -> str:
     """The id from the address, if it can be one."""
-    if len(recipient) > LONGEST_ID or not recipient.strip() or not is_one_line(recipient):
+    if len(recipient) > LONGEST_RECIPIENT or not recipient.strip() or not is_one_line(recipient):
         raise Refusal(No.NOT_FOUND, "recipient_not_found", "there is no recipient with such an id")
     return recipient
 

@@ -23,18 +23,16 @@ def compare(cache: Path, *, waiting: int) -> int:
           f"{'':<36} {'one, p50':>11} {'one, p99':>11} {'the many':>12} {'ours is':>9}", flush=True)  # fmt: skip
     failures, ours = 0, None
     for peer in (OURS, *(peer for peer in PEERS if peer.name in NAMES)):
-        if (told := lacking(peer)) is None:
-            try:
+        name = peer.name
+        try:
+            if (told := lacking(peer)) is None:
                 name, single, many = measured(peer, cache=cache, waiting=waiting)
-            except PeerError as error:
-                told, failures = f"failed: {error}", failures + 1
-            else:
                 ours = ours or many
                 one = [f"{percentile(single, share) * 1000:,.2f} ms" for share in (0.5, 0.99)]
                 told = f"{one[0]:>11} {one[1]:>11} {many * 1000:>9,.0f} ms {many / ours:>8,.0f}x"
-                print(f"{name:<36} {told}", flush=True)
-                continue
-        print(f"{peer.name:<36} {told}", flush=True)
+        except PeerError as error:
+            told, failures = f"failed: {error}", failures + 1
+        print(f"{name:<36} {told}", flush=True)
     return failures
 
 

@@ -25,13 +25,15 @@ from django.utils.functional import SimpleLazyObject, cached_property
 from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
 from django_htmx.middleware import HtmxDetails
 
-from automations.models import DEFAULT_ENVIRONMENT, Environment, User, asked_from
+from automations.models import DEFAULT_ENVIRONMENT, Environment, User, Worker, asked_from
+from automations.models.run_search import CappedCount
 
 THEMES = ("system", "light", "dark")
 
 
 class Frame:
-    """What surrounds every page: the environments, the one looked at, the theme and the zone of its times."""
+    """What surrounds every page: the environments, the one looked at, who works, the theme and the zone of its
+    times."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._session = request.session
@@ -41,13 +43,20 @@ class Frame:
 
     @cached_property
     def environments(self) -> list[Environment]:
-        return list(Environment.objects.all())
+        working = CappedCount(Worker.objects.at_work(now=timezone.now()).order_by().values("pk"))
+        return list(Environment.objects.annotate(workers=working))
 
     @cached_property
     def environment(self) -> Environment:
         """The session's environment; production where it names none that exists."""
         by_key = {environment.key: environment for environment in self.environments}
         return by_key.get(self._session.get("environment", "")) or by_key[DEFAULT_ENVIRONMENT]
+
+    @property
+    def workers(self) -> int:
+        """How many work, for all environments."""
+        count: int = self.environments[0].workers  # type: ignore[attr-defined]  # in the statement of the others
+        return count
 
 
 class PageRequest(HttpRequest):

@@ -27,6 +27,7 @@ from automations.views import (
     users,
     versions,
     webhooks,
+    workers,
 )
 from automations.views.login import Login, Logout
 
@@ -100,6 +101,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("login/", Login.as_view(), name="login"),
     path("logout/", Logout.as_view(), name="logout"),
     path("preferences/", preferences.preferences, name="preferences"),
+    path("workers/", workers.workers, name="workers"),
     path("environment/", preferences.environment, name="environment"),
     path("docs/", include((papers, "docs"))),
     path("environments/", include(([path("", environments.environments, name="list")], "environments"))),

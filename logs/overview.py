@@ -33,7 +33,6 @@ SPANS = {
 }
 MOST_IN_A_BIN = 1_000
 COUNTS_KEPT = 2  # seconds; one count serves all tabs, however many are open
-SILENT_AFTER = timedelta(seconds=30)
 RECENT = 5
 HEIGHT = 56  # of the strip, in units of its own
 
@@ -102,7 +101,7 @@ class Overview:
     @classmethod
     def read(cls, *, environment: Environment, span: str, now: datetime) -> Overview:
         """Some twenty statements at most; the counts are kept for two seconds."""
-        workers = Worker.objects.filter(seen_at__gte=now - SILENT_AFTER, died_at=None).count()
+        workers = Worker.objects.at_work(now=now).count()
         due = LiveRun.objects.within(environment.pk).due(now=now)
         tiles = _tiles(environment, now)
         return cls(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from rest_framework.request import Request
@@ -12,9 +10,7 @@ from rest_framework.response import Response
 from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.execution import roster
-from automations.models import Worker, database_now
-
-SILENT_AFTER = timedelta(seconds=30)
+from automations.models import SILENT_AFTER, Worker, database_now
 
 
 class OpenEndpoint(Endpoint):

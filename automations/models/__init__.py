@@ -78,7 +78,7 @@ from automations.models.webhook import (
     forget_endpoints,
     owed,
 )
-from automations.models.worker import Worker
+from automations.models.worker import SILENT_AFTER, Worker
 
 __all__ = [
     "BORN",
@@ -99,6 +99,7 @@ __all__ = [
     "RESERVED_KEYS",
     "RUN_EVENTS",
     "SCOPES",
+    "SILENT_AFTER",
     "TEST_EVENT",
     "UNFINISHED",
     "WORKSPACE",

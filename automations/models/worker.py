@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Self
+
 from django.db import models
+
+SILENT_AFTER = timedelta(seconds=30)
+
+
+class WorkerSet(models.QuerySet["Worker"]):
+    """The worker processes of all machines."""
+
+    def at_work(self, *, now: datetime) -> Self:
+        """Those heard of within SILENT_AFTER of `now` (UTC) and not found dead."""
+        return self.filter(seen_at__gte=now - SILENT_AFTER, died_at=None)
 
 
 class Worker(models.Model):
@@ -19,6 +32,8 @@ class Worker(models.Model):
     seen_at = models.DateTimeField()
     worked_at = models.DateTimeField(null=True)
     died_at = models.DateTimeField(null=True)
+
+    objects = WorkerSet.as_manager()
 
     class Meta:
         ordering = ["name"]

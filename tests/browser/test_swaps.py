@@ -29,6 +29,12 @@ LISTEN = """() => {
         }
     })).observe(document.body, {childList: true, subtree: true, characterData: true});
 }"""
+# The badge of the workers as it was drawn when nobody worked.
+BEFORE_ANYBODY = """(badge) => {
+    badge.setAttribute("hx-get", "/workers/?shown=0");
+    badge.lastChild.textContent = "Nobody works";
+    htmx.process(badge);
+}"""
 
 Act = Callable[[Page], object]
 
@@ -179,3 +185,23 @@ def test_a_link_still_opens_in_another_tab(page: Page, context: BrowserContext, 
         page.locator("#chip-waiting").click(modifiers=["ControlOrMeta"])
     expect(opened.value).to_have_url(re.compile(r"/logs/\?status=waiting$"))
     expect(page).to_have_url(re.compile(r"/logs/$"))
+
+
+def test_the_badge_of_the_workers_is_fresh_and_takes_nobody_from_their_page(
+    page: Page, product: Product, context: BrowserContext
+) -> None:
+    ask = "() => document.querySelector('#at-work').dispatchEvent(new Event('poll'))"
+    enter(page, product, "admin")
+    page.goto("/messages/~new/")
+    badge = page.locator("#at-work")
+    expect(badge).to_contain_text(re.compile(r"^\d+ workers?$"))
+    badge.evaluate(BEFORE_ANYBODY)
+    page.locator("#name").fill("not yet saved")
+    page.evaluate(ask)
+    expect(badge).to_contain_text(re.compile(r"^\d+ workers?$"))
+    expect(page.locator("#name")).to_be_focused()
+    context.clear_cookies()
+    with page.expect_response("**/workers/**") as answer:
+        page.evaluate(ask)
+    assert answer.value.status == 204
+    expect(page.locator("#name")).to_have_value("not yet saved")

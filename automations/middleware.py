@@ -43,7 +43,7 @@ class Frame:
 
     @cached_property
     def environments(self) -> list[Environment]:
-        working = CappedCount(Worker.objects.at_work(now=timezone.now()).order_by().values("pk"))
+        working = CappedCount(Worker.objects.at_work().order_by().values("pk"))
         return list(Environment.objects.annotate(workers=working))
 
     @cached_property

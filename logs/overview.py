@@ -101,7 +101,7 @@ class Overview:
     @classmethod
     def read(cls, *, environment: Environment, span: str, now: datetime) -> Overview:
         """Some twenty statements at most; the counts are kept for two seconds."""
-        workers = Worker.objects.at_work(now=now).count()
+        workers = Worker.objects.at_work().count()
         due = LiveRun.objects.within(environment.pk).due(now=now)
         tiles = _tiles(environment, now)
         return cls(

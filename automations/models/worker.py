@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Self
 
 from django.db import models
+from django.db.models.functions import Now
 
 SILENT_AFTER = timedelta(seconds=30)
 
@@ -13,9 +14,9 @@ SILENT_AFTER = timedelta(seconds=30)
 class WorkerSet(models.QuerySet["Worker"]):
     """The worker processes of all machines."""
 
-    def at_work(self, *, now: datetime) -> Self:
-        """Those heard of within SILENT_AFTER of `now` (UTC) and not found dead."""
-        return self.filter(seen_at__gte=now - SILENT_AFTER, died_at=None)
+    def at_work(self) -> Self:
+        """Those heard of within SILENT_AFTER and not found dead."""
+        return self.filter(seen_at__gte=Now() - SILENT_AFTER, died_at=None)
 
 
 class Worker(models.Model):

@@ -64,10 +64,12 @@ def read_page(
 ) -> tuple[list[Run], int | None]:
     """The page's runs, newest first; and where the next page begins, None on the last."""
     size = size or SIZE
-    runs = runs.before(search.before)
+    older = {} if search.before is None else {"pk__lt": search.before}
     if search.status:
         bars = list(standing(environment=environment))
-        runs = runs.in_status(search.status, environment=environment, most=size + 1, bars=bars)
+        runs = runs.in_status(search.status, environment=environment, most=size + 1, bars=bars, bounds=older)
+    else:
+        runs = runs.filter(**older)
     found = list(Run.objects.filter(pk__in=_newest(runs, size + 1)).listed().newest_first())
     return found[:size], found[size - 1].pk if len(found) > size else None
 

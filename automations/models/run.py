@@ -104,10 +104,6 @@ class RunQuerySet(RunSearch):
     def newest_first(self) -> RunQuerySet:
         return self.order_by("-pk")
 
-    def before(self, pk: int | None) -> RunQuerySet:
-        """Keyset paging: what stands after the run `pk` in a newest-first list."""
-        return self if pk is None else self.filter(pk__lt=pk)
-
     def labelled(self, token: str) -> RunQuerySet:
         """Runs whose token or key is `token`."""
         return self.filter(models.Q(token=token) | models.Q(key=token))

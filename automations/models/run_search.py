@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from uuid import UUID
 
 from django.db import models
@@ -21,15 +22,19 @@ from automations.models.run_status import RunStatus
 from automations.models.uid import first_uid
 
 if TYPE_CHECKING:
-    from automations.models.run import Run  # noqa: F401  (of the base class below)
+    from automations.models.run import Run
 
 SKEW = timedelta(minutes=5)  # between a run's uid, made while an invoke is prepared, and its created_at
 FEW = 10_000  # runs that a search fetches one by one
+NAMED = 1_000  # of them, which are named: a planner that knew but the condition might meet them newest first
 LOOKED_AT, MET = 50_000, 500  # the newest runs, and how many of them make it worth reading newest first
 MANY = 100  # cancellations whose filters are asked for one by one
 SEARCHED = ("id", "source", "token", "recipient", "key")
 LEAST_DIGITS = 8  # of an id, to be searched for among other fields
 HIGHEST_PK = 2**63 - 1
+# Of primary keys, as `pk__lt`. Said of each table that is joined: no planner carries them over.
+Bounds: TypeAlias = Mapping[str, int]
+UNBOUNDED: Bounds = MappingProxyType({})
 _HEX = frozenset("0123456789abcdef")
 # Asked of each run that a list looks at: a planner that could join would read them all.
 _DIALECT = models.Subquery(Invocation.objects.filter(pk=models.OuterRef("invocation")).values("dialect"))
@@ -65,15 +70,16 @@ class RunSearch(models.QuerySet["Run"]):
         self, *, environment: Environment, after: datetime | None = None, before: datetime | None = None
     ) -> Self:
         """Waiting runs of the environment that are due at `after` (UTC) or later, and earlier than `before`. One
-        statement of its own counts: many are met soon by reading newest first, as for `found_by`."""
+        statement of its own finds or counts them: many are met soon by reading newest first, as for `found_by`."""
         live_run: Any = self.model._meta.get_field("live").related_model
         bounds = {"due_at__gte": after, "due_at__lt": before}
         given = {name: value for name, value in bounds.items() if value is not None}
         waiting = live_run.objects.filter(
             environment=environment, state=RunStatus.WAITING, awaits=None, **given
         )
-        if waiting[: FEW + 1].count() <= FEW:
-            return self.filter(pk__in=waiting.values("pk"))
+        found = list(waiting.values_list("pk", flat=True)[: FEW + 1])
+        if len(found) <= FEW:
+            return self.filter(pk__in=found if len(found) <= NAMED else waiting.values("pk"))
         asked = models.Q(live__state=RunStatus.WAITING, live__awaits=None)
         asked &= models.Q(**{f"live__{name}": value for name, value in given.items()})
         unfinished = self.filter(status__isnull=True, live__environment=environment)
@@ -135,32 +141,49 @@ class RunSearch(models.QuerySet["Run"]):
         is the run's key, and the idempotency key, whole, of its invocation. Statements of its own count.
 
         They are fetched through the index of each column, which no planner does reliably for an OR. Many that
-        are met soon by reading newest first are not sorted all: then a CASE hides the indexes.
+        are met soon by reading newest first, from some run on, are not sorted all: then a CASE hides the indexes.
         """
         runs, lookup = self.model.objects, "exact" if whole else "has_prefix"
         conditions = [models.Q(**{f"{name}__{lookup}": text}) for name in fields if name != "id"]
         kinds = [runs.filter(condition, environment=environment) for condition in conditions]
         capped = (CappedCount(kind.values("pk")[: FEW + 1]) for kind in kinds)
         few = max(Environment.objects.filter(pk=environment.pk).values_list("pk", *capped).get()[1:]) <= FEW
-        few = few or not self._soon_met(reduce(or_, conditions), environment=environment)
-        found = kinds if few else []
+        found = []
         if "key" in fields:
             invocations = Invocation.objects.filter(environment=environment, idempotency_key=text)
             found.append(runs.filter(invocation__in=invocations.values("pk")))
         if "id" in fields and len(text) >= LEAST_DIGITS and (bounds := _uid_bounds(text)) is not None:
             found.append(runs.filter(uid__range=bounds))
-        first, *others = (found_runs.values("pk") for found_runs in [runs.none(), *found])
-        among = models.Q(pk__in=first.union(*others, all=True))
-        if few:
-            return self.filter(among)
-        anything = reduce(or_, conditions, among)
-        return self.filter(models.Case(models.When(anything, then=True), default=False))
+        start = None if few else self._met_from(reduce(or_, conditions), [*kinds, *found], environment)
+        among = [runs.none(), *found, *(kinds if start is None else [])]
+        first, *others = (found_runs.values("pk") for found_runs in among)
+        condition = models.Q(pk__in=first.union(*others, all=True))
+        if start is None:
+            return self.filter(condition)
+        anything = reduce(or_, conditions, condition)
+        return self.filter(models.Case(models.When(anything, then=True), default=False), pk__lte=start)
 
-    def _soon_met(self, condition: models.Q, *, environment: Environment) -> bool:
-        """Whether reading newest first meets as many of these runs at once as a page and its counts want."""
+    def _met_from(
+        self, condition: models.Q, kinds: Sequence[models.QuerySet[Run]], environment: Environment
+    ) -> int | None:
+        """The primary key from which reading newest first meets at once as many runs of the condition as a page and
+        its counts want: that of the newest run of all, or of the newest of these kinds; None where neither does."""
         mine = self.model.objects.filter(environment=environment)
-        newest = mine.order_by("-pk").values_list("pk", flat=True).first() or 0
-        return mine.filter(condition, pk__gt=newest - LOOKED_AT)[:MET].count() == MET
+
+        def soon(start: int) -> bool:
+            return mine.filter(condition, pk__lte=start, pk__gt=start - LOOKED_AT)[:MET].count() == MET
+
+        if soon(newest := mine.newest_pk()):
+            return newest
+        # As a sum: for the key itself a planner would read newest first.
+        highest = models.Max(models.F("pk") + 0)
+        tops = [
+            models.Subquery(kind.order_by().values("environment").annotate(top=highest).values("top"))
+            for kind in kinds
+        ]
+        found = Environment.objects.filter(pk=environment.pk).values_list(*tops).get()
+        top = max(pk or 0 for pk in found)
+        return top if soon(top) else None
 
     def in_status(
         self,
@@ -170,14 +193,15 @@ class RunSearch(models.QuerySet["Run"]):
         most: int,
         bars: Sequence[Cancellation],
         order: str = "-pk",
+        bounds: Bounds = UNBOUNDED,
     ) -> Self:
         """The environment's runs whose public status it is, archived or not, found in every case through an
-        index. Apply it last; it gives at least the first `most` by `order` of the runs filtered before. `bars` are
-        those that stand in the environment: a run under one is cancelled, whatever its row says.
+        index. Apply it last; it gives at least the first `most` by `order` of the runs filtered before, within
+        `bounds`. `bars` are those that stand in the environment: a run under one is cancelled, whatever its row says.
 
         Running rows are due by construction, so the index on due_at finds them.
         """
-        kinds = self._kinds(status, environment=environment, bars=bars)
+        kinds = self._kinds(status, environment=environment, bars=bars, bounds=bounds)
         return kinds[0] if len(kinds) == 1 else self._one_of(kind.order_by(order)[:most] for kind in kinds)
 
     def count_in_status(
@@ -188,25 +212,34 @@ class RunSearch(models.QuerySet["Run"]):
         first, *others = (kind.order_by().values("pk") for kind in kinds)
         return CappedCount((first.union(*others, all=True) if others else first)[:most])
 
-    def _kinds(self, status: str, *, environment: Environment, bars: Sequence[Cancellation]) -> list[Self]:
+    def _kinds(
+        self,
+        status: str,
+        *,
+        environment: Environment,
+        bars: Sequence[Cancellation],
+        bounds: Bounds = UNBOUNDED,
+    ) -> list[Self]:
         """The runs of that status, each kind of them found in a way of its own; none is in two of them.
 
         Cancelled runs that are not archived yet are found as housekeeping finds them, by their cancellation's own
         filter.
         """
+        runs = self.filter(**bounds)
+        unfinished = runs.filter(status__isnull=True, live__environment=environment)
+        unfinished = unfinished.filter(**{f"live__{name}": pk for name, pk in bounds.items()})
         if status in (RunStatus.RUNNING, RunStatus.WAITING):
-            unfinished = self.filter(status__isnull=True, live__environment=environment, live__state=status)
+            unfinished = unfinished.filter(live__state=status)
             if status == RunStatus.RUNNING:
                 unfinished = unfinished.filter(live__due_at__lte=Now())
             return [spared(unfinished, bars=bars, environment=environment, of="live__")]
-        archived = self.filter(status=status)
+        archived = runs.filter(status=status)
         if status != RunStatus.CANCELLED:
             return [archived]
         unarchived = Cancellation.objects.filter(environment=environment, archived_at__isnull=True)
         pending = list(unarchived.order_by().only("filter")[: MANY + 1])
         if not pending:
             return [archived]
-        unfinished = self.filter(status__isnull=True, live__environment=environment)
         given = models.Q(live__cancellation__isnull=False)
         barred = _any_of(bars)  # in whatever state: they call it off, or somebody has
         swept = _any_of(row for row in pending if row not in bars) if len(pending) <= MANY else models.Q()

@@ -9,7 +9,17 @@ import pytest
 import pytest_django
 from django.db import transaction
 
-from automations.models import Cancellation, Environment, LiveRun, Run, database_now, insert, spared, standing
+from automations.models import (
+    Cancellation,
+    Environment,
+    LiveRun,
+    Run,
+    RunQuerySet,
+    database_now,
+    insert,
+    spared,
+    standing,
+)
 from tests.models.crowd import analyse, bars, crowd, statement_of, walks
 from tests.scenes import production
 
@@ -93,3 +103,35 @@ def test_old_runs_with_a_common_beginning_are_found_through_the_index(
     soon = runs.found_by("t1", environment=production(), fields=["token"])
     assert "CASE" in str(soon.query)
     assert soon.count() == found.count()
+    monkeypatch.setattr("automations.models.run_search.LOOKED_AT", 100)
+    monkeypatch.setattr("automations.models.run_search.MET", 50)
+    among_themselves = runs.found_by("t1", environment=production(), fields=["token"])
+    newest = max(found.values_list("pk", flat=True))
+    assert f'"id" <= {newest}' in str(among_themselves.query)
+    assert newest < Run.objects.newest_pk() - 100
+    assert among_themselves.count() == found.count()
+
+
+@pytest.mark.parametrize("status", ["waiting", "running", "cancelled"])
+def test_an_older_page_of_a_status_bounds_each_table_it_reads(now: datetime, status: str) -> None:
+    """A planner that knew the bound of one alone would read the other from its end."""
+    here, middle = list(standing(environment=production())), Run.objects.newest_pk() // 2
+    runs = Run.objects.within(production())
+
+    def found(**bounds: int) -> RunQuerySet:
+        return runs.in_status(status, environment=production(), most=10_001, bars=here, bounds=bounds)
+
+    older = found(pk__lt=middle)
+    assert f'"run_id" < {middle}' in str(older.query)
+    assert f'"id" < {middle}' in str(older.query)
+    assert set(older.values_list("pk")) == {(pk,) for (pk,) in found().values_list("pk") if pk < middle}
+
+
+def test_few_runs_that_are_due_soon_are_named(now: datetime) -> None:
+    """Or a planner might meet them newest first, behind all others."""
+    soon = now + timedelta(hours=2)
+    found = Run.objects.within(production()).waking(environment=production(), before=soon)
+    assert "SELECT" not in str(found.query).partition("WHERE")[2]
+    waiting = LiveRun.objects.filter(environment=production(), state="waiting", due_at__lt=soon)
+    assert set(found.values_list("pk")) == set(waiting.values_list("pk"))
+    assert 10 < found.count() < 100

@@ -53,17 +53,18 @@ def rehearse(request: CancelRequest) -> Rehearsal:
     """Counts and shows what the request would cancel; changes and stores nothing. Refusal as for a cancel."""
     request = resolved(request)
     scope = replace(request.filter, up_to=Run.objects.newest_pk())
-    live = trees_to_hit(request.environment, scope)
+    kinds = trees_to_hit(request.environment, scope)
     by_status, by_automation = Counter[str](), Counter[int | None]()
-    # In one statement, which takes as long as there are runs to count.
-    kinds = live.values_list("state", "automation").annotate(count=Count("pk"))
-    for state, automation, count in kinds.order_by("automation", "state"):
-        by_status[state] += count
-        by_automation[automation] += count
+    newest: list[int] = []
+    for live in kinds:
+        # In one statement, which takes as long as there are runs to count.
+        counts = live.order_by().values_list("state", "automation").annotate(count=Count("pk"))
+        for state, automation, count in sorted(counts, key=lambda row: (row[1] or 0, row[0])):
+            by_status[state] += count
+            by_automation[automation] += count
+        newest += live.order_by("-pk").values_list("pk", flat=True)[:SAMPLED]
     keys = dict(Automation.objects.filter(pk__in=filter(None, by_automation)).values_list("pk", "key"))
-    sample = Run.objects.listed().filter(
-        pk__in=list(live.order_by("-pk").values_list("pk", flat=True)[:SAMPLED])
-    )
+    sample = Run.objects.listed().filter(pk__in=sorted(newest)[-SAMPLED:])
     plan = {
         "environment": request.environment.pk,
         "filter": scope.as_json(),

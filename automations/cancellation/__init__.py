@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
+from django.db.models import Q
 
 from automations.cancellation.receipt import (
     all_outstanding,
@@ -189,8 +190,10 @@ def _place_bar(request: CancelRequest) -> Cancellation:
     """A cancellation of any size: its row is in force at its commit, behind the exclusive gate. What is in flight
     is read after that, when nothing can start any more."""
     most = request.at_most
-    if most is not None and trees_to_hit(request.environment, request.filter)[: most + 1].count() > most:
-        raise _outgrown(most)
+    if most is not None:
+        kinds = trees_to_hit(request.environment, request.filter)
+        if sum(kind[: most + 1].count() for kind in kinds) > most:
+            raise _outgrown(most)
     cancellation = _place_alone(request)
     testpoint("bar.placed")
     list_in_flight(cancellation)
@@ -304,21 +307,17 @@ def still_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
     return spared(matching(environment, scope), bars=bars, environment=environment)
 
 
-def trees_to_hit(environment: Environment, scope: CancellationFilter) -> Any:
-    """The same with all beneath them."""
+def trees_to_hit(environment: Environment, scope: CancellationFilter) -> list[Any]:
+    """The same, and what is beneath them without those that are among them: each kind found in a way of its own, since
+    for one OR, or a list, of both all unfinished runs would be read."""
     bars = list(standing(environment=environment))
     runs = spared(matching(environment, scope), bars=bars, environment=environment)
     if not has_children(environment):
-        return runs
+        return [runs]
     live = LiveRun.objects.within(environment.pk)
-    below = live.filter(
-        below_one_of(live.filter(scope.condition(), state__in=scope.states)), state__in=UNFINISHED
-    )
-    below = spared(below, bars=bars, environment=environment)
-    if not below.exists():
-        return runs
-    # Each kind found in its own way: for one OR of both all unfinished runs would be read.
-    return live.filter(pk__in=runs.values("pk").union(below.values("pk")))
+    matched = Q(scope.condition(), state__in=scope.states)
+    below = live.filter(below_one_of(live.filter(matched)), state__in=UNFINISHED).exclude(matched)
+    return [runs, spared(below, bars=bars, environment=environment)]
 
 
 def unfinished_with_label(*, environment: Environment, token: str, most: int = 10_001) -> int:

@@ -191,6 +191,16 @@ def test_a_dry_run_counts_the_tree_and_its_plan_takes_no_more() -> None:
     assert (refused.value.code, statuses(runs)) == ("plan_outgrown", ["waiting"] * 3)
 
 
+@pytest.mark.parametrize("named", [(0, 1, 2), (0, 2), (0,), (1,)])
+def test_a_dry_run_counts_each_once_that_is_named_and_beneath_another(named: tuple[int, ...]) -> None:
+    runs = tree()
+    scope = CancellationFilter(run_ids=tuple(runs[place].uid for place in named))
+    request = CancelRequest(environment=production(), filter=scope, actor="x", origin=Origin.API)
+    told = rehearsal.rehearse(request)
+    assert told.matched == 3 - named[0]
+    assert [run.pk for run in told.sample] == [run.pk for run in reversed(runs[named[0] :])]
+
+
 def test_a_list_of_the_cancelled_holds_the_children_before_they_are_archived() -> None:
     runs = tree()
     cancel_runs(token="t")

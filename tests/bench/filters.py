@@ -85,8 +85,8 @@ class Samples(NamedTuple):
         p50, p99 = (percentile(self.processor, share) * 1000 for share in (0.5, 0.99))
         ratio = percentile(self.statements, 0.5) / percentile(self.bare, 0.5)
         return (
-            f"{milliseconds(self.whole)}; of the processor p50 {p50:.1f} ms, p99 {p99:.1f} ms (< 10 ms); "
-            f"statements {ratio:.1f}x of a bare UPDATE"
+            f"{milliseconds(self.whole)} (p99 < 10 ms); of the processor p50 {p50:.1f} ms, p99 {p99:.1f} ms; "
+            f"statements {ratio:.1f}x of a bare UPDATE, p99 {percentile(self.bare, 0.99) * 1000:.1f} ms"
         )
 
 

@@ -26,11 +26,13 @@ def syntax_fault(source: str, *, is_condition: bool = False) -> str:
 
 @lru_cache(maxsize=4096)
 def _fault(javascript: str) -> str:
-    """An evaluator reads it, inside a block that is never entered."""
+    """An evaluator reads it, inside a block that is never entered, and inside a function that is never called: what
+    would close the one and open another does not fit into the other, which alone would let a `return` pass."""
     if len(javascript) > MAX_SOURCE:
         return ""
+    read = (f"if (0) {{\n{javascript}\n}}", f"0 && (() => {{\n{javascript}\n}})")
     try:
-        evaluate([Job(f"if (0) {{\n{javascript}\n}}", "condition", "", javascript)], _NOTHING, owner="syntax")
+        evaluate([Job(code, "condition", "", javascript) for code in read], _NOTHING, owner="syntax")
     except ExpressionError as error:
         if error.retryable:
             raise

@@ -21,6 +21,8 @@ from automations.expressions import syntax_fault
         ("", True),
         ("data.plan === 'pro'", True),
         ("${!data.plan}", True),
+        ("${if (data.a) { 1 } else { 2 }}", False),
+        ("${const f = () => { return 1 }; f()}", False),
     ],
 )
 def test_what_can_be_read_has_no_fault(source: str, is_condition: bool) -> None:
@@ -36,6 +38,10 @@ def test_what_can_be_read_has_no_fault(source: str, is_condition: bool) -> None:
         ("${a b}", False),
         ("data.plan ===", True),
         ("${(}", True),
+        ("${x } {}", False),
+        ("${x }); ({ }", False),
+        ("${return data.a}", False),
+        ("data.a } else { data.b", True),
     ],
 )
 def test_what_cannot_be_read_has_one(source: str, is_condition: bool) -> None:

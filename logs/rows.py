@@ -64,12 +64,10 @@ def read_page(
 ) -> tuple[list[Run], int | None]:
     """The page's runs, newest first; and where the next page begins, None on the last."""
     size = size or SIZE
-    older = {} if search.before is None else {"pk__lt": search.before}
+    runs = runs if search.before is None else runs.bounded(pk__lt=search.before)
     if search.status:
         bars = list(standing(environment=environment))
-        runs = runs.in_status(search.status, environment=environment, most=size + 1, bars=bars, bounds=older)
-    else:
-        runs = runs.filter(**older)
+        runs = runs.in_status(search.status, environment=environment, most=size + 1, bars=bars)
     found = list(Run.objects.filter(pk__in=_newest(runs, size + 1)).listed().newest_first())
     return found[:size], found[size - 1].pk if len(found) > size else None
 
@@ -139,7 +137,7 @@ def _newest(runs: RunQuerySet, most: int) -> list[int]:
 
 def count_newer(search: Search, *, runs: RunQuerySet, environment: Environment, since: int) -> int:
     """How many of the search's runs have a higher primary key, counted up to one more than MOST_COUNTED_NARROWED."""
-    newer, most = runs.filter(pk__gt=since), MOST_COUNTED_NARROWED + 1
+    newer, most = runs.bounded(pk__gt=since), MOST_COUNTED_NARROWED + 1
     if search.status:
         bars = list(standing(environment=environment))
         newer = newer.in_status(search.status, environment=environment, most=most, bars=bars)

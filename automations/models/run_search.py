@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
@@ -32,9 +31,6 @@ MANY = 100  # cancellations whose filters are asked for one by one
 SEARCHED = ("id", "source", "token", "recipient", "key")
 LEAST_DIGITS = 8  # of an id, to be searched for among other fields
 HIGHEST_PK = 2**63 - 1
-# Of primary keys, as `pk__lt`. Said of each table that is joined: no planner carries them over.
-Bounds: TypeAlias = Mapping[str, int]
-UNBOUNDED: Bounds = MappingProxyType({})
 _HEX = frozenset("0123456789abcdef")
 # Asked of each run that a list looks at: a planner that could join would read them all.
 _DIALECT = models.Subquery(Invocation.objects.filter(pk=models.OuterRef("invocation")).values("dialect"))
@@ -51,14 +47,28 @@ class CappedCount(models.Subquery):
 class RunSearch(models.QuerySet["Run"]):
     """Filters that give runs of their own queryset."""
 
+    _bounds: tuple[tuple[str, int], ...] = ()
+
+    def _clone(self) -> Self:
+        clone: Self = super()._clone()  # type: ignore[misc]  # which the stubs do not know
+        clone._bounds = self._bounds
+        return clone
+
+    def bounded(self, **bounds: int) -> Self:
+        """Runs within bounds of their primary key, as `pk__lt`. `in_status` says them of the live rows, too: no planner
+        carries them over, and would read those from their end."""
+        runs = self.filter(**bounds)
+        runs._bounds = (*self._bounds, *bounds.items())
+        return runs
+
     def since(self, moment: datetime) -> Self:
         """Runs invoked at `moment` (UTC) or later. created_at has no index; ids grow with time, and the first
         run of that time is found through its time-ordered uid."""
-        return self.filter(pk__gte=self._first_since(moment - SKEW), created_at__gte=moment)
+        return self.bounded(pk__gte=self._first_since(moment - SKEW)).filter(created_at__gte=moment)
 
     def until(self, moment: datetime) -> Self:
         """Runs invoked at `moment` (UTC) or earlier; the other end of `since`, found in the same way."""
-        return self.filter(pk__lt=self._first_since(moment + SKEW), created_at__lte=moment)
+        return self.bounded(pk__lt=self._first_since(moment + SKEW)).filter(created_at__lte=moment)
 
     def _first_since(self, moment: datetime) -> int:
         """The primary key of the first run with an id of that time. Asked beforehand, in a statement of its own: a
@@ -161,7 +171,9 @@ class RunSearch(models.QuerySet["Run"]):
         if start is None:
             return self.filter(condition)
         anything = reduce(or_, conditions, condition)
-        return self.filter(models.Case(models.When(anything, then=True), default=False), pk__lte=start)
+        return self.bounded(pk__lte=start).filter(
+            models.Case(models.When(anything, then=True), default=False)
+        )
 
     def _met_from(
         self, condition: models.Q, kinds: Sequence[models.QuerySet[Run]], environment: Environment
@@ -193,15 +205,14 @@ class RunSearch(models.QuerySet["Run"]):
         most: int,
         bars: Sequence[Cancellation],
         order: str = "-pk",
-        bounds: Bounds = UNBOUNDED,
     ) -> Self:
         """The environment's runs whose public status it is, archived or not, found in every case through an
-        index. Apply it last; it gives at least the first `most` by `order` of the runs filtered before, within
-        `bounds`. `bars` are those that stand in the environment: a run under one is cancelled, whatever its row says.
+        index. Apply it last; it gives at least the first `most` by `order` of the runs filtered before. `bars` are
+        those that stand in the environment: a run under one is cancelled, whatever its row says.
 
         Running rows are due by construction, so the index on due_at finds them.
         """
-        kinds = self._kinds(status, environment=environment, bars=bars, bounds=bounds)
+        kinds = self._kinds(status, environment=environment, bars=bars)
         return kinds[0] if len(kinds) == 1 else self._one_of(kind.order_by(order)[:most] for kind in kinds)
 
     def count_in_status(
@@ -212,28 +223,20 @@ class RunSearch(models.QuerySet["Run"]):
         first, *others = (kind.order_by().values("pk") for kind in kinds)
         return CappedCount((first.union(*others, all=True) if others else first)[:most])
 
-    def _kinds(
-        self,
-        status: str,
-        *,
-        environment: Environment,
-        bars: Sequence[Cancellation],
-        bounds: Bounds = UNBOUNDED,
-    ) -> list[Self]:
+    def _kinds(self, status: str, *, environment: Environment, bars: Sequence[Cancellation]) -> list[Self]:
         """The runs of that status, each kind of them found in a way of its own; none is in two of them.
 
         Cancelled runs that are not archived yet are found as housekeeping finds them, by their cancellation's own
         filter.
         """
-        runs = self.filter(**bounds)
-        unfinished = runs.filter(status__isnull=True, live__environment=environment)
-        unfinished = unfinished.filter(**{f"live__{name}": pk for name, pk in bounds.items()})
+        unfinished = self.filter(status__isnull=True, live__environment=environment)
+        unfinished = unfinished.filter(*(models.Q((f"live__{name}", pk)) for name, pk in self._bounds))
         if status in (RunStatus.RUNNING, RunStatus.WAITING):
             unfinished = unfinished.filter(live__state=status)
             if status == RunStatus.RUNNING:
                 unfinished = unfinished.filter(live__due_at__lte=Now())
             return [spared(unfinished, bars=bars, environment=environment, of="live__")]
-        archived = runs.filter(status=status)
+        archived = self.filter(status=status)
         if status != RunStatus.CANCELLED:
             return [archived]
         unarchived = Cancellation.objects.filter(environment=environment, archived_at__isnull=True)

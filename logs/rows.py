@@ -106,12 +106,14 @@ def _counts(runs: RunQuerySet, environment: Environment, *, most: int) -> Mappin
     """By status, each counted up to one more than `most`; and `most`."""
     bars = list(standing(environment=environment))
     capped = {
-        status: runs.count_in_status(status, environment=environment, most=most + 1, bars=bars)
+        # Those of live rows without looking each of them up in Run.
+        status: CappedCount(
+            still(LiveState(status), environment=environment, bars=bars).values("pk")[: most + 1]
+        )
+        if status in (RunStatus.WAITING, RunStatus.RUNNING)
+        else runs.count_in_status(status, environment=environment, most=most + 1, bars=bars)
         for status in RunStatus.values
     }
-    for state in (LiveState.WAITING, LiveState.RUNNING):  # without looking each of them up in Run
-        live = still(state, environment=environment, bars=bars)
-        capped[state] = CappedCount(live.values("pk")[: most + 1])
     found: Sequence[int] = Environment.objects.filter(pk=environment.pk).values_list(*capped.values()).get()
     return {status: (count, most) for status, count in zip(capped, found, strict=True)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from django.core.validators import RegexValidator
@@ -36,9 +37,9 @@ class AutomationQuerySet(models.QuerySet["Automation"]):
         """The environment's automations."""
         return self.filter(environment=environment)
 
-    def offered(self) -> AutomationQuerySet:
-        """The first MOST_OFFERED by name, to choose from: their keys and names."""
-        return self.only("key", "name").order_by("name", "key")[:MOST_OFFERED]
+    def offered(self) -> Iterable[Mapping[str, object]]:
+        """The first MOST_OFFERED by name, to choose from: the `key` and `name` of each."""
+        return self.order_by("name", "key").values("key", "name")[:MOST_OFFERED]
 
     def named(self, name: str) -> AutomationQuerySet:
         """Those whose key or alias is `name`; a key outranks an alias (read the first)."""

@@ -366,3 +366,16 @@ def test_unfinished_rows_can_be_ticked_by_who_may_cancel() -> None:
     assert page(client("viewer")).all(".tick") == []
     assert page(client("operator")).one("#ticked")["action"] == "/bulk/new/"
     assert done.uid != waiting.uid
+
+
+@pytest.mark.parametrize("status", ["", *RunStatus.values])
+def test_where_nothing_is_due_so_soon_no_status_has_any(status: str) -> None:
+    tomorrow = {**DELAY, "duration": "1 day"}
+    invoke(tomorrow, SEND)
+    cancel_runs(run_ids=(run_of(invoke(tomorrow, SEND)).uid,))  # is not archived yet
+    browser = client("viewer")
+    for wakes in ("late", "1h"):
+        found = page(browser, f"?wakes={wakes}&status={status}")
+        assert found.all("[data-row]") == []
+        assert {chip.text.split()[-1] for chip in found.all(".chip") if chip.has("id")} == {"All", "0"}
+    assert len(page(browser, "?wakes=7d").all("[data-row]")) == 1

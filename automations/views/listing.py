@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
-from django_htmx.http import replace_url
 
 from automations import publication
 from automations.middleware import PageRequest
 from automations.models import Automation, LiveRun, LiveState, Run
 from automations.models.run_search import CappedCount
 from automations.views.drafts import draft_of
+from automations.views.paging import at_its_address
 
 MOST_COUNTED = 100  # of each automation
 MOST_SHOWN = 200
@@ -43,14 +42,15 @@ def listing(request: PageRequest) -> HttpResponse:
     """The automations that the address asks for, by name, with the number of their waiting runs and the last run, in
     one statement."""
     text = request.GET.get("q", "").replace("\0", "")[:LONGEST_SEARCH].strip()
-    status = request.GET.get("status", "")
+    wanted = request.GET.get("status", "")
+    status = wanted if wanted in STATUSES else ""
     found = list(_found(request, text)[: MOST_SHOWN + 1])
     drafts = [(one, draft_of(one)) for one in found[:MOST_SHOWN]]
     lines = [(one, standing(one, draft), draft.get("cancellation_token")) for one, draft in drafts]
     context = {
-        "lines": [line for line in lines if status not in STATUSES or line[1].status == status],
+        "lines": [line for line in lines if not status or line[1].status == status],
         "q": text,
-        "status": status if status in STATUSES else "",
+        "status": status,
         "statuses": STATUSES.items(),
         "are_more": len(found) > MOST_SHOWN,
         "most_shown": MOST_SHOWN,
@@ -59,10 +59,7 @@ def listing(request: PageRequest) -> HttpResponse:
         "may_write": request.user.can("write"),
     }
     response = render(request, "automations/list.html", context)
-    if not request.htmx:
-        return response
-    query = urlencode({name: context[name] for name in ("q", "status") if context[name]})
-    return replace_url(response, f"{request.path}?{query}" if query else request.path)
+    return at_its_address(request, response, q=text, status=status)
 
 
 def _found(request: PageRequest, text: str) -> QuerySet[Automation]:

@@ -1,4 +1,4 @@
-"""Cuts long lists into pages, each beginning after the last row of the one before."""
+"""Cuts long lists into pages, each beginning after the last row of the one before, and searches at their address."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import Http404
+from django.http import Http404, HttpResponse
+from django_htmx.http import replace_url
 
 from automations.middleware import PageRequest
 
@@ -43,3 +44,11 @@ def cut(
     return Page(
         rows=found[:size], older=f"?{older}" if older else "", newest=f"?{urlencode(kept)}" if before else ""
     )
+
+
+def at_its_address(request: PageRequest, response: HttpResponse, **query: str) -> HttpResponse:
+    """The answer to a search; htmx then shows the address of that search, without what is empty."""
+    if not request.htmx:
+        return response
+    kept = urlencode({name: value for name, value in query.items() if value})
+    return replace_url(response, f"{request.path}?{kept}" if kept else request.path)

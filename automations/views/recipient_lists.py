@@ -17,7 +17,7 @@ from automations.forms.lists import MembersForm, NameForm, NewListForm, RemoveFo
 from automations.middleware import PageRequest
 from automations.models import Recipient, RecipientList, Refusal
 from automations.views import access
-from automations.views.paging import SIZE, Page, cut
+from automations.views.paging import SIZE, Page, at_its_address, cut
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -93,7 +93,8 @@ def _page(request: PageRequest, row: RecipientList, *, status: int = 200, **form
         "name_form": NameForm(initial={"name": row.name}), "remove_form": RemoveForm(key=row.key),
         **forms,
     }  # fmt: skip
-    return render(request, "automations/recipient_list.html", context, status=status)
+    response = render(request, "automations/recipient_list.html", context, status=status)
+    return at_its_address(request, response, q=text)
 
 
 def _cut(members: list[str], request: PageRequest, text: str) -> Page:

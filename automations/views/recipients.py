@@ -14,7 +14,7 @@ from automations.forms.layout import laid_out
 from automations.middleware import PageRequest
 from automations.models import LONGEST_RECIPIENT, Recipient, RecipientList, Refusal, Run
 from automations.views import access
-from automations.views.paging import cut
+from automations.views.paging import at_its_address, cut
 
 RUNS = 10
 LISTS = 50
@@ -33,7 +33,7 @@ def recipients(request: PageRequest) -> HttpResponse:
         "page": cut(rows, request, query={"q": text}),
         "may_write": request.user.can("write"),
     }
-    return render(request, "automations/recipients.html", context)
+    return at_its_address(request, render(request, "automations/recipients.html", context), q=text)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

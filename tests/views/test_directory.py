@@ -13,6 +13,7 @@ from automations.models import (
     MessageTemplate,
     Provider,
     Recipient,
+    RecipientList,
     WebhookEndpoint,
     database_now,
 )
@@ -41,6 +42,20 @@ def test_recipients_are_found_by_the_beginning_of_their_id(django_assert_max_num
     assert none.one("#in-logs")["href"] == "/logs/?q=recipient%3A%22zoe%22"
     for odd in ("a%00b", "x" * 300, "%25"):
         assert read(client("viewer").get(f"/recipients/?q={odd}")).all("[data-row]") == []
+
+
+@pytest.mark.parametrize("address", ["/recipients/", "/templates/", "/recipients/lists/vip/"])
+def test_a_search_shows_its_address_without_what_is_empty(address: str) -> None:
+    RecipientList.objects.create(
+        environment=production(), key="vip", members=[], created_at=database_now(), updated_at=database_now()
+    )
+    browser = client("viewer")
+
+    def shown(query: str) -> str:
+        return browser.get(f"{address}?q={query}", headers={"HX-Request": "true"})["HX-Replace-Url"]
+
+    assert [shown("a%26+b"), shown(""), shown("+")] == [f"{address}?q=a%26+b", address, address]
+    assert not browser.get(f"{address}?q=a").has_header("HX-Replace-Url")
 
 
 def test_recipients_have_pages_that_keep_the_search() -> None:

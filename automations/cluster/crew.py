@@ -9,9 +9,10 @@ from typing import ClassVar
 
 from automations import execution
 from automations.cluster.desk import Desk
+from automations.cluster.inbox import Inbox
 from automations.execution import Done, Task
 
-_Order = tuple[Task, "queue.SimpleQueue[Done]"]
+_Order = tuple[Task, Inbox[Done]]
 
 
 class Crew:
@@ -40,7 +41,7 @@ class Crew:
         """How many more tasks would be performed at once; one whose thread is stuck is still being performed."""
         return self.size - self.load
 
-    def perform(self, task: Task, *, into: queue.SimpleQueue[Done]) -> None:
+    def perform(self, task: Task, *, into: Inbox[Done]) -> None:
         """Has the task performed by the next free thread; the outcome is put `into` the queue."""
         with self.counting:
             self.load += 1

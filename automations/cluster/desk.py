@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from django.db import InterfaceError, OperationalError, connection
 
+from automations.cluster.inbox import Inbox
 from automations.models import Answers, Question, answers
 
 IDLE_SECONDS = 1.0  # then it gives its connection back
@@ -27,7 +28,7 @@ class Desk:
 
     def __init__(self, read: Callable[[Sequence[Question]], Answers] = answers) -> None:
         self.read = read
-        self.asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
+        self.asked: Inbox[_Asked] = Inbox()
         threading.Thread(target=self._work, name="desk", daemon=True).start()
 
     @classmethod
@@ -51,8 +52,8 @@ class Desk:
             except queue.Empty:
                 connection.close()
                 continue
-            while not self.asked.empty():
-                waiting.append(self.asked.get())
+            while self.asked:
+                waiting.append(self.asked.get(timeout=0))
             self._answer(waiting)
 
     def _answer(self, waiting: Sequence[_Asked]) -> None:

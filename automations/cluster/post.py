@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import Error, connection
 
 from automations import execution
+from automations.cluster.inbox import Inbox
 from automations.notices import delivery
 from automations.notices.delivery import Answered, Parcel
 
@@ -39,7 +40,7 @@ class Post:
         self.until = until  # from then on it takes nothing more in hand
         self.awake = threading.Event()
         self.parcels: queue.SimpleQueue[Parcel] = queue.SimpleQueue()
-        self.answers: queue.SimpleQueue[Answered] = queue.SimpleQueue()
+        self.answers: Inbox[Answered] = Inbox()
         self.unnoted: list[Answered] = []
         self.busy: Counter[UUID] = Counter()
         self.senders = 0

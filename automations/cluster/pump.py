@@ -16,6 +16,7 @@ from django.db import InterfaceError, OperationalError, connection
 from automations import execution
 from automations.cluster import identity
 from automations.cluster.crew import Crew
+from automations.cluster.inbox import Inbox
 from automations.cluster.post import Post
 from automations.execution import Done, Task
 from automations.models import LATE_AFTER, Environment
@@ -93,7 +94,7 @@ class _Shift:
 
     def __init__(self) -> None:
         self.crew = Crew.of_this_process(settings.SLOTS)
-        self.finished: queue.SimpleQueue[Done] = queue.SimpleQueue()
+        self.finished: Inbox[Done] = Inbox()
         self.environments = list(Environment.objects.all())
         self.in_flight: dict[int, dict[_Attempt, Task]] = {each.pk: {} for each in self.environments}
         self.started_at = self.next_due = time.monotonic()
@@ -196,7 +197,7 @@ class _Shift:
         gathered = False
         while (left := until - time.monotonic()) > 0 or not gathered:
             try:
-                item = self.finished.get(timeout=max(left, 0.0))
+                item = self.finished.get(timeout=left)
             except queue.Empty:
                 break
             environment_id = item.task.claim.environment_id

@@ -9,10 +9,9 @@ from typing import ClassVar
 
 from automations import execution
 from automations.cluster.desk import Desk
-from automations.cluster.inbox import Inbox
 from automations.execution import Done, Task
 
-_Order = tuple[Task, Inbox[Done]]
+_Order = tuple[Task, "queue.Queue[Done]"]
 
 
 class Crew:
@@ -25,7 +24,7 @@ class Crew:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        self.orders: queue.Queue[_Order] = queue.Queue()
         self.threads: list[threading.Thread] = []
         self.idle = threading.Semaphore(0)
         self.counting = threading.Lock()
@@ -41,7 +40,7 @@ class Crew:
         """How many more tasks would be performed at once; one whose thread is stuck is still being performed."""
         return self.size - self.load
 
-    def perform(self, task: Task, *, into: Inbox[Done]) -> None:
+    def perform(self, task: Task, *, into: queue.Queue[Done]) -> None:
         """Has the task performed by the next free thread; the outcome is put `into` the queue."""
         with self.counting:
             self.load += 1

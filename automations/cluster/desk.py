@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from django.db import InterfaceError, OperationalError, connection
 
-from automations.cluster.inbox import Inbox
 from automations.models import Answers, Question, answers
 
 IDLE_SECONDS = 1.0  # then it gives its connection back
@@ -28,7 +27,7 @@ class Desk:
 
     def __init__(self, read: Callable[[Sequence[Question]], Answers] = answers) -> None:
         self.read = read
-        self.asked: Inbox[_Asked] = Inbox()
+        self.asked: queue.Queue[_Asked] = queue.Queue()
         threading.Thread(target=self._work, name="desk", daemon=True).start()
 
     @classmethod
@@ -52,8 +51,8 @@ class Desk:
             except queue.Empty:
                 connection.close()
                 continue
-            while self.asked:
-                waiting.append(self.asked.get(timeout=0))
+            while not self.asked.empty():
+                waiting.append(self.asked.get())
             self._answer(waiting)
 
     def _answer(self, waiting: Sequence[_Asked]) -> None:

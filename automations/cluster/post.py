@@ -16,7 +16,6 @@ from uuid import UUID
 from django.db import Error, connection
 
 from automations import execution
-from automations.cluster.inbox import Inbox
 from automations.notices import delivery
 from automations.notices.delivery import Answered, Parcel
 
@@ -39,8 +38,8 @@ class Post:
     def __init__(self, until: Event) -> None:
         self.until = until  # from then on it takes nothing more in hand
         self.awake = threading.Event()
-        self.parcels: queue.SimpleQueue[Parcel] = queue.SimpleQueue()
-        self.answers: Inbox[Answered] = Inbox()
+        self.parcels: queue.Queue[Parcel] = queue.Queue()
+        self.answers: queue.Queue[Answered] = queue.Queue()
         self.unnoted: list[Answered] = []
         self.busy: Counter[UUID] = Counter()
         self.senders = 0

@@ -16,7 +16,6 @@ from django.db import InterfaceError, OperationalError, connection
 from automations import execution
 from automations.cluster import identity
 from automations.cluster.crew import Crew
-from automations.cluster.inbox import Inbox
 from automations.cluster.post import Post
 from automations.execution import Done, Task
 from automations.models import LATE_AFTER, Environment
@@ -94,7 +93,7 @@ class _Shift:
 
     def __init__(self) -> None:
         self.crew = Crew.of_this_process(settings.SLOTS)
-        self.finished: Inbox[Done] = Inbox()
+        self.finished: queue.Queue[Done] = queue.Queue()
         self.environments = list(Environment.objects.all())
         self.in_flight: dict[int, dict[_Attempt, Task]] = {each.pk: {} for each in self.environments}
         self.started_at = self.next_due = time.monotonic()
@@ -197,7 +196,7 @@ class _Shift:
         gathered = False
         while (left := until - time.monotonic()) > 0 or not gathered:
             try:
-                item = self.finished.get(timeout=left)
+                item = self.finished.get(timeout=max(left, 0.0))
             except queue.Empty:
                 break
             environment_id = item.task.claim.environment_id

@@ -73,7 +73,7 @@ def test_questions_that_come_while_it_reads_are_answered_together() -> None:
         waiting = [pool.submit(desk.ask, asked[0])]
         until(lambda: len(reader.asked) == 1)
         waiting += [pool.submit(desk.ask, questions) for questions in asked[1:]]
-        until(lambda: len(desk.asked) == 19)
+        until(lambda: desk.asked.qsize() == 19)
         reader.may.set()
         found = [future.result(timeout=10)[question("u3")] for future in waiting]
     assert found == [{"n": 3}] * 20

@@ -17,7 +17,6 @@ from automations.models import (
     LiveState,
     Run,
     RunStatus,
-    Worker,
     standing,
 )
 from automations.models.run_search import CappedCount
@@ -99,9 +98,8 @@ class Overview:
     checklist: Sequence[Stop]
 
     @classmethod
-    def read(cls, *, environment: Environment, span: str, now: datetime) -> Overview:
+    def read(cls, *, environment: Environment, span: str, now: datetime, workers: int) -> Overview:
         """Some twenty statements at most; the counts are kept for two seconds."""
-        workers = Worker.objects.at_work().count()
         due = LiveRun.objects.within(environment.pk).due(now=now)
         tiles = _tiles(environment, now)
         return cls(

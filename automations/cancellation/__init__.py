@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import Q
 
 from automations.cancellation.receipt import (
     all_outstanding,
@@ -311,12 +310,12 @@ def trees_to_hit(environment: Environment, scope: CancellationFilter) -> list[An
     """The same, and what is beneath them without those that are among them: each kind found in a way of its own, since
     for one OR, or a list, of both all unfinished runs would be read."""
     bars = list(standing(environment=environment))
-    runs = spared(matching(environment, scope), bars=bars, environment=environment)
+    matched = matching(environment, scope)
+    runs = spared(matched, bars=bars, environment=environment)
     if not has_children(environment):
         return [runs]
-    live = LiveRun.objects.within(environment.pk)
-    matched = Q(scope.condition(), state__in=scope.states)
-    below = live.filter(below_one_of(live.filter(matched)), state__in=UNFINISHED).exclude(matched)
+    below = LiveRun.objects.within(environment.pk).filter(below_one_of(matched), state__in=UNFINISHED)
+    below = below.exclude(scope.condition(), state__in=scope.states)
     return [runs, spared(below, bars=bars, environment=environment)]
 
 

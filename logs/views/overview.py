@@ -20,8 +20,9 @@ def overview(request: PageRequest) -> HttpResponseBase:
     """What stands, what wakes next, who works; it polls."""
     span = request.GET.get("span", "")
     shown = Overview.read(
-        environment=request.environment, span=span if span in SPANS else "hour", now=timezone.now()
-    )
+        environment=request.environment, span=span if span in SPANS else "hour", now=timezone.now(),
+        workers=request.frame.workers,
+    )  # fmt: skip
     if request.GET.get("tag") == shown.tag:
         return http.unchanged()
     address = reverse("logs:overview")

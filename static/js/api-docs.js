@@ -12,7 +12,10 @@ function mend() {
   each("h3, h4, h5, h6", (heading) => heading.setAttribute("aria-level", heading.tagName[1] - 1));  // none is an h2
   each("pre", (sample) => sample.setAttribute("tabindex", 0));  // which may scroll
   for (const [selector, label] of Object.entries(LANDMARKS)) {
-    each(selector, (part) => Object.entries({ role: "region", "aria-label": label }).forEach((said) => part.setAttribute(...said)));
+    each(selector, (part) => {
+      part.setAttribute("role", "region");
+      part.setAttribute("aria-label", label);
+    });
   }
 }
 new MutationObserver(() => {

@@ -268,17 +268,18 @@ def clock_library() -> str | None:
     return next((str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
 
 
-def strike(fault: Fault, site: Site, draw: random.Random) -> None:
-    """Injects, holds and heals one fault, and notes when."""
+def strike(fault: Fault, site: Site, draw: random.Random) -> bool:
+    """Injects, holds and heals one fault, and notes when; False where it could not be injected."""
     try:
         fault.inject(site, draw)
     except NotNow:
         site.history.note("fault", "failed", kind=fault.kind)
-        return
+        return False
     site.history.note("fault", "inject", kind=fault.kind)
     time.sleep(draw.uniform(*fault.seconds))
     fault.heal(site)
     site.history.note("fault", "heal", kind=fault.kind)
+    return True
 
 
 def shuffled(deck: Sequence[tuple[int, Fault]], draw: random.Random) -> Iterator[Fault]:

@@ -36,6 +36,7 @@ LEASE_SECONDS = 2
 UP_SECONDS = 60.0
 STOP_SECONDS = 20.0
 GAP = (0.1, 0.5)  # seconds between a fault and the next
+LONGEST = 3  # times its seconds, a storm that waits for its faults
 REAL = (
     "COUNTERMAND_DATA", "DATABASE_URL", "SECRET_KEY", "FIELD_KEYS", "SITE_URL", "ALLOWED_HOSTS", "WORKERS", "SLOTS",
 )  # fmt: skip
@@ -43,13 +44,15 @@ REAL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`seconds` of load at `rate` invokes a second; `pauses` is the factor on the test points' delays, `silent`
-    the watchdog's patience in seconds (None: the product's own); `mutant` makes the product wrong; `patience`
-    is how many seconds the runs are given to end after that."""
+    """`seconds` of load at `rate` invokes a second, and more of it, up to three times as much, until `fewest`
+    faults were injected: a seed may draw the long ones first; `pauses` is the factor on the test points' delays,
+    `silent` the watchdog's patience in seconds (None: the product's own); `mutant` makes the product wrong;
+    `patience` is how many seconds the runs are given to end after that."""
 
     seed: int
     seconds: float
     deck: Sequence[tuple[int, Fault]] = ()
+    fewest: int = 0
     rate: float = 20.0
     pauses: float = 1.0
     silent: float | None = None
@@ -111,13 +114,16 @@ def _storm(plan: Plan, site: Site, driver: Driver, sink: Sink, say: Callable[[st
     sink.behave(plan.mix, seed=plan.seed)
     draw = random.Random(plan.seed)
     deck = faults.shuffled(plan.deck, draw) if plan.deck else None
-    until = time.monotonic() + plan.seconds
+    struck = 0
+    began = time.monotonic()
     driver.start()
     try:
-        while time.monotonic() < until:
+        while (since := time.monotonic() - began) < plan.seconds or (
+            struck < plan.fewest and since < LONGEST * plan.seconds
+        ):
             time.sleep(draw.uniform(*GAP))
             if deck is not None:
-                faults.strike(next(deck), site, draw)
+                struck += faults.strike(next(deck), site, draw)
     finally:
         driver.stop()
         sink.behave(HONEST, seed=plan.seed)

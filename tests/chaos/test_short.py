@@ -29,7 +29,8 @@ def test_a_worker_that_only_looks_again_before_it_sends_is_caught(server: Server
 
 def test_the_promise_holds_under_faults(server: Server | None, seed: int) -> None:
     seconds, deck, fewest = (45, decks.POSTGRES_SHORT, 40) if server else (15, decks.SQLITE_SHORT, 8)
-    verdict = run(Plan(seed=seed, seconds=seconds, deck=deck, silent=PATIENCE), server=server)
+    plan = Plan(seed=seed, seconds=seconds, deck=deck, fewest=fewest, silent=PATIENCE)
+    verdict = run(plan, server=server)
     print(f"CHAOS_SEED={seed}", verdict.figures)
     assert verdict.counts == dict.fromkeys(verdict.counts, 0)
     assert sum(verdict.figures["faults"].values()) >= fewest

@@ -26,6 +26,7 @@ OPTIONS = (
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
+    "deadlock_timeout=100ms",  # a race that ends in one waits no longer for it to be found
     "listen_addresses=",
     "max_connections=300",
 )

@@ -114,6 +114,7 @@ def test_couriers_python_works(courier: Mapping[str, str], product: Product) -> 
     assert product.http.get(f"runs/{run_id}").raise_for_status().json()["status"] == "cancelled"
 
 
+@pytest.mark.slow
 def test_couriers_javascript_works(
     courier: Mapping[str, str],
     product: Product,
@@ -147,6 +148,7 @@ def test_knocks_python_works(knock: Mapping[str, str]) -> None:
     run([sys.executable, "-"], code, knock)
 
 
+@pytest.mark.slow
 def test_knocks_javascript_works(
     knock: Mapping[str, str],
     product: Product,
@@ -179,6 +181,7 @@ def test_suprsends_python_works(suprsend: Mapping[str, str], product: Product) -
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_suprsends_javascript_works(
     suprsend: Mapping[str, str],
     product: Product,

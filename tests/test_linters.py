@@ -22,7 +22,12 @@ CHECKS: dict[str, list[str | Path]] = {
 }
 
 
-@pytest.mark.parametrize("name", CHECKS)
+SLOW = {"types"}  # as long as three hundred tests
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CHECKS]
+)
 def test_the_tree_passes(name: str, tmp_path: Path) -> None:
     variables = os.environ | {"COUNTERMAND_DATA": str(tmp_path), "NO_BOOTSTRAP": "1", "NO_COLOR": "1"}
     variables.pop("DJANGO_SETTINGS_MODULE", None)

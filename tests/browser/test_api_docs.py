@@ -11,6 +11,7 @@ from tests.browser.test_accessibility import violations
 from tests.live import Product
 
 
+@pytest.mark.slow
 def test_the_reference_shows_every_document_and_asks_nobody_else(page: Page, product: Product) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

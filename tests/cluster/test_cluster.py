@@ -102,6 +102,7 @@ def test_all_that_wait_for_work_can_be_killed_at_once(own: Product) -> None:
     assert not set(victims) & set(tree(own))
 
 
+@pytest.mark.slow
 def test_runs_survive_a_restart_of_everything() -> None:
     with database_url() as url:
         given = {"DATABASE_URL": url, "LEASE_SECONDS": "2"}

@@ -98,7 +98,7 @@ def test_a_process_has_a_name_of_its_own_until_it_dies() -> None:
     assert identity.name_of(child) is None
 
 
-@pytest.mark.parametrize("told", ["the watchdog", "everybody"])
+@pytest.mark.parametrize("told", [pytest.param("the watchdog", marks=pytest.mark.slow), "everybody"])
 def test_a_cluster_told_to_stop_is_gone_within_fifteen_seconds(told: str) -> None:
     with started() as product:
         wait_for(lambda: len(tree(product)) == WHOLE_TREE, seconds=20)

@@ -93,6 +93,7 @@ def test_a_first_start_tells_the_address_and_the_one_time_link_and_keeps_both_fr
 
 
 @on_linux
+@pytest.mark.slow
 def test_what_dies_is_started_again_and_sigterm_stops_all_within_15_seconds(own: Product) -> None:
     await_that(lambda: works(own), seconds=30)
     web = min(pid for pid, command in processes_of(own).items() if "gunicorn" in command)
@@ -111,6 +112,7 @@ def test_what_dies_is_started_again_and_sigterm_stops_all_within_15_seconds(own:
 
 
 @on_linux
+@pytest.mark.slow
 def test_nothing_outlives_an_up_that_was_killed() -> None:
     with started() as product:
         await_that(lambda: works(product), seconds=30)

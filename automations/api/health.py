@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -42,8 +45,7 @@ class Readyz(OpenEndpoint):
 
 def _reasons() -> list[str]:
     try:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        if _migrations() - MigrationRecorder(connection).applied_migrations().keys():
             return ["migrations are missing"]
         if not Worker.objects.filter(seen_at__gte=database_now() - SILENT_AFTER).exists():
             return [f"no worker was seen for {SILENT_AFTER.seconds} seconds"]
@@ -52,3 +54,9 @@ def _reasons() -> list[str]:
     except DatabaseError:
         return ["the database does not answer"]
     return []
+
+
+@cache
+def _migrations() -> frozenset[tuple[str, str]]:
+    """What this program's files hold, each by its app and name: read once, for it is asked every few seconds."""
+    return frozenset(MigrationLoader(None).disk_migrations)

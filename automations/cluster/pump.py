@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import os
 import queue
@@ -18,12 +19,13 @@ from automations.cluster import identity
 from automations.cluster.crew import Crew
 from automations.cluster.post import Post
 from automations.execution import Done, Task
-from automations.models import LATE_AFTER, Environment
+from automations.models import LATE_AFTER, Due, Environment
 
 SHIFT_SECONDS = 5.0  # after that a pump ends as soon as nothing is in flight ...
 LONGEST_SHIFT_SECONDS = 60.0  # ... and after this it starts nothing more
 LINGER_SECONDS = 0.25  # how long it waits for more before it ends early
 POLL_SECONDS = 0.02
+LOOK_SECONDS = 0.05  # how often a pump that has its hands full looks what else is due
 GATHER_SECONDS = 0.004  # steps that end within so short a time are written back together
 HOUSE_SECONDS = 1.0
 BEAT_SECONDS = 5.0
@@ -96,14 +98,17 @@ class _Shift:
         self.finished: queue.Queue[Done] = queue.Queue()
         self.environments = list(Environment.objects.all())
         self.in_flight: dict[int, dict[_Attempt, Task]] = {each.pk: {} for each in self.environments}
-        self.started_at = self.next_due = time.monotonic()
+        self.started_at = time.monotonic()
+        self.next_due: dict[int, float] = {}  # by environment, unless emptied since the look
+        self.next_look = 0.0  # by time.monotonic(); 0 until it has looked at all
+        self.is_behind = False
         self.last_work = 0.0
         self.away_since: float | None = None
         self.next_house = self.next_beat = 0.0
         self.lease_third = settings.LEASE_SECONDS / 3
         self.next_renewal = self.started_at + self.lease_third
         self.worker = _enlist(os.getpid())
-        self.worked = self.unsettled = self.archiving = False
+        self.worked = self.archiving = False
 
     @property
     def busy(self) -> bool:
@@ -120,17 +125,19 @@ class _Shift:
                 self._wait_for_database()
                 continue
             self.away_since = None
-            done = self._collect(POLL_SECONDS if self.busy else min(max(pause, 0.001), POLL_SECONDS))
+            done = self._collect(min(max(pause, 0.001), POLL_SECONDS))
 
     def _round(self, done: dict[int, list[Done]]) -> float:
         """Everything that needs the database; `done` is empty afterwards. Seconds until the next step is due."""
-        pause = 0.0 if done else self._seconds_to_due()
-        if (done or pause <= 0) and self._turn(done):
+        if time.monotonic() >= self.next_look or not (done or self._due()):
+            self._look()
+        due = self._due()
+        if (done or due) and self._turn(done):
             self.last_work = time.monotonic()
             self.worked = True
-            pause = 0.0
-        elif pause <= 0:  # what is due may not be started just now
-            pause = POLL_SECONDS
+            pause = self._seconds_to_due() if self.busy else 0.0
+        else:  # what is due may not be started just now
+            pause = POLL_SECONDS if due else self._seconds_to_due()
         self._look_after()
         return pause
 
@@ -148,41 +155,54 @@ class _Shift:
         now = time.monotonic()
         if stopping.is_set():
             return not self.busy or now - self.last_work > DRAIN_SECONDS
-        if self.busy:
+        if self.busy or not self.next_look:
             return False
         if now - self.started_at > SHIFT_SECONDS:
             return True
         if self.archiving:
             return False
-        return self.next_due - now > LINGER_SECONDS and now - self.last_work > LINGER_SECONDS
+        return self._seconds_to_due() > LINGER_SECONDS and now - self.last_work > LINGER_SECONDS
 
     def _may_start(self) -> bool:
         return not stopping.is_set() and time.monotonic() - self.started_at < LONGEST_SHIFT_SECONDS
 
-    def _seconds_to_due(self, *, also_owed: bool = False) -> float:
-        """How long until the next step is due; one statement, and no lock. The post sees to what is owed."""
+    def _look(self, *, also_owed: bool = False) -> Due:
+        """What is due where, and how soon; one statement, and no lock. The post sees to what is owed."""
         due = execution.what_is_due(also_owed=also_owed)
         if due.owed:
             Post.of_this_process(until=stopping).wake()
-        self.unsettled = due.unsettled
-        seconds = LONGEST_SHIFT_SECONDS if due.seconds is None else due.seconds
-        self.next_due = time.monotonic() + seconds
-        return seconds
+        now = time.monotonic()
+        self.next_due = {pk: now + seconds for pk, seconds in due.times.items()}
+        self.next_look = now + LOOK_SECONDS
+        self.is_behind = any(seconds < -LATE_SECONDS for seconds in due.times.values())
+        return due
+
+    def _due(self) -> list[int]:
+        """The environments in which something is due."""
+        now = time.monotonic()
+        return [pk for pk, moment in self.next_due.items() if moment <= now]
+
+    def _seconds_to_due(self) -> float:
+        """How long until the next step is due, by the last look."""
+        return min(self.next_due.values(), default=math.inf) - time.monotonic()
 
     def _turn(self, done: dict[int, list[Done]]) -> bool:
         """Finishes what is done and starts what is due, environment by environment; whether there was any."""
         worked = False
+        due = self._due()
         for environment in self.environments:
             mine = done.get(environment.pk, [])
             room = max(self.crew.room, 0) if self._may_start() else 0
-            if not mine and not room:
+            if not mine and not (room and environment.pk in due):
                 continue
-            late = _LATE.left() if self.next_due < time.monotonic() - LATE_SECONDS else None
+            late = _LATE.left() if self.is_behind else None
             tasks = execution.turn(
                 environment=environment, done=mine, room=room, worker=self.worker, late=late
             )
             _LATE.take(sum(task.is_late for task in tasks))
             done.pop(environment.pk, None)
+            if environment.pk in due and len(tasks) < room:
+                del self.next_due[environment.pk]
             self.in_flight[environment.pk].update((_attempt(task), task) for task in tasks)
             for task in tasks:
                 self.crew.perform(task, into=self.finished)
@@ -225,9 +245,10 @@ class _Shift:
     def _keep_house(self) -> None:
         """Reaps, settles and archives, where there is something of it to do."""
         self.archiving = False
-        if self._seconds_to_due(also_owed=True) <= 0 or self.unsettled:
-            more = [execution.keep_house(environment) for environment in self.environments]
-            self.archiving = any(more)
+        look = self._look(also_owed=True)
+        wanting = {*look.unsettled, *self._due()}
+        more = [execution.keep_house(each) for each in self.environments if each.pk in wanting]
+        self.archiving = any(more)
         if self.archiving:
             self.next_house = 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from django.db import connection
@@ -17,7 +18,7 @@ WITH e AS MATERIALIZED (
          WHERE environment_id = automations_environment.id ORDER BY due_at LIMIT 1) AS earliest
     FROM automations_environment
 )
-SELECT
+SELECT id,
     CASE WHEN seconds <= 0 OR earliest IS NULL OR earliest > {now} THEN seconds
          WHEN (SELECT 1 FROM automations_liverun
                WHERE environment_id = e.id AND state IN ('running', 'cancelling')
@@ -55,14 +56,20 @@ _WORDS = {
 
 
 class Due(NamedTuple):
-    """`seconds` until the next step is due or a lease has run out, not above 0 when one is, None when nothing
-    waits; `unsettled` says that lost attempts are not settled, cancelled runs not archived, a cancel is due, or,
-    where it was asked for, that runs are to go on that were held; `owed`, where it was asked for, that a webhook
-    endpoint is to be told something now or an `on_cancel` to be carried out."""
+    """`times` are the seconds until the next step of an environment (its primary key) is due or a lease has run
+    out, not above 0 when one is; `unsettled` the environments in which lost attempts are not settled, cancelled
+    runs not archived, a cancel is due, or, where it was asked for, runs are to go on that were held; `owed` says,
+    where it was asked for, that a webhook endpoint is to be told something now or an `on_cancel` to be carried out.
+    """
 
-    seconds: float | None
-    unsettled: bool
+    times: Mapping[int, float]
+    unsettled: frozenset[int]
     owed: bool = False
+
+    @property
+    def seconds(self) -> float | None:
+        """The shortest of the times; None when nothing waits."""
+        return min(self.times.values(), default=None)
 
 
 def what_is_due(*, also_owed: bool = False) -> Due:
@@ -78,7 +85,7 @@ def what_is_due(*, also_owed: bool = False) -> Due:
         cursor.execute(DUE.format(**words, **(seldom if also_owed else dict.fromkeys(seldom, "1 = 0"))))
         rows = cursor.fetchall()
     return Due(
-        seconds=min((seconds for seconds, *_ in rows if seconds is not None), default=None),
-        unsettled=any(unsettled for _, unsettled, _ in rows),
+        times={pk: seconds for pk, seconds, *_ in rows if seconds is not None},
+        unsettled=frozenset(pk for pk, _, unsettled, _ in rows if unsettled),
         owed=any(owed for *_, owed in rows),
     )

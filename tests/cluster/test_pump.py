@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
@@ -13,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from automations import execution, testpoints
 from automations.cluster import pump
 from automations.cluster.crew import Crew
-from automations.models import LiveRun, Run, Worker, database_now
+from automations.models import Environment, LiveRun, Run, Worker, database_now
 from tests.scenes import DELAY, SEND, cancel_runs, expire_leases, invoke, production, run_of, status
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -46,12 +47,36 @@ def test_a_shift_archives_what_was_cancelled() -> None:
 
 
 def test_a_shift_of_both_environments_starts_in_both() -> None:
-    from automations.models import Environment
-
     test = Environment.objects.get(key="test")
     runs = [run_of(invoke(SEND)), run_of(invoke(SEND, environment=test))]
     pump.run_pump()
     assert [status(run) for run in runs] == ["completed", "completed"]
+
+
+def test_an_environment_in_which_nothing_is_due_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [run_of(invoke(SEND, SEND)) for _ in range(3)]
+    asked = []
+
+    def noted(*, environment: Environment, **given: Any) -> Any:
+        asked.append(environment.key)
+        return turn(environment=environment, **given)
+
+    turn = execution.turn
+    monkeypatch.setattr(execution, "turn", noted)
+    pump.run_pump()
+    assert [status(run) for run in runs] == ["completed"] * 3
+    assert set(asked) == {"production"}
+
+
+def test_what_falls_due_while_another_environment_keeps_the_pump_busy_is_started_meanwhile() -> None:
+    test = Environment.objects.get(key="test")
+    steps = [SEND] * 40  # each written back and followed by the next, for longer than the other waits
+    busy = run_of(invoke(*steps))
+    other = run_of(invoke({"action": "delay", "duration": "0.1 seconds"}, SEND, environment=test))
+    pump.run_pump()
+    started_at = other.events.get(kind="step_completed").data["started_at"]
+    assert (status(busy), status(other)) == ("completed", "completed")
+    assert started_at < busy.events.filter(kind="step_completed").latest("pk").data["started_at"]
 
 
 def test_a_shift_with_nothing_to_do_ends_soon() -> None:
@@ -82,10 +107,12 @@ def test_a_step_stuck_past_its_lease_keeps_its_slot_and_ends_the_shift_all_the_s
     with testpoints.watched(hold_the_first):
         shift = pump._Shift()
         room = shift.crew.room
+        shift._look()
         shift._turn({})
         assert stuck.wait(5)
         expire_leases()
         execution.keep_house(production())  # as another worker does
+        shift._look()
         shift._turn({})
         shift._turn(shift._collect(1.0))
         assert (shift.busy, shift.crew.room) == (True, room - 1)

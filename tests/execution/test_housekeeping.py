@@ -127,7 +127,7 @@ def test_counts_left_open_are_filled_in_after_archiving() -> None:
 
 def test_what_is_due_covers_steps_leases_lost_attempts_and_archives(django_assert_num_queries: Any) -> None:
     hour = 3600.001  # SQLite counts in days, which are good for 0.1 ms
-    assert execution.what_is_due() == (None, False, False)
+    assert execution.what_is_due() == ({}, frozenset(), False)
     invoke(DELAY, token="t")
     assert 3590 < (execution.what_is_due().seconds or 0) < hour
     invoke(SEND)
@@ -135,9 +135,9 @@ def test_what_is_due_covers_steps_leases_lost_attempts_and_archives(django_asser
     start()
     assert 3590 < (execution.what_is_due().seconds or 0) < hour
     expire_leases()
-    assert execution.what_is_due() == (0, False, False)
+    assert execution.what_is_due() == ({production().pk: 0}, frozenset(), False)
     execution.keep_house(production())
-    assert execution.what_is_due().unsettled
+    assert execution.what_is_due().unsettled == {production().pk}
     finish(*[execution.perform(task) for task in start()])
     LiveRun.objects.update(unsettled=None)
     assert not execution.what_is_due().unsettled

@@ -25,7 +25,7 @@ SHIFT_SECONDS = 5.0  # after that a pump ends as soon as nothing is in flight ..
 LONGEST_SHIFT_SECONDS = 60.0  # ... and after this it starts nothing more
 LINGER_SECONDS = 0.25  # how long it waits for more before it ends early
 POLL_SECONDS = 0.02
-LOOK_SECONDS = 0.05  # how often a pump that has its hands full looks what else is due
+LOOK_SHARE = 0.02  # of its time, what a pump that has its hands full spends on looking what else is due
 GATHER_SECONDS = 0.004  # steps that end within so short a time are written back together
 HOUSE_SECONDS = 1.0
 BEAT_SECONDS = 5.0
@@ -168,12 +168,13 @@ class _Shift:
 
     def _look(self, *, also_owed: bool = False) -> Due:
         """What is due where, and how soon; one statement, and no lock. The post sees to what is owed."""
+        since = time.monotonic()
         due = execution.what_is_due(also_owed=also_owed)
         if due.owed:
             Post.of_this_process(until=stopping).wake()
         now = time.monotonic()
         self.next_due = {pk: now + seconds for pk, seconds in due.times.items()}
-        self.next_look = now + LOOK_SECONDS
+        self.next_look = now + (now - since) / LOOK_SHARE
         self.is_behind = any(seconds < -LATE_SECONDS for seconds in due.times.values())
         return due
 

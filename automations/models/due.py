@@ -11,18 +11,18 @@ from django.db import connection
 # is time anyway. Nor by EXISTS, which PostgreSQL answers for many environments by reading every run.
 DUE = """
 WITH e AS MATERIALIZED (
-    SELECT id,
-        (SELECT {seconds} FROM automations_liverun
-         WHERE environment_id = automations_environment.id AND state = 'waiting' ORDER BY due_at LIMIT 1) AS seconds,
-        (SELECT due_at FROM automations_liverun
-         WHERE environment_id = automations_environment.id ORDER BY due_at LIMIT 1) AS earliest
+    SELECT id, (SELECT {seconds} FROM automations_liverun
+                WHERE environment_id = automations_environment.id AND state = 'waiting'
+                ORDER BY due_at LIMIT 1) AS seconds
     FROM automations_environment
 )
 SELECT id,
-    CASE WHEN seconds <= 0 OR earliest IS NULL OR earliest > {now} THEN seconds
-         WHEN (SELECT 1 FROM automations_liverun
-               WHERE environment_id = e.id AND state IN ('running', 'cancelling')
-                 AND due_at <= {now} AND lease_until < {now} ORDER BY due_at LIMIT 1) = 1 THEN 0.0
+    CASE WHEN seconds <= 0 THEN seconds
+         WHEN (SELECT due_at FROM automations_liverun WHERE environment_id = e.id ORDER BY due_at LIMIT 1) <= {now}
+         THEN CASE WHEN (SELECT 1 FROM automations_liverun
+                         WHERE environment_id = e.id AND state IN ('running', 'cancelling')
+                           AND due_at <= {now} AND lease_until < {now} ORDER BY due_at LIMIT 1) = 1 THEN 0.0
+                   ELSE seconds END
          ELSE seconds END,
     EXISTS (SELECT 1 FROM automations_cancellation WHERE environment_id = e.id AND archived_at IS NULL)
     OR EXISTS (SELECT 1 FROM automations_cancellation

@@ -46,7 +46,7 @@ def refused(request: PageRequest, template: str, context: dict[str, Any]) -> Htt
 
 def run_of(request: PageRequest, uid: UUID) -> Run:
     """The run with what it is doing now; Http404 for one that is not of the environment looked at."""
-    run = Run.objects.within(request.environment).with_state().filter(uid=uid).first()
+    run = Run.objects.within(request.environment).with_state().find(uid)
     if run is None:
         raise Http404("there is no such run in this environment")
     return run

@@ -88,7 +88,7 @@ class RunPage:
     def read(cls, *, uid: UUID, environment: Environment, now: datetime) -> RunPage | None:
         """The run of that id in the environment, in three statements; None when there is none."""
         runs = Run.objects.within(environment).with_state().prefetch_related("events")
-        run = runs.filter(uid=uid).first()
+        run = runs.find(uid)
         if run is None:
             return None
         sharing = 0

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db import connection, models
 from django.db.models.functions import Length, Trim
@@ -88,6 +89,11 @@ class RunQuerySet(RunSearch):
             shown: Iterable[Run] = self._result_cache or ()
             for run in shown:
                 run.show_under(bars, above.get(run.pk, ()))
+
+    def find(self, uid: UUID) -> Run | None:
+        """The run of that id; None where it is not among these. Not by `first()`: to compose an order of one row
+        takes a third of what it takes to read it."""
+        return next(iter(self.filter(uid=uid).order_by()), None)
 
     def newest_pk(self) -> int:
         """The highest primary key of them; 0 without any."""

@@ -158,7 +158,7 @@ class JourneyRunSteps(CourierEndpoint):
 def find_run(runs: RunQuerySet, environment: Environment, run_id: str) -> Run:
     """The environment's run of that id; the same Refusal whether it is unknown, foreign or no id at all."""
     known = re.fullmatch(UUID_PATTERN, run_id)
-    run = runs.within(environment).filter(uid=UUID(run_id)).first() if known else None
+    run = runs.within(environment).find(UUID(run_id)) if known else None
     if run is None:
         raise _missing()
     return run

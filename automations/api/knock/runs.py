@@ -92,7 +92,7 @@ class OneRun(Endpoint):
         """The run and what happened to it, oldest first."""
         known = re.fullmatch(UUID_PATTERN, run_id)
         runs = Run.objects.with_state().within(self.environment)
-        run = runs.filter(uid=UUID(run_id)).first() if known else None
+        run = runs.find(UUID(run_id)) if known else None
         if run is None:
             raise Refusal(No.NOT_FOUND, "run_not_found", "there is no such workflow recipient run")
         actions = {step.name: step.action for step in definition_of_run(run).steps}

@@ -175,7 +175,7 @@ def _children(run: Run) -> list[str]:
 
 def find_run(runs: RunQuerySet, environment: Environment, uid: str) -> Run:
     """The environment's run of that id. Refusal (NOT_FOUND)."""
-    run = runs.within(environment).filter(uid=UUID(uid)).first()
+    run = runs.within(environment).find(UUID(uid))
     if run is None:
         raise Refusal(No.NOT_FOUND, "run_not_found", f"there is no run {uid}")
     return run

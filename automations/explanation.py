@@ -33,7 +33,7 @@ Explainer = Callable[[CancellationFilter, Run], Explanation | None]
 
 
 def explain(run: Run, cancellation: Cancellation) -> Explanation:
-    """Why the cancellation hit the run, or did not; the run is read `with_state()`.
+    """Why the cancellation hit the run, or did not; the run is read as `explained()` or `with_state()`.
 
     The filter comes first, then time: what it did not ask for, it would not have hit at any time.
     """

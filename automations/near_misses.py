@@ -19,7 +19,7 @@ BEFORE, AFTER = timedelta(minutes=5), timedelta(hours=1)  # a run's life, and so
 def of_run(run: Run) -> list[tuple[Cancellation, Explanation]]:
     """Cancellations of about the run's lifetime, or that held when it was accepted, that asked for its token or key,
     or nearly so, and did not hit it; newest first, out of the newest 300 of that time and 300 that held. The run is
-    read `with_state()`."""
+    read as `explained()` or `with_state()`."""
     held = [label for label in (run.token, run.key) if label is not None]
     if not held:
         return []

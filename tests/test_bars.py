@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.signals import post_init
 from django.test.utils import CaptureQueriesContext
 
 from automations import cancellation as cancelling
@@ -89,6 +90,47 @@ def test_it_is_shown_at_once_wherever_runs_are_shown() -> None:
     first = read(runs[0])
     assert (first.called_off_by, first.ended_at, first.reason) == (receipt, receipt.as_of, "cancel_request")
     assert cancelling.unfinished_with_label(environment=production(), token="t") == 0
+
+
+def test_one_run_is_read_without_bars_where_none_is_for_it() -> None:
+    runs, *_ = many(DELAY), many(DELAY, token="u"), many(DELAY, token="v")
+    bar(token="u")
+    bar(token="v")
+    assert [read_with_bars(one) for one in runs[:2]] == [("waiting", 0)] * 2
+    bar(token="t")
+    assert [read_with_bars(one) for one in runs[:2]] == [("cancelled", 3)] * 2
+
+
+def read_with_bars(run: Run) -> tuple[str, int]:
+    """The run's status, and how many bars were read for it."""
+    found: list[Cancellation] = []
+
+    def note(instance: Cancellation, **_: Any) -> None:
+        found.append(instance)
+
+    post_init.connect(note, sender=Cancellation)
+    try:
+        one = Run.objects.with_state().find(run.uid)
+        return one.public_status if one is not None else "", len(found)
+    finally:
+        post_init.disconnect(note, sender=Cancellation)
+
+
+def test_a_run_whose_bar_is_swept_while_it_is_read_is_shown_as_called_off() -> None:
+    run, *_ = many(DELAY)
+    receipt = bar(token="t")
+    over, _ = live_run_bars.bars_over([run.pk])
+    asked: list[str] = []
+
+    def sweep_first(execute: Any, statement: str, *given: Any) -> Any:
+        if statement.startswith(over) and not asked:
+            asked.append(statement)
+            assert swept(receipt).swept_at is not None
+        return execute(statement, *given)
+
+    with connection.execute_wrapper(sweep_first):
+        found = Run.objects.with_state().find(run.uid)
+    assert (len(asked), found is not None and found.public_status) == (1, "cancelled")
 
 
 def test_nothing_under_it_starts_and_what_is_accepted_later_does() -> None:
@@ -233,6 +275,7 @@ def test_every_kind_of_bar_holds_before_it_is_swept(fields: dict[str, Any]) -> N
     runs = many(definition=None, automation="one", key="k", tags=["x"], tenant="acme")
     tasks = start(room=1)
     bar(**fields)
+    assert [read_with_bars(run) for run in runs] == [("cancelled", 1)] * 3
     finish(*[execution.perform(task) for task in tasks])
     assert (start(), [status(run) for run in runs]) == ([], ["cancelled"] * 3)
     assert LiveRun.objects.get(pk=tasks[0].claim.run_id).state == "cancelled"

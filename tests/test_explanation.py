@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from automations import cancellation as cancelling
 from automations import execution
@@ -40,8 +42,13 @@ def run(**given: Any) -> Run:
 
 
 def told(one: Run, cancellation: Cancellation) -> Explanation:
-    """The explanation, of both as they stand now."""
-    return explain(read(one), Cancellation.objects.get(pk=cancellation.pk))
+    """The explanation, of both as they stand now; what it rests on was read with them."""
+    now, of = Run.objects.explained().get(pk=one.pk), Cancellation.objects.get(pk=cancellation.pk)
+    with CaptureQueriesContext(connection) as captured:
+        found = explain(now, of)
+    assert len(captured) == (found.reason == "automation_differs")  # whose name is looked up
+    assert found == explain(read(one), of)
+    return found
 
 
 def test_a_hit_says_what_matched() -> None:
@@ -244,6 +251,10 @@ def test_every_field_that_leaves_a_run_out_is_explained(name: str) -> None:
     assert (found.hit, found.sentence != "") == (False, True)
     cancellation = Cancellation(as_of=database_now(), filter=scope.as_json())
     assert explain(one, cancellation).reason == found.reason
+    asked = Run.objects.explained().get(pk=one.pk)
+    with CaptureQueriesContext(connection) as captured:
+        assert FIELDS[name](scope, asked) == found
+    assert len(captured) == (name == "automation_id")  # whose name is looked up
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(CancellationFilter)])

@@ -18,6 +18,7 @@ from automations.models.definitions import (
     definition_of_run,
     definition_of_version,
     inputs_of,
+    own_of,
     steps_of_run,
 )
 from automations.models.descent import (
@@ -187,6 +188,7 @@ __all__ = [
     "listeners_of",
     "new_uid",
     "owed",
+    "own_of",
     "profiles_of",
     "reached",
     "resealed",

@@ -18,6 +18,7 @@ from automations.models.cancellation import STANDING, Cancellation, standing, ui
 from automations.models.descent import PARENT_CANCELLED, Descent
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
+from automations.models.live_run_bars import bars_over
 from automations.models.run_search import RunSearch
 from automations.models.run_status import FINAL, RunStatus
 from automations.models.statements import fetch
@@ -32,16 +33,20 @@ SELECT count(*) FROM automations_run
 WHERE environment_id = %s AND {where} AND status IS NOT NULL AND finished_at <= %s
   AND (cancellation_id IS NULL OR cancellation_id <> %s)
 """
+STILL = "SELECT 1 FROM automations_liverun WHERE run_id = %s AND state = %s"
 _LISTED_LIVE = ("state", "position", "attempt", "due_at", "parked_due_at", "awaits", "started_at")
 # What a bar may ask of a live row: a list that left one out would fetch it run by run, where a bar stands.
 _UNDER_BARS = (
     "token", "key", "recipient", "automation", "invocation", "source", "tags", "tenant", "created_at", "unsettled",
 )  # fmt: skip
+_EXPLAINING = ("actor", "origin", "filter", "as_of", "hold_until", "undone_at", "scheduled")
 _STANDING = models.Exists(Cancellation.objects.filter(STANDING))
 
 
 class RunQuerySet(RunSearch):
     """Reads. What changes a run is LiveRun's queryset, the one door."""
+
+    _is_one = False  # whether it can be but one run, however often it is read
 
     def within(self, environment: Environment) -> RunQuerySet:
         """The environment's runs."""
@@ -65,6 +70,21 @@ class RunQuerySet(RunSearch):
             *(f"live__cancellation__{name}" for name in ("actor", "origin", "as_of")),
         )  # fmt: skip
 
+    def explained(self) -> RunQuerySet:
+        """As much of `with_state()` as says why a run was, or was not, called off: half of its columns, and composing
+        a column takes as long as reading it."""
+        joined = self._with_bars().select_related(
+            "live", "live__cancellation", "cancellation", "automation", "invocation"
+        )
+        return joined.only(
+            "uid", "environment", "automation__key", "recipient", "source", "token", "key", "status",
+            "status_reason", "created_at", "finished_at", "parent_id",
+            *(f"invocation__{name}" for name in ("uid", "idempotency_key", "tenant", "tags")),
+            *(f"live__{name}" for name in ("state", "due_at", "parked_due_at", "awaits", *_UNDER_BARS)),
+            *(f"cancellation__{name}" for name in _EXPLAINING),
+            *(f"live__cancellation__{name}" for name in _EXPLAINING),
+        )  # fmt: skip
+
     def standings(self) -> RunQuerySet:
         """As much of `with_state()` as says how the runs stand: `public_status`."""
         names = ("state", "cancellation_id", *_UNDER_BARS)
@@ -81,8 +101,10 @@ class RunQuerySet(RunSearch):
         what was swept between the two says so itself."""
         is_new = self._result_cache is None
         super()._fetch_all()
-        rows = self._result_cache or ()
+        rows: Sequence[Run] = self._result_cache or ()
         if is_new and any(getattr(row, "barred", False) for row in rows):
+            if self._is_one and _stands_as_read(rows[0]):
+                return
             bars, above = list(standing()), _above(rows)
             self._result_cache = None
             super()._fetch_all()
@@ -93,7 +115,9 @@ class RunQuerySet(RunSearch):
     def find(self, uid: UUID) -> Run | None:
         """The run of that id; None where it is not among these. Not by `first()`: to compose an order of one row
         takes a third of what it takes to read it."""
-        return next(iter(self.filter(uid=uid).order_by()), None)
+        found: RunQuerySet = self.filter(uid=uid).order_by()
+        found._is_one = True
+        return next(iter(found), None)
 
     def newest_pk(self) -> int:
         """The highest primary key of them; 0 without any."""
@@ -113,6 +137,18 @@ class RunQuerySet(RunSearch):
     def labelled(self, token: str) -> RunQuerySet:
         """Runs whose token or key is `token`."""
         return self.filter(models.Q(token=token) | models.Q(key=token))
+
+
+def _stands_as_read(run: Run) -> bool:
+    """Whether no bar is for the run, and none was swept over it since it was read; for one with a parent false, since
+    a bar over that may be. Asks for the bars before the state: what was swept between the two says so itself."""
+    live = run.live_run
+    if run.status is not None:
+        return True
+    if run.parent_id is not None or live is None:
+        return False
+    bars, still = fetch([bars_over([run.pk]), (STILL, [run.pk, live.state])])
+    return bool(still) and not bars
 
 
 def _above(rows: Iterable[Any]) -> Mapping[int, Sequence[LiveRun]]:

@@ -34,7 +34,7 @@ class ExplainCancel(Endpoint):
         query = Query(request.query_params)
         asked = query.uuid("cancellation")
         query.finish()
-        run = find_run(Run.objects.with_state().defer(*WIDE), self.environment, uid)
+        run = find_run(Run.objects.explained(), self.environment, uid)
         cancellation = run.called_off_by
         if asked is not None and (cancellation is None or cancellation.pk != asked):
             cancellation = find_cancellation(self.environment, asked)
@@ -67,10 +67,6 @@ class NearMisses(Endpoint):
             for run, explanation in near_misses.of_cancellation(cancellation)
         ]
         return Response({"cancellation": str(cancellation.pk), "items": items})
-
-
-WIDE = ("profile", "invocation__data", "invocation__definition", "invocation__answer", "version__definition",
-        "automation__draft")  # fmt: skip
 
 
 def _not_called_off(run: Run) -> Explanation:

@@ -83,7 +83,7 @@ def test_an_expired_login_leads_to_the_door_whatever_was_to_be_swapped(page: Pag
     for kind, (address, prepare, act) in KINDS.items():
         address = address.format(run=run)
         enter(page, product, "admin")
-        page.goto(address)
+        page.goto(address, wait_until="networkidle")  # what a page asks for by itself is there
         if prepare:
             prepare(page)
             expect(page.get_by_role("dialog")).to_be_visible()

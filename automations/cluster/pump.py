@@ -6,9 +6,10 @@ import logging
 import math
 import multiprocessing
 import os
-import queue
 import signal
+import threading
 import time
+from collections import deque
 from functools import lru_cache
 
 from django.conf import settings
@@ -95,7 +96,8 @@ class _Shift:
 
     def __init__(self) -> None:
         self.crew = Crew.of_this_process(settings.SLOTS)
-        self.finished: queue.Queue[Done] = queue.Queue()
+        self.finished: deque[Done] = deque()
+        self.ended = threading.Event()  # set with each that is added
         self.environments = list(Environment.objects.all())
         self.in_flight: dict[int, dict[_Attempt, Task]] = {each.pk: {} for each in self.environments}
         self.started_at = time.monotonic()
@@ -206,27 +208,30 @@ class _Shift:
                 del self.next_due[environment.pk]
             self.in_flight[environment.pk].update((_attempt(task), task) for task in tasks)
             for task in tasks:
-                self.crew.perform(task, into=self.finished)
+                self.crew.perform(task, then=self._hand_in)
             worked = worked or bool(mine or tasks)
         return worked
 
+    def _hand_in(self, done: Done) -> None:
+        """What a thread of the crew does with what it has performed."""
+        self.finished.append(done)
+        self.ended.set()
+
     def _collect(self, seconds: float) -> dict[int, list[Done]]:
         """What has been performed, by environment: waits so long for the first, then a moment for the rest."""
+        if self.ended.wait(seconds):
+            awaited = sum(map(len, self.in_flight.values()))
+            until = time.monotonic() + GATHER_SECONDS
+            while (left := until - time.monotonic()) > 0:
+                self.ended.clear()
+                if len(self.finished) >= awaited or not self.ended.wait(left):
+                    break
         done: dict[int, list[Done]] = {}
-        until = time.monotonic() + seconds
-        gathered = False
-        while (left := until - time.monotonic()) > 0 or not gathered:
-            try:
-                item = self.finished.get(timeout=max(left, 0.0))
-            except queue.Empty:
-                break
+        for _ in range(len(self.finished)):
+            item = self.finished.popleft()
             environment_id = item.task.claim.environment_id
             self.in_flight[environment_id].pop(_attempt(item.task), None)
             done.setdefault(environment_id, []).append(item)
-            if not gathered:
-                gathered, until = True, time.monotonic() + GATHER_SECONDS
-            if not self.busy:
-                break
         return done
 
     def _look_after(self) -> None:

@@ -15,9 +15,9 @@ from automations.models import (
     Claim,
     Event,
     EventKind,
-    Run,
     definition_of,
     inputs_of,
+    own_of,
 )
 
 OVERDUE_SECONDS = 5.0
@@ -70,11 +70,10 @@ def tasks_of(claims: Sequence[Claim], *, started: float) -> list[Task]:
     if not claims:
         return []
     inputs = inputs_of(claim.invocation_id for claim in claims)
-    runs = Run.objects.filter(pk__in=[claim.run_id for claim in claims])
-    rows = {pk: row for pk, *row in runs.values_list("pk", "version_id", "profile")}
+    own = own_of(claim.run_id for claim in claims)
     tasks = []
     for claim in claims:
-        version_id, profile = rows[claim.run_id]
+        version_id, profile = own[claim.run_id]
         data, brought, skips_delays = inputs[claim.invocation_id]
         definition = brought or definition_of(version_id=version_id, invocation_id=claim.invocation_id)
         if skips_delays:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -11,8 +12,10 @@ from automations.definition import Definition, parse
 from automations.models.automation import Version
 from automations.models.invocation import Invocation
 from automations.models.run import Run
+from automations.models.statements import fetch, listed
 
 INPUTS_KEPT = 32  # each may have 256 KiB
+OWN = "SELECT id, version_id, profile FROM automations_run WHERE id IN ({pks})"
 
 
 class Input(NamedTuple):
@@ -43,6 +46,12 @@ def inputs_of(invocation_ids: Iterable[int]) -> Mapping[int, Input]:
     while len(_inputs) > INPUTS_KEPT:
         del _inputs[next(iter(_inputs))]
     return found
+
+
+def own_of(run_ids: Iterable[int]) -> Mapping[int, tuple[int | None, Any]]:
+    """What these runs have of their own, by primary key: their version (primary key) and profile."""
+    (rows,) = fetch([(OWN.format(pks=listed(run_ids)), [])])
+    return {pk: (version_id, json.loads(profile)) for pk, version_id, profile in rows}
 
 
 def definition_of_run(run: Run) -> Definition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import reduce
+from functools import partial, reduce
 from itertools import groupby
 from operator import or_
 from typing import Any
@@ -39,7 +39,7 @@ from automations.models.live_run_trees import Ended
 from automations.models.live_run_undo import RestoredRuns
 from automations.models.run import TOKEN_LENGTH, Run
 from automations.models.run_status import RunStatus
-from automations.models.statements import fetch, insert
+from automations.models.statements import fetch, insert, listed
 from automations.testpoints import testpoint
 
 
@@ -99,11 +99,11 @@ class LiveRunQuerySet(RestoredRuns):
             room = min(most, limit - len(claims))
             if room <= 0:
                 continue
-            given = [at(now + lease), at(now), worker]
-            started = claimed(environment_id, when, but_for=bars, held=held, room=room, given=given)
+            start = partial(claimed, environment_id, when, held=held, now=now, lease=lease, worker=worker)
+            started = start(but_for=bars, room=room)
             if bars and (left := room - len(started)):  # perhaps for those that may be under one
                 among = self._spared_by_bars(when, environment_id=environment_id, room=left)
-                started += claimed(environment_id, when, among=among, held=held, room=left, given=given)
+                started += start(among=among, room=left)
             claims += sorted(started, key=DUE_FIRST)
         return claims
 
@@ -159,10 +159,9 @@ class LiveRunQuerySet(RestoredRuns):
         """running -> the end: the live rows go, and Run takes the status; the number gone. A caller who gets fewer
         than asked for rolls back."""
         where, values = held(moves)
-        pks = [move.run_id for move in moves]
-        marks = ", ".join(["%s"] * len(pks))
-        end = [status, reason, has_errors, at(now), *pks]
-        gone, _ = fetch([(GONE.format(held=where), values), (ENDED.format(marks=marks), end)])
+        ended = ENDED.format(pks=listed(move.run_id for move in moves))
+        end = [status, reason, has_errors, at(now)]
+        gone, _ = fetch([(GONE.format(held=where), values), (ended, end)])
         return len(gone)
 
     def let_go(self, claims: Iterable[Claim], *, of_effects: bool = True) -> None:

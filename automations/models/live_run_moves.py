@@ -13,7 +13,7 @@ from django.db import connection
 from automations.models.cancellation import moment_of, uid_text
 from automations.models.live_run_bars import sought, suspicion
 from automations.models.live_run_parking import not_held
-from automations.models.statements import fetch
+from automations.models.statements import fetch, listed
 
 LATE_AFTER = timedelta(seconds=60)
 
@@ -71,6 +71,7 @@ DUE_FIRST = attrgetter("due_at")
 
 # Written out, as one statement carries a worker forward by up to 64 runs (docs/decisions/0003-raw-statements.md).
 # MATERIALIZED: else a planner may look for the due rows once for every row, and start more than the limit.
+# An array, where there are any: joined with `due`, a table of some thousand rows is read whole for each turn.
 START = """
 WITH due AS MATERIALIZED (
     SELECT run_id, {suspect} AS suspect FROM automations_liverun
@@ -78,16 +79,20 @@ WITH due AS MATERIALIZED (
 )
 UPDATE automations_liverun
 SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_until = %s, started_at = %s, worker = %s
-WHERE run_id IN (SELECT run_id FROM due WHERE NOT suspect) AND state = 'waiting'
-RETURNING run_id, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at, parent_id,
-    automation_id, source, tenant, token, key
+WHERE run_id {among} AND state = 'waiting'
+RETURNING run_id, uid, invocation_id, recipient, position, attempt, fence, due_at, parent_id, automation_id, source,
+    tenant, token, key
 """
 LOCK = "FOR UPDATE SKIP LOCKED"
+HOW = {
+    "postgresql": {"lock": LOCK, "among": "= ANY (ARRAY(SELECT run_id FROM due WHERE NOT suspect))"},
+    "sqlite": {"lock": "", "among": "IN (SELECT run_id FROM due WHERE NOT suspect)"},
+}
 LOOKUPS = {"due_at <= %s": "due_at__lte", "due_at > %s": "due_at__gt"}
 GONE = "DELETE FROM automations_liverun WHERE {held} AND state = 'running' RETURNING run_id"
 ENDED = """
 UPDATE automations_run SET status = %s, status_reason = %s, has_errors = %s, finished_at = %s
-WHERE id IN ({marks}) AND status IS NULL RETURNING id
+WHERE id IN ({pks}) AND status IS NULL RETURNING id
 """
 
 
@@ -107,33 +112,34 @@ def claimed(
     but_for: Sequence[str] = (),
     held: bool,
     room: int,
-    given: list[Any],
+    now: datetime,
+    lease: timedelta,
+    worker: int | None,
 ) -> list[Claim]:
     """Starts at most `room` runs for which the conditions hold, `among` these where that is given; not those of
     automations that are `held`, where any is. Of the first `room` only those that cannot be under a bar with one of
     the labels `but_for`."""
     conditions, values = list(when), [at(moment) for moment in when.values()]
     if among is not None:
-        conditions.append(f"run_id IN ({', '.join(['%s'] * len(among)) or 'NULL'})")
-        values += among
+        conditions.append(f"run_id IN ({listed(among) or 'NULL'})")
     if held:
         condition, more = not_held(environment_id)
         conditions.append(condition)
         values += more
-    lock = LOCK if connection.vendor == "postgresql" else ""
     suspect, labels = suspicion(but_for) if but_for else ("FALSE", [])
-    statement = START.format(suspect=suspect, when=" AND ".join(conditions), lock=lock)
+    statement = START.format(suspect=suspect, when=" AND ".join(conditions), **HOW[connection.vendor])
+    given = [at(now + lease), at(now), worker]
     (rows,) = fetch([(statement, [*labels, environment_id, *values, room, *given])])
     return [
         Claim(
             run_id=pk, uid=uid_text(uid), invocation_id=invocation_id, recipient=recipient,
             environment_id=environment_id, position=position, attempt=attempt, fence=fence,
-            due_at=moment_of(due_at), started_at=moment_of(started_at), parent_id=parent_id,
+            due_at=moment_of(due_at), started_at=now, parent_id=parent_id,
             automation_id=automation_id, source=source, tenant=tenant, token=token, key=key,
         )
         for (
-            pk, uid, invocation_id, recipient, position, attempt, fence, due_at, started_at, parent_id,
-            automation_id, source, tenant, token, key,
+            pk, uid, invocation_id, recipient, position, attempt, fence, due_at, parent_id, automation_id, source,
+            tenant, token, key,
         ) in rows
     ]  # fmt: skip
 
@@ -162,9 +168,8 @@ def by_fence(held: Iterable[Claim | Move]) -> dict[int, list[int]]:
 def held(moves: Iterable[Move]) -> tuple[str, list[Any]]:
     """The rows held under these fences, as a part of a WHERE."""
     fences = by_fence(moves)
-    parts = [f"fence = %s AND run_id IN ({', '.join(['%s'] * len(pks))})" for pks in fences.values()]
-    values = [value for fence, pks in fences.items() for value in (fence, *pks)]
-    return f"({' OR '.join(parts)})", values
+    parts = [f"fence = %s AND run_id IN ({listed(pks)})" for pks in fences.values()]
+    return f"({' OR '.join(parts)})", list(fences)
 
 
 def at(moment: datetime) -> Any:

@@ -3,12 +3,12 @@ and several statements in one round trip."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, TypeAlias
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
 ROWS_AT_ONCE = 1_000
 SQLITE_VARIABLES = 32_000
@@ -81,6 +81,12 @@ def fetch(statements: Sequence[Statement]) -> list[Rows]:
         return fetched
 
 
+def listed(pks: Iterable[int]) -> str:
+    """Primary keys for an IN (…), written out: beyond 50 parameters psycopg parses a statement anew each time, which
+    takes longer than PostgreSQL does (docs/decisions/0003-raw-statements.md)."""
+    return ", ".join(map(str, pks))
+
+
 def execute(statement: Statement) -> int:
     """How many rows the statement wrote."""
     with connection.cursor() as cursor:
@@ -94,8 +100,8 @@ def _joined(statements: Sequence[Statement]) -> Statement:
 
 def _copy(cursor: Any, model: type[models.Model], fields: _Fields, rows: list[models.Model]) -> None:
     with cursor.copy(f"COPY {_target(model, tuple(fields))} FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(_values(row, fields))
+        for values in _values(rows, fields):
+            copy.write_row(values)
 
 
 def _statements(model: type[models.Model], fields: _Fields, rows: list[models.Model]) -> list[Statement]:
@@ -105,18 +111,23 @@ def _statements(model: type[models.Model], fields: _Fields, rows: list[models.Mo
     statements: list[Statement] = []
     for start in range(0, len(rows), step):
         chunk = rows[start : start + step]
-        values = [value for row in chunk for value in _values(row, fields)]
+        values = [value for row in _values(chunk, fields) for value in row]
         statements.append((_statement(model, fields, len(chunk)), values))
     return statements
 
 
-def _values(row: models.Model, fields: _Fields) -> list[Any]:
-    """The row as parameters. Only fields whose values the driver does not take as they are get prepared."""
-    prepared = _PREPARED[connection.vendor]
-    return [
-        field.get_db_prep_save(value, connection) if isinstance(field, prepared) else value
-        for field, value in ((field, getattr(row, field.attname)) for field in fields)
-    ]
+def _values(rows: Iterable[models.Model], fields: _Fields) -> Iterator[list[Any]]:
+    """The rows as parameters. Only fields whose values the driver does not take as they are get prepared."""
+    # What stands behind `connection`, which looks for it at each use.
+    database = connections[DEFAULT_DB_ALIAS]
+    kinds = _PREPARED[database.vendor]
+    names = [field.attname for field in fields]
+    prepared = [(at, field) for at, field in enumerate(fields) if isinstance(field, kinds)]
+    for row in rows:
+        values = [getattr(row, name) for name in names]
+        for at, field in prepared:
+            values[at] = field.get_db_prep_save(values[at], database)
+        yield values
 
 
 _PREPARED = {

@@ -45,7 +45,7 @@ def edit_start(old: str, new: str) -> None:
 def start_reads_then_writes() -> None:
     """N2, I1: the state is read first and the row then written by its id; between the two it changed."""
     edit_start(live_run_moves.LOCK, "")
-    edit_start("(SELECT run_id FROM due WHERE NOT suspect) AND state = 'waiting'", "(SELECT run_id FROM due)")
+    edit_start("{among} AND state = 'waiting'", "= ANY (ARRAY(SELECT run_id FROM due))")
 
 
 @mutant()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from automations import expressions
 from automations.definition import (
@@ -84,8 +84,7 @@ class Carried:
         return {"step": self.step.name, "outcome": self.outcome, **self.detail}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """What a transition will do: the steps it carries out on the way, and where the run then rests.
 
     With a `status` the run ends; otherwise it waits at `position` until `due_at` (UTC). `now` is the clock it
@@ -110,12 +109,14 @@ class Plan:
         if self.fixed:
             return self
         due_at = self.due_at + (now - self.now)
+        if not self.carried:
+            return self._replace(due_at=due_at, now=now)
         carried = tuple(
             replace(item, detail={**item.detail, "due_at": due_at.isoformat()})
             if item.detail.get("due_at") == self.due_at.isoformat() else item
             for item in self.carried
         )  # fmt: skip
-        return replace(self, due_at=due_at, now=now, carried=carried)
+        return self._replace(due_at=due_at, now=now, carried=carried)
 
     def cancels(self) -> Iterator[tuple[Cancel, Sought]]:
         """The cancel steps to carry out in the plan's transaction, with what they resolved to."""
@@ -190,7 +191,7 @@ def advance(
         carried.append(done)
         position = following
         if (rest := _rest(done, position=position, now=now)) is not None:
-            return replace(rest, carried=tuple(carried))
+            return rest._replace(carried=tuple(carried))
     status, reason = ("completed", "end") if step is None else (None, "")
     return plan(position=position, due_at=now, carried=tuple(carried), status=status, status_reason=reason)
 
@@ -244,7 +245,7 @@ def _failed(
 ) -> Plan:
     failure = Carried(step=step, outcome="failed", detail={"error": {"kind": code, "message": message}})
     plan = ended(position=step.position, status_reason=reason, now=now)
-    return replace(plan, carried=(*carried, failure))
+    return plan._replace(carried=(*carried, failure))
 
 
 def _carry(step: Step, *, scope: Scope, now: datetime, owner: str) -> Carried:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, ClassVar
 
 DEFAULT_TIMEOUT = timedelta(seconds=30)
@@ -77,6 +78,12 @@ class Send(Step):
     data: Mapping[str, Any] | str | None = None
     profile: Mapping[str, Any] | str | None = None
     override: Mapping[str, Any] | None = None
+
+    @cached_property
+    def worded(self) -> Mapping[str, Any]:
+        """What of the step says something and may hold expressions, by its name here."""
+        names = ("title", "body", "to", "data", "profile", "override")
+        return {name: said for name in names if (said := getattr(self, name)) not in (None, "")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +196,11 @@ class Definition:
         """The step standing there; None behind the last one."""
         index = int(position)
         return self.steps[index] if index < len(self.steps) else None
+
+    @cached_property
+    def referred(self) -> Mapping[str, str]:
+        """The refs that later steps may read of earlier ones, by the step's name."""
+        return {step.name: step.ref for step in self.steps if step.ref}
 
     def without_delays(self) -> Definition:
         """The same, its delays passed over; every step keeps its place."""

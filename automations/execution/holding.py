@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -32,4 +31,4 @@ def _resting(item: Done, *, now: datetime) -> Done:
     position = item.task.claim.position
     if item.outcome is not None:
         position = item.task.definition.after(position)
-    return replace(item, plan=Plan(position=position, due_at=now, now=now), births=())
+    return item._replace(plan=Plan(position=position, due_at=now, now=now), births=())

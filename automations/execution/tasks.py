@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from automations.definition import DEFAULT_TIMEOUT, Definition, Step
 from automations.expressions import Scope
@@ -23,8 +22,7 @@ from automations.models import (
 OVERDUE_SECONDS = 5.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task:
+class Task(NamedTuple):
     """A started attempt with all it needs to be performed without the database.
 
     `started` is the time.monotonic() of the start, so that a clock that is off harms nothing.
@@ -61,8 +59,9 @@ class Task:
         seconds = (self.step.timeout if self.step else DEFAULT_TIMEOUT).total_seconds()
         return time.monotonic() > self.started + seconds + OVERDUE_SECONDS
 
-    def scope(self) -> Scope:
-        return Scope(data=self.data, profile=self.profile, refs=self.refs, now=self.now(), seed=self.run)
+    def scope(self, now: datetime) -> Scope:
+        """What the step's expressions may read at that moment."""
+        return Scope(self.data, self.profile, now, self.claim.uid, self.refs)
 
 
 def tasks_of(claims: Sequence[Claim], *, started: float) -> list[Task]:
@@ -91,8 +90,7 @@ def _refs(definition: Definition, claim: Claim) -> dict[str, Any]:
     """What `refs` holds besides data and profile: the recipient, and the status of earlier steps that others
     refer to; the log is read only for definitions that have such steps."""
     refs: dict[str, Any] = {"recipient": claim.recipient}
-    by_name = {step.name: step.ref for step in definition.steps if step.ref}
-    if by_name:
+    if by_name := definition.referred:
         kinds = (*STEP_STATUS, EventKind.CARRIED, EventKind.CHILD_ENDED)
         ended = Event.objects.filter(run_id=claim.run_id, step__in=by_name, kind__in=kinds).order_by("pk")
         said = ended.values_list("step", "kind", "data__outcome", "data__run", "data__status")

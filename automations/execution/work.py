@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
@@ -17,6 +16,7 @@ from automations.execution.tasks import Task, tasks_of
 from automations.machine import Plan
 from automations.models import (
     Ending,
+    Entry,
     Environment,
     Event,
     EventKind,
@@ -39,8 +39,7 @@ from automations.steps.invoke import Birth, Family
 from automations.testpoints import testpoint
 
 
-@dataclass(frozen=True, kw_only=True)
-class Done:
+class Done(NamedTuple):
     """A performed task: what came of its effect (None where there was none), where the run goes, and the children
     that it bears on the way."""
 
@@ -65,8 +64,9 @@ def perform(task: Task, *, ask: Ask = answers) -> Done:
     looks up what few steps need of the database."""
     step = task.step
     if step is None or step.kind is not Kind.EFFECT:
+        now = task.now()
         plan = machine.advance(
-            definition=task.definition, position=task.claim.position, scope=task.scope(), now=task.now(),
+            definition=task.definition, position=task.claim.position, scope=task.scope(now), now=now,
             bears=True,
         )  # fmt: skip
         return Done(task=task, outcome=None, plan=plan)
@@ -76,26 +76,25 @@ def perform(task: Task, *, ask: Ask = answers) -> Done:
         environment_id=task.claim.environment_id,
         number=task.claim.attempt,
         recipient=task.claim.recipient,
-        scope=task.scope(),
+        scope=task.scope(task.now()),
         deadline=task.started + step.timeout.total_seconds(),
         ask=ask,
     )
     testpoint("effect.begins")
     outcome = steps.perform_effect(step, attempt)
     testpoint("effect.ended")
+    now = task.now()
     if outcome.status == "failed":
         plan = machine.after_failure(
-            step=step, attempt=task.claim.attempt, retryable=outcome.retryable, now=task.now()
+            step=step, attempt=task.claim.attempt, retryable=outcome.retryable, now=now
         )
         return Done(task=task, outcome=outcome, plan=plan)
     following = task.definition.after(task.claim.position)
-    scope = task.scope()
+    scope = task.scope(now)
     if step.ref:
         status = "SENT" if outcome.status == "completed" else "SKIPPED"
         scope = scope._replace(refs={**task.refs, step.ref: {"status": status}})
-    plan = machine.advance(
-        definition=task.definition, position=following, scope=scope, now=task.now(), bears=True
-    )
+    plan = machine.advance(definition=task.definition, position=following, scope=scope, now=now, bears=True)
     return Done(task=task, outcome=outcome, plan=plan)
 
 
@@ -126,7 +125,7 @@ def _turn_alone(environment: Environment, item: Done) -> None:
     task = item.task
 
     def write(plan: Plan, births: Sequence[Birth]) -> None:
-        _run_errands(environment, replace(item, plan=plan, births=births))
+        _run_errands(environment, item._replace(plan=plan, births=births))
 
     family = Family(environment=environment, claim=task.claim, data=task.data, profile=task.profile)
     steps.invoke.carry_out(item.plan, family=family, write=write)
@@ -212,7 +211,7 @@ def _write_back(
         done = without_record_steps(done, now=passage.now)
     if bars and LiveRun.objects.give_to_bars(suspects([item.task.claim for item in done], bars)):
         look = True
-    planned = [replace(item, plan=item.plan.at(passage.now)) for item in done]
+    planned = [item._replace(plan=item.plan.at(passage.now)) for item in done]
     if errands.holds:  # over the children that are born after it
         passage = passage._replace(holds=True)
     _finish(environment, planned, errands, passage=passage, look=look)
@@ -310,7 +309,7 @@ def _fold(errands: Errands, item: Done, passage: Passage) -> list[dict[str, Any]
     return [{**told, "run": born[told["step"]]} if told["step"] in born else told for told in folded]
 
 
-def _ended(item: Done, folded: list[dict[str, Any]], now: datetime, *, stopped: bool = False) -> Event | None:
+def _ended(item: Done, folded: list[dict[str, Any]], now: datetime, *, stopped: bool = False) -> Entry | None:
     """The event that ends the step; for a run that was being cancelled (`stopped`) nothing follows, no other
     attempt either."""
     outcome, claim, step = item.outcome, item.task.claim, item.task.step
@@ -320,7 +319,7 @@ def _ended(item: Done, folded: list[dict[str, Any]], now: datetime, *, stopped: 
     if outcome is None or step is None:
         if not folded:
             return None
-        return Event(run_id=claim.run_id, at=now, kind=EventKind.ADVANCED, data=data)
+        return Entry(run_id=claim.run_id, at=now, kind=EventKind.ADVANCED, data=data)
     kind = _KINDS[outcome.status]
     if outcome.status == "failed" and item.plan.status is None and not stopped:
         kind = EventKind.STEP_RETRIED
@@ -334,7 +333,7 @@ def _ended(item: Done, folded: list[dict[str, Any]], now: datetime, *, stopped: 
             data[name] = value
     if outcome.warnings:
         data["warnings"] = list(outcome.warnings)
-    return Event(run_id=claim.run_id, at=now, kind=kind, step=step.name, attempt=claim.attempt, data=data)
+    return Entry(run_id=claim.run_id, at=now, kind=kind, step=step.name, attempt=claim.attempt, data=data)
 
 
 _KINDS = {

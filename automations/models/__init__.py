@@ -35,7 +35,7 @@ from automations.models.descent import (
 )
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, ENVIRONMENT_KEY, Environment
-from automations.models.event import Event, EventKind
+from automations.models.event import Entry, Event, EventKind
 from automations.models.gate import Passage, clock, database_now, gate, retried, serialise
 from automations.models.holds import Holds, Newborn, called_off_at_birth, what_cannot_hold
 from automations.models.invocation import JOURNEYS, Invocation
@@ -119,6 +119,7 @@ __all__ = [
     "Due",
     "Ended",
     "Ending",
+    "Entry",
     "Environment",
     "Event",
     "EventKind",

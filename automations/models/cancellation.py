@@ -31,9 +31,9 @@ def uid_parameter(uid: UUID) -> UUID | str:
 
 def uid_text(uid: UUID | str) -> str:
     """A UUID as text, from what a raw statement gives."""
-    return (
-        str(uid) if isinstance(uid, UUID) else f"{uid[:8]}-{uid[8:12]}-{uid[12:16]}-{uid[16:20]}-{uid[20:]}"
-    )
+    if isinstance(uid, UUID):
+        return str(uid)
+    return uid if "-" in uid else f"{uid[:8]}-{uid[8:12]}-{uid[12:16]}-{uid[16:20]}-{uid[20:]}"
 
 
 def moment_of(value: datetime | str) -> datetime:

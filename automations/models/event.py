@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
 from django.db import models
 
 from automations.models.run import Run
@@ -52,3 +57,17 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id} {self.kind}"
+
+
+@dataclass(kw_only=True, slots=True)
+class Entry:
+    """What an Event is made of, for `insert`: a row as it is, where a model takes as long to make as to store."""
+
+    model: ClassVar[type[Event]] = Event
+
+    run_id: int
+    at: datetime
+    kind: EventKind
+    data: Mapping[str, Any]
+    step: str = ""
+    attempt: int = 0

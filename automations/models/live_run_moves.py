@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -18,8 +17,7 @@ from automations.models.statements import fetch, listed
 LATE_AFTER = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
+class Claim(NamedTuple):
     """One started attempt: proof that the holder may carry out the run's step at `position`."""
 
     run_id: int
@@ -40,8 +38,7 @@ class Claim:
     key: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Move:
+class Move(NamedTuple):
     """Where a held run goes: to wait at `position` until `due_at`, or, with a `status`, to its end."""
 
     run_id: int
@@ -80,13 +77,17 @@ WITH due AS MATERIALIZED (
 UPDATE automations_liverun
 SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_until = %s, started_at = %s, worker = %s
 WHERE run_id {among} AND state = 'waiting'
-RETURNING run_id, uid, invocation_id, recipient, position, attempt, fence, due_at, parent_id, automation_id, source,
+RETURNING run_id, {uid}, invocation_id, recipient, position, attempt, fence, due_at, parent_id, automation_id, source,
     tenant, token, key
 """
 LOCK = "FOR UPDATE SKIP LOCKED"
 HOW = {
-    "postgresql": {"lock": LOCK, "among": "= ANY (ARRAY(SELECT run_id FROM due WHERE NOT suspect))"},
-    "sqlite": {"lock": "", "among": "IN (SELECT run_id FROM due WHERE NOT suspect)"},
+    "postgresql": {
+        "lock": LOCK,
+        "uid": "uid::text",
+        "among": "= ANY (ARRAY(SELECT run_id FROM due WHERE NOT suspect))",
+    },
+    "sqlite": {"lock": "", "uid": "uid", "among": "IN (SELECT run_id FROM due WHERE NOT suspect)"},
 }
 LOOKUPS = {"due_at <= %s": "due_at__lte", "due_at > %s": "due_at__gt"}
 GONE = "DELETE FROM automations_liverun WHERE {held} AND state = 'running' RETURNING run_id"

@@ -3,18 +3,22 @@ and several statements in one round trip."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import Any, TypeAlias
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 ROWS_AT_ONCE = 1_000
 SQLITE_VARIABLES = 32_000
 WORTH_COPYING = 5
 
 _Fields: TypeAlias = "Sequence[models.Field[Any, Any]]"
+New: TypeAlias = Any
+"""A new object of a model; or whatever else has its columns but for the primary key, and names it as `model`."""
 Statement = tuple[str, Sequence[Any]]
 Rows = list[tuple[Any, ...]]
 Drawn = tuple[list[list[int]], list[Rows]]
@@ -38,8 +42,8 @@ def draw(*wanted: tuple[type[models.Model], int], beside: Sequence[Statement] = 
     return [list(range(first, first + count)) for first, count in zip(firsts, counts, strict=True)], rows
 
 
-def insert(objects: Iterable[models.Model]) -> None:
-    """Stores new objects whose primary keys are drawn or not asked for; each after those it refers to.
+def insert(objects: Iterable[New]) -> None:
+    """Stores new objects, whose primary keys are drawn or not asked for; each after those it refers to.
 
     The same rows as `bulk_create`, which a test compares, at a fraction of its time for few rows
     (docs/decisions/0003-raw-statements.md). On PostgreSQL they take one round trip, and many of one model COPY.
@@ -47,9 +51,10 @@ def insert(objects: Iterable[models.Model]) -> None:
     """
     waiting: list[Statement] = []
     with connection.cursor() as cursor:
-        for model, rows in groupby(objects, key=type):
+        for kind, rows in groupby(objects, key=type):
             same = list(rows)
-            fields = _columns(model, keyed=same[0].pk is not None)
+            model = kind if issubclass(kind, models.Model) else same[0].model
+            fields = _columns(model, keyed=getattr(same[0], "pk", None) is not None)
             if len(same) >= WORTH_COPYING and connection.vendor == "postgresql":
                 _send(cursor, waiting)
                 _copy(cursor, model, fields, same)
@@ -98,13 +103,13 @@ def _joined(statements: Sequence[Statement]) -> Statement:
     return "; ".join(sql for sql, _ in statements), [value for _, values in statements for value in values]
 
 
-def _copy(cursor: Any, model: type[models.Model], fields: _Fields, rows: list[models.Model]) -> None:
+def _copy(cursor: Any, model: type[models.Model], fields: _Fields, rows: list[New]) -> None:
     with cursor.copy(f"COPY {_target(model, tuple(fields))} FROM STDIN") as copy:
         for values in _values(rows, fields):
             copy.write_row(values)
 
 
-def _statements(model: type[models.Model], fields: _Fields, rows: list[models.Model]) -> list[Statement]:
+def _statements(model: type[models.Model], fields: _Fields, rows: list[New]) -> list[Statement]:
     """Without columns that are empty in every row: half of them usually, and each costs its part of a statement."""
     fields = tuple(field for field in fields if any(getattr(row, field.attname) is not None for row in rows))
     step = min(ROWS_AT_ONCE, SQLITE_VARIABLES // len(fields))
@@ -116,24 +121,34 @@ def _statements(model: type[models.Model], fields: _Fields, rows: list[models.Mo
     return statements
 
 
-def _values(rows: Iterable[models.Model], fields: _Fields) -> Iterator[list[Any]]:
+def _values(rows: Iterable[New], fields: _Fields) -> Iterator[list[Any]]:
     """The rows as parameters. Only fields whose values the driver does not take as they are get prepared."""
     # What stands behind `connection`, which looks for it at each use.
     database = connections[DEFAULT_DB_ALIAS]
-    kinds = _PREPARED[database.vendor]
     names = [field.attname for field in fields]
-    prepared = [(at, field) for at, field in enumerate(fields) if isinstance(field, kinds)]
+    prepared = [(at, made) for at, field in enumerate(fields) if (made := _preparation(field, database))]
     for row in rows:
         values = [getattr(row, name) for name in names]
-        for at, field in prepared:
-            values[at] = field.get_db_prep_save(values[at], database)
+        for at, made in prepared:
+            values[at] = made(values[at])
         yield values
 
 
-_PREPARED = {
-    "postgresql": (models.JSONField,),
-    "sqlite": (models.JSONField, models.DateTimeField, models.UUIDField, models.ForeignKey),
-}
+def _preparation(field: models.Field[Any, Any], database: BaseDatabaseWrapper) -> Callable[[Any], Any] | None:
+    """How the driver takes the field's values; None for as they are."""
+    if isinstance(field, models.JSONField):
+        return _as_json
+    if database.vendor == "sqlite" and isinstance(field, _NOT_OF_SQLITE):
+        return partial(field.get_db_prep_save, connection=database)
+    return None
+
+
+_NOT_OF_SQLITE = (models.DateTimeField, models.UUIDField, models.ForeignKey)
+
+
+def _as_json(value: Any) -> str | None:
+    """What JSONField and psycopg between them make of it, in a third of their time; None is no value at all."""
+    return None if value is None else json.dumps(value)
 
 
 @lru_cache

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from automations.definition import Step
 from automations.expressions import Scope
@@ -23,8 +22,7 @@ class Refused(Exception):
         self.refusal = refusal
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One attempt of one step. `run` is the run's public id and `run_id` its primary key, `number` says which
     attempt it is (1 is the first); `deadline` is a time.monotonic() value, hard. `ask` looks things up."""
 
@@ -43,8 +41,7 @@ class Attempt:
         return self.ask([question])[question]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of an attempt: completed with `output`, skipped for a reason, or failed with `error`
     ({kind, message, ...}), which is worth another try if `retryable`."""
 
@@ -53,7 +50,7 @@ class Outcome:
     error: dict[str, Any] | None = None
     reason: str | None = None
     retryable: bool = False
-    warnings: Sequence[str] = field(default_factory=tuple)
+    warnings: Sequence[str] = ()
 
     @classmethod
     def failed(cls, kind: str, message: str, *, retryable: bool, **detail: Any) -> Outcome:

@@ -93,7 +93,7 @@ def refused(plan: Plan, step: Step, refusal: Refusal) -> Plan:
 
 def later(plan: Plan, step: Step) -> Plan:
     """The plan up to that step, which is tried again in a second."""
-    return replace(plan.cut_off(step), due_at=plan.now + STARVED_PAUSE)
+    return plan.cut_off(step)._replace(due_at=plan.now + STARVED_PAUSE)
 
 
 def _prepare(step: Invoke, order: Order, *, family: Family) -> Birth:

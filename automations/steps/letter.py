@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from automations import channels, expressions
 from automations.channels import ADDRESSED, DeliveryError, Message, apprise
@@ -27,8 +26,7 @@ from automations.steps.base import Attempt
 RECORDED = 16_000  # characters of a title or body that the run's log keeps
 
 
-@dataclass(frozen=True, kw_only=True)
-class Addressee:
+class Addressee(NamedTuple):
     """Whom a message is for and what is known of them; `member` is the same id where it is one of a list."""
 
     id: str | None
@@ -46,14 +44,12 @@ class Letter:
     def __init__(self, step: Send, attempt: Attempt) -> None:
         self.attempt, self.step, self.begun = attempt, step, time.monotonic()
         self.warnings: list[FieldWarning] = []
-        fields = {"title": step.title, "body": step.body, "to": step.to, "data": step.data,
-                  "profile": step.profile, "override": step.override}  # fmt: skip
-        resolved = expressions.resolve_tree(fields, attempt.scope, warnings=self.warnings)
-        self.to: Mapping[str, Any] | None = resolved["to"]
-        self.profile = _members(resolved["profile"])
-        self.data = {**_members(attempt.scope.data), **_members(resolved["data"])}
-        self.override = _members(resolved["override"])
-        self.inline = Wording(title=_text(resolved["title"]), body=_text(resolved["body"]))
+        resolved = expressions.resolve_tree(step.worded, attempt.scope, warnings=self.warnings)
+        self.to: Mapping[str, Any] | None = resolved.get("to")
+        self.profile = _members(resolved.get("profile"))
+        self.data = _members(resolved.get("data"))
+        self.override = _members(resolved.get("override"))
+        self.inline = Wording(title=_text(resolved.get("title")), body=_text(resolved.get("body")))
         self.template = self._template() if step.template is not None else None
 
     def _template(self) -> MessageTemplate:
@@ -67,7 +63,9 @@ class Letter:
     def deliver(self, addressee: Addressee) -> dict[str, Any]:
         """Delivers to one addressee; what the run records of it. Raises DeliveryError, and ExpressionError for a
         template that cannot be filled in."""
-        profile = {**_members(addressee.profile), **self.profile}
+        profile = _members(addressee.profile)
+        if self.profile:
+            profile = {**profile, **self.profile}
         to = self._address(addressee, profile)
         channel = channels.channel_of(channel=self.step.channel, to=to)
         wording = self._wording(addressee, profile, channel)
@@ -105,9 +103,10 @@ class Letter:
 
     def _wording(self, addressee: Addressee, profile: Mapping[str, Any], channel: str) -> Wording:
         if self.template is None:
-            return self.inline._replace(**self._overridden())
+            return self.inline._replace(**self._overridden()) if self.override else self.inline
         refs = {**self.attempt.scope.refs, "recipient": addressee.id}
-        scope: Scope = self.attempt.scope._replace(data=self.data, profile=dict(profile), refs=refs)
+        data = {**_members(self.attempt.scope.data), **self.data}
+        scope: Scope = self.attempt.scope._replace(data=data, profile=dict(profile), refs=refs)
         filled_in = self.template.wording(channel).filled_in(scope, warnings=self.warnings)
         return filled_in._replace(**self._overridden())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -44,7 +43,7 @@ def finish_looks_at_no_fence() -> None:
 
     def prepare(moves: Sequence[Move]) -> Sequence[Move]:
         fences = fences_of(move.run_id for move in moves)
-        return [replace(move, fence=fences.get(move.run_id, move.fence)) for move in moves]
+        return [move._replace(fence=fences.get(move.run_id, move.fence)) for move in moves]
 
     before_finish(prepare)
 
@@ -79,7 +78,7 @@ def renewal_looks_at_no_fence() -> None:
     def renew(self: LiveRunQuerySet, claims: Iterable[Claim], **given: Any) -> int:
         asked = list(claims)
         fences = fences_of(claim.run_id for claim in asked)
-        mine = [replace(claim, fence=fences.get(claim.run_id, claim.fence)) for claim in asked]
+        mine = [claim._replace(fence=fences.get(claim.run_id, claim.fence)) for claim in asked]
         return real(self, mine, **given)
 
     swap(LiveRunQuerySet, "renew", renew)

@@ -72,7 +72,7 @@ def held_run_carries_out_its_head() -> None:
     ) -> tuple[Draft, list[Plan]]:
         caught, left = real(draft, plans, held=held, now=now)
         return caught, [
-            replace(plan, status=one.status, status_reason=HELD) if one.status_reason == HELD else one
+            plan._replace(status=one.status, status_reason=HELD) if one.status_reason == HELD else one
             for plan, one in zip(plans, left, strict=True)
         ]
 

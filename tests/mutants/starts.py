@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from django.db import connections, models, transaction
@@ -94,7 +93,7 @@ def start_keeps_the_fence() -> None:
     def start(self: LiveRunQuerySet, **given: Any) -> list[Claim]:
         claims = real(self, **given)
         LiveRun.objects.filter(pk__in=[claim.run_id for claim in claims]).update(fence=F("fence") - 1)
-        return [replace(claim, fence=claim.fence - 1) for claim in claims]
+        return [claim._replace(fence=claim.fence - 1) for claim in claims]
 
     swap(LiveRunQuerySet, "start", start)
 

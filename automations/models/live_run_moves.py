@@ -81,6 +81,9 @@ RETURNING run_id, {uid}, invocation_id, recipient, position, attempt, fence, due
     tenant, token, key
 """
 LOCK = "FOR UPDATE SKIP LOCKED"
+# Without statistics (a young database) or with old ones PostgreSQL supposes that few runs are due, and sorts all that
+# are for each turn: 130 µs a step in place of 28 where 20,000 are. The index on due_at has them in order.
+SORTING = "SELECT set_config('enable_sort', %s, true)"
 HOW = {
     "postgresql": {
         "lock": LOCK,
@@ -128,9 +131,12 @@ def claimed(
         conditions.append(condition)
         values += more
     suspect, labels = suspicion(but_for) if but_for else ("FALSE", [])
-    statement = START.format(suspect=suspect, when=" AND ".join(conditions), **HOW[connection.vendor])
-    given = [at(now + lease), at(now), worker]
-    (rows,) = fetch([(statement, [*labels, environment_id, *values, room, *given])])
+    text = START.format(suspect=suspect, when=" AND ".join(conditions), **HOW[connection.vendor])
+    start = text, [*labels, environment_id, *values, room, at(now + lease), at(now), worker]
+    if among is None and connection.vendor == "postgresql":
+        _, rows, _ = fetch([(SORTING, ["off"]), start, (SORTING, ["on"])])
+    else:
+        (rows,) = fetch([start])
     return [
         Claim(
             run_id=pk, uid=uid_text(uid), invocation_id=invocation_id, recipient=recipient,

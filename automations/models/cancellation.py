@@ -36,8 +36,10 @@ def uid_text(uid: UUID | str) -> str:
     return uid if "-" in uid else f"{uid[:8]}-{uid[8:12]}-{uid[12:16]}-{uid[16:20]}-{uid[20:]}"
 
 
-def moment_of(value: datetime | str) -> datetime:
-    """A moment (UTC), from what a raw statement gives: SQLite has no zones."""
+def moment_of(value: datetime | str | float) -> datetime:
+    """A moment (UTC), from what a raw statement gives, which may be epoch seconds: SQLite has no zones."""
+    if isinstance(value, float):
+        return datetime.fromtimestamp(value, UTC)
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

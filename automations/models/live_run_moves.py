@@ -77,8 +77,8 @@ WITH due AS MATERIALIZED (
 UPDATE automations_liverun
 SET state = 'running', fence = fence + 1, attempt = attempt + 1, lease_until = %s, started_at = %s, worker = %s
 WHERE run_id {among} AND state = 'waiting'
-RETURNING run_id, {uid}, invocation_id, recipient, position, attempt, fence, due_at, parent_id, automation_id, source,
-    tenant, token, key
+RETURNING run_id, {uid}, invocation_id, recipient, position, attempt, fence, {due_at},
+    parent_id, automation_id, source, tenant, token, key
 """
 LOCK = "FOR UPDATE SKIP LOCKED"
 # Without statistics (a young database) or with old ones PostgreSQL supposes that few runs are due, and sorts all that
@@ -87,10 +87,17 @@ SORTING = "SELECT set_config('enable_sort', %s, true)"
 HOW = {
     "postgresql": {
         "lock": LOCK,
+        # As they are taken soonest: Django reads a moment in Python, and psycopg makes an object of a UUID.
         "uid": "uid::text",
+        "due_at": "EXTRACT(EPOCH FROM due_at)::float8",
         "among": "= ANY (ARRAY(SELECT run_id FROM due WHERE NOT suspect))",
     },
-    "sqlite": {"lock": "", "uid": "uid", "among": "IN (SELECT run_id FROM due WHERE NOT suspect)"},
+    "sqlite": {
+        "lock": "",
+        "uid": "uid",
+        "due_at": "due_at",
+        "among": "IN (SELECT run_id FROM due WHERE NOT suspect)",
+    },
 }
 LOOKUPS = {"due_at <= %s": "due_at__lte", "due_at > %s": "due_at__gt"}
 GONE = "DELETE FROM automations_liverun WHERE {held} AND state = 'running' RETURNING run_id"

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Case, Value, When
+from django.test.utils import CaptureQueriesContext
 
 from automations.execution import housekeeping
 from automations.models import Cancellation, CancellationFilter, LiveRun, LiveState, Run, database_now
 from automations.models.live_run_moves import at
 from automations.models.live_run_parking import PARK
+from automations.models.statements import insert
 from tests.scenes import DELAY, SEND, expire_leases, invoke, production, publish, run_of, start
 
 pytestmark = pytest.mark.django_db
@@ -201,3 +203,41 @@ def test_held_runs_are_found_through_an_index(statement: str) -> None:
         cursor.execute(f"{explain} {sql}", given)
         plan = " ".join(str(part) for row in cursor.fetchall() for part in row)
     assert index in plan
+
+
+def live_rows_read() -> int:
+    """How many live rows this transaction has read so far, on PostgreSQL."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'automations_liverun'"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def a_crowd_like(run: Run, *, size: int) -> None:
+    """So many more live rows, which are due as that one is."""
+    others = [field.attname for field in LiveRun._meta.concrete_fields if not field.primary_key]
+    (row,) = LiveRun.objects.filter(pk=run.pk).values(*others)
+    assert row["state"] == LiveState.WAITING
+    insert(LiveRun(**row, pk=run.pk + number) for number in range(1, size + 1))
+
+
+def test_a_start_reads_no_more_due_runs_than_it_starts_whatever_is_known_of_their_number() -> None:
+    """Of a table without statistics PostgreSQL supposes that few are due, and would sort all of them at each turn."""
+    on_postgresql = connection.vendor == "postgresql"
+    a_crowd_like(run_of(invoke(SEND)), size=30_000 if on_postgresql else 100)
+    before = live_rows_read() if on_postgresql else 0
+    with CaptureQueriesContext(connection) as captured:
+        started = LiveRun.objects.start(
+            environment_id=production().pk, limit=64, lease=timedelta(seconds=9), now=database_now()
+        )
+    assert len(started) == 64
+    with connection.cursor() as cursor:
+        if on_postgresql:
+            assert live_rows_read() - before <= 2 * 64
+            cursor.execute("SHOW enable_sort")
+            assert cursor.fetchone() == ("on",)
+        else:
+            (text,) = (query["sql"] for query in captured if "WITH due" in query["sql"])
+            plan = [str(row[3]) for row in cursor.execute(f"EXPLAIN QUERY PLAN {text}").fetchall()]
+            assert not [line for line in plan if "TEMP B-TREE" in line]

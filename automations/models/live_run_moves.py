@@ -144,18 +144,18 @@ def claimed(
         _, rows, _ = fetch([(SORTING, ["off"]), start, (SORTING, ["on"])])
     else:
         (rows,) = fetch([start])
-    return [
-        Claim(
-            run_id=pk, uid=uid_text(uid), invocation_id=invocation_id, recipient=recipient,
-            environment_id=environment_id, position=position, attempt=attempt, fence=fence,
-            due_at=moment_of(due_at), started_at=now, parent_id=parent_id,
-            automation_id=automation_id, source=source, tenant=tenant, token=token, key=key,
-        )
-        for (
-            pk, uid, invocation_id, recipient, position, attempt, fence, due_at, parent_id, automation_id, source,
-            tenant, token, key,
-        ) in rows
-    ]  # fmt: skip
+    return [_claim(*row, environment_id=environment_id, now=now) for row in rows]
+
+
+def _claim(
+    run_id: int, uid: str, invocation_id: int, recipient: str | None, position: str, attempt: int, fence: int,
+    due_at: Any, *labels: Any, environment_id: int, now: datetime,
+) -> Claim:  # fmt: skip
+    """From a row that START returns."""
+    return Claim(
+        run_id, uid_text(uid), invocation_id, recipient, environment_id, position, attempt, fence,
+        moment_of(due_at), now, *labels,
+    )  # fmt: skip
 
 
 def suspects(claims: Sequence[Claim], labels: Sequence[str]) -> list[int]:

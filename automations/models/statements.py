@@ -79,7 +79,8 @@ def fetch(statements: Sequence[Statement]) -> list[Rows]:
     with connection.cursor() as cursor:
         if connection.vendor != "postgresql":
             return [cursor.execute(sql, values).fetchall() for sql, values in statements]
-        cursor.execute(*_joined(statements))
+        text, values = _joined(statements)
+        cursor.execute(text, values or None)  # of a text without values psycopg looks at no character
         fetched = [cursor.fetchall()]
         while cursor.nextset():
             fetched.append(cursor.fetchall())

@@ -16,7 +16,7 @@ import django
 
 from tests.bench.figures import line, milliseconds
 
-STEPS = 10_000
+STEPS = 30_000
 SCHEDULES = 1_000
 PER_SECOND = 200
 SECONDS = 10

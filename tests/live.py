@@ -38,11 +38,15 @@ class Product:
 
     @cached_property
     def http(self) -> httpx.Client:
-        """A client of the native API with a key of every scope; paths are relative to /api/v1/.
+        """A client of the native API with a key of every scope but admin, closed with the product."""
+        return self.client("read,invoke,cancel,write")
+
+    def client(self, scopes: str) -> httpx.Client:
+        """A client of the native API with a key of these scopes; paths are relative to /api/v1/.
 
         More patient than a writer on SQLite, who waits up to 20 seconds for the one lock.
         """
-        headers = {"Authorization": f"Bearer {self.key('read,invoke,cancel,write')}"}
+        headers = {"Authorization": f"Bearer {self.key(scopes)}"}
         return httpx.Client(base_url=f"{self.url}/api/v1/", headers=headers, timeout=30)
 
     def close(self) -> None:

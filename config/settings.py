@@ -116,6 +116,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
     }
     DATABASES["default"]["TEST"] = {"NAME": str(COUNTERMAND_DATA / "test.sqlite3")}
+# A connection keeps plans, unless each of its transactions may be another connection's: behind a pooler.
+PREPARED_STATEMENTS = env.flag("PREPARED_STATEMENTS", default=True)
 
 CACHES = {  # shared by the web server's processes; what stands in it lives for seconds
     "default": {

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models.signals import post_init
-from django.test.utils import CaptureQueriesContext
 
 from automations import cancellation as cancelling
 from automations import execution
@@ -25,6 +24,7 @@ from automations.models import (
     suspects,
 )
 from automations.models.statements import fetch
+from tests.captured import Captured
 from tests.scenes import (
     DELAY,
     SEND,
@@ -319,7 +319,7 @@ def test_a_turn_beside_bars_for_others_asks_once_more() -> None:
     tasks = start(room=2)
     for number in range(3):
         done = [execution.perform(task) for task in tasks]
-        with CaptureQueriesContext(connection) as asked:
+        with Captured() as asked:
             tasks = execution.turn(environment=environment, done=done, room=2)
         counts.append(len(asked))
         if number == 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations.cancellation import CancelRequest, cancel, carry_out, place_bar
 from automations.models import (
@@ -17,6 +16,7 @@ from automations.models import (
     Refusal,
     database_now,
 )
+from tests.captured import Captured
 from tests.scenes import (
     DELAY,
     SEND,
@@ -147,7 +147,7 @@ def test_a_cancel_of_one_run_and_of_many_costs_the_same_statements() -> None:
     counts = []
     for token, amount in (("one", 1), ("many", 80)):
         invoke(DELAY, token=token, recipients=[f"r{n}" for n in range(amount)])
-        with CaptureQueriesContext(connection) as captured:
+        with Captured() as captured:
             assert cancel_runs(token=token, actor="key/test").cancelled == amount
         counts.append(len([query for query in captured if "SAVEPOINT" not in query["sql"]]))
     assert counts == ([4, 4] if connection.vendor == "postgresql" else [7, 7])

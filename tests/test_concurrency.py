@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import concurrency, publication
 from automations.execution import Accepted
 from automations.models import Cancellation, LiveRun, No, Refusal, Run
+from tests.captured import Captured
 from tests.scenes import (
     DELAY,
     SEND,
@@ -175,7 +175,7 @@ def test_a_run_that_cancels_itself_and_supersedes_is_told_as_both() -> None:
 
 def test_an_invoke_of_many_keys_costs_the_same_few_locks() -> None:
     each = definition(key="refs.recipient")
-    with CaptureQueriesContext(connection) as captured:
+    with Captured() as captured:
         invoke(definition=each, recipients=[f"r{n}" for n in range(300)])
     locks = [query for query in captured if "pg_advisory_xact_lock(" in query["sql"]]
     assert len(locks) == (concurrency.LOCKS if connection.vendor == "postgresql" else 0)
@@ -188,7 +188,7 @@ def test_an_invoke_that_supersedes_costs_the_same_for_one_and_for_many() -> None
     for amount in (10, 100):
         recipients = [f"r{n}" for n in range(amount)]
         invoke(automation="a", recipients=recipients)
-        with CaptureQueriesContext(connection) as captured:
+        with Captured() as captured:
             invoke(automation="a", recipients=recipients)
         counts.append(len([query for query in captured if not _aside(query["sql"])]))
     assert counts[0] == counts[1]

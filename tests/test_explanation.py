@@ -9,13 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import cancellation as cancelling
 from automations import execution
 from automations.explanation import FIELDS, Explanation, explain
 from automations.models import Automation, Cancellation, CancellationFilter, LiveRun, Run, database_now
+from tests.captured import Captured
 from tests.races.held import overlap
 from tests.scenes import (
     DELAY,
@@ -44,7 +43,7 @@ def run(**given: Any) -> Run:
 def told(one: Run, cancellation: Cancellation) -> Explanation:
     """The explanation, of both as they stand now; what it rests on was read with them."""
     now, of = Run.objects.explained().get(pk=one.pk), Cancellation.objects.get(pk=cancellation.pk)
-    with CaptureQueriesContext(connection) as captured:
+    with Captured() as captured:
         found = explain(now, of)
     assert len(captured) == (found.reason == "automation_differs")  # whose name is looked up
     assert found == explain(read(one), of)
@@ -252,7 +251,7 @@ def test_every_field_that_leaves_a_run_out_is_explained(name: str) -> None:
     cancellation = Cancellation(as_of=database_now(), filter=scope.as_json())
     assert explain(one, cancellation).reason == found.reason
     asked = Run.objects.explained().get(pk=one.pk)
-    with CaptureQueriesContext(connection) as captured:
+    with Captured() as captured:
         assert FIELDS[name](scope, asked) == found
     assert len(captured) == (name == "automation_id")  # whose name is looked up
 

@@ -7,8 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import occurrence as verb
 from automations import publication
@@ -26,6 +24,7 @@ from automations.models import (
 )
 from automations.occurrence import ReportRequest, judgement
 from automations.occurrence import reporting as module
+from tests.captured import Captured
 from tests.scenes import (
     DELAY,
     SEND,
@@ -283,10 +282,10 @@ def test_an_event_costs_the_same_statements_for_one_run_and_for_many() -> None:
     counts = []
     for amount in (1, 150):
         invoke(automation="cart", recipients=[f"r{n}" for n in range(amount)])
-        with CaptureQueriesContext(connection) as captured:
+        with Captured() as captured:
             report(data={"user_id": "u1"})
         counts.append(len([query for query in captured if "SAVEPOINT" not in query["sql"]]))
     assert counts[0] == counts[1]
-    with CaptureQueriesContext(connection) as captured:
+    with Captured() as captured:
         report("nobody.listens")
     assert len([query for query in captured if "SAVEPOINT" not in query["sql"]]) == 4

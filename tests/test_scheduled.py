@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import cancellation as cancelling
 from automations import execution, scheduled, undo
@@ -23,6 +21,7 @@ from automations.models import (
     database_now,
     standing,
 )
+from tests.captured import Captured
 from tests.scenes import DELAY, SEND, archive_all, invoke, production, read, run_of, start, status
 
 pytestmark = pytest.mark.django_db
@@ -151,9 +150,7 @@ def test_those_whose_time_came_while_nobody_was_there_are_carried_out_in_their_o
 
 def test_none_costs_a_round_of_housekeeping_one_statement() -> None:
     stored()
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with Captured() as queries:
         assert scheduled.carry_out_due(production(), now=database_now()) == 0
     assert len([query for query in queries if "automations_cancellation" in query["sql"]]) == 1
 

@@ -97,15 +97,17 @@ def _transact(draft: Draft, plans: list[Plan], errands: Errands) -> Invocation:
         words += [label for label in errands.labels if label is not None] + _labels(draft)
     exclusive = errands.places or None in errands.labels  # such a filter may match whatever another brings
     counts = errands.counts()
-    with gate(environment_id=environment.pk, exclusive=exclusive, beside=counts, bears=True) as passage:
-        now = passage.now
-        errands.begin(passage.rows)
+    # Keys are not drawn before a turn has come: among the runs of one token they grow as these are stored.
+    beside = [*counts, *([] if words else invocation.questions(draft))]
+    with gate(environment_id=environment.pk, exclusive=exclusive, beside=beside, bears=True) as passage:
+        now, answers = passage.now, passage.rows[len(counts) :]
+        errands.begin(passage.rows[: len(counts)])
         if words and not exclusive:
             serialise(environment_id=environment.pk, words=words)
         draft, plans = invocation.under_holds(
             draft, [plan.at(now) for plan in plans], held=passage.holds, now=now
         )
-        composed = invocation.invoke(draft, plans=plans, now=now)
+        composed = invocation.invoke(draft, plans=plans, now=now, answers=answers)
         concurrency.make_way(draft, composed.invocation, now=now, barred=passage.barred)
         if errands:
             insert(composed.rows())

@@ -12,7 +12,14 @@ from automations.invocation.request import (
     Replay,
     RunDraft,
 )
-from automations.invocation.storing import ChangedMeanwhile, Composed, answer_of, invoke, invoked_event
+from automations.invocation.storing import (
+    ChangedMeanwhile,
+    Composed,
+    answer_of,
+    invoke,
+    invoked_event,
+    questions,
+)
 
 __all__ = [
     "KEY_KEPT",
@@ -31,5 +38,6 @@ __all__ = [
     "invoke",
     "invoked_event",
     "prepare",
+    "questions",
     "under_holds",
 ]

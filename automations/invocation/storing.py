@@ -14,7 +14,8 @@ from automations.invocation.acquaintance import is_inhabited
 from automations.invocation.preparation import forget_automation
 from automations.invocation.request import LISTED, Draft, Replay, RunDraft
 from automations.machine import Plan
-from automations.models import Event, EventKind, Invocation, Listener, LiveRun, Run, draw, listeners_of
+from automations.models import Event, EventKind, Invocation, Kept, Listener, LiveRun, Run, listeners_of
+from automations.models.statements import Rows, Statement, Wanted, drawing, drawn, fetch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +33,15 @@ class Composed:
         return [self.invocation, *self.runs, *self.live, *self.listeners]
 
 
-def invoke(draft: Draft, *, plans: Sequence[Plan], now: datetime) -> Composed:
+def invoke(draft: Draft, *, plans: Sequence[Plan], now: datetime, answers: Sequence[Rows] = ()) -> Composed:
     """The draft's rows, each run resting where its plan says, inside a transaction behind the gate; the caller
     inserts them, with an `invoked_event` for each run.
 
-    `plans` are in the order of `draft.runs`. ChangedMeanwhile when the automation was disabled, archived or
+    `plans` are in the order of `draft.runs`; `answers` those to `questions`, where they were asked with the
+    gate. ChangedMeanwhile when the automation was disabled, archived or
     published anew since the draft was prepared.
     """
-    (invocation_pk,), run_pks = _drawn_if_unchanged(draft)
+    (invocation_pk,), run_pks = _keys_if_unchanged(draft, answers or fetch(questions(draft)))
     invocation = _invocation(invocation_pk, draft, plans, now)
     runs = [
         _run(pk, draft, invocation, run, plan, now)
@@ -123,24 +125,32 @@ SELECT (
 """
 
 
-def _drawn_if_unchanged(draft: Draft) -> list[list[int]]:
-    """Primary keys for the invocation and its runs; beside them the automation's state is read again, inside the
-    gate, which disabling takes exclusively, and whether the environment knows of recipients by now."""
-    wanted = (Invocation, 1), (Run, len(draft.runs))
-    environment_id = draft.request.environment.pk
+def questions(draft: Draft) -> list[Statement]:
+    """What is asked behind the gate: primary keys for the invocation and its runs; and, which disabling takes the gate
+    exclusively to change, the automation's state once more, and whether the environment knows of recipients by now."""
     if draft.automation is None and not draft.presumes_no_profiles:
-        return draw(*wanted)[0]
+        return [drawing(*_wanted(draft))]
     automation_id = draft.automation.pk if draft.automation is not None else None
-    keys, (((published_id, inhabited),),) = draw(*wanted, beside=[(STATE, [automation_id, environment_id])])
-    # A replay keeps its version, whatever was published since.
-    same = published_id is not None and (draft.replay is not None or published_id == draft.version_id)
-    if draft.automation is not None and not same:
-        forget_automation(draft.automation)
-        raise ChangedMeanwhile
-    if inhabited and draft.presumes_no_profiles:
-        is_inhabited(environment_id)
-        raise ChangedMeanwhile
-    return keys
+    return [Kept(STATE, [automation_id, draft.request.environment.pk]), drawing(*_wanted(draft))]
+
+
+def _wanted(draft: Draft) -> list[Wanted]:
+    return [(Invocation, 1), (Run, len(draft.runs))]
+
+
+def _keys_if_unchanged(draft: Draft, answers: Sequence[Rows]) -> list[list[int]]:
+    """The primary keys among the answers to those questions."""
+    *states, keys = answers
+    for ((published_id, inhabited),) in states:
+        # A replay keeps its version, whatever was published since.
+        same = published_id is not None and (draft.replay is not None or published_id == draft.version_id)
+        if draft.automation is not None and not same:
+            forget_automation(draft.automation)
+            raise ChangedMeanwhile
+        if inhabited and draft.presumes_no_profiles:
+            is_inhabited(draft.request.environment.pk)
+            raise ChangedMeanwhile
+    return drawn(keys, *_wanted(draft))
 
 
 class ChangedMeanwhile(Exception):

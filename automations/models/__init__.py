@@ -39,6 +39,7 @@ from automations.models.event import Entry, Event, EventKind
 from automations.models.gate import Passage, clock, database_now, gate, retried, serialise
 from automations.models.holds import Holds, Newborn, called_off_at_birth, what_cannot_hold
 from automations.models.invocation import JOURNEYS, Invocation
+from automations.models.kept import Kept
 from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import LiveRun, LiveState
 from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting, labels_of_bars, restoring
@@ -65,7 +66,7 @@ from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
 from automations.models.sealing import Unsealable, resealed, seal, unseal
-from automations.models.statements import draw, insert
+from automations.models.statements import insert
 from automations.models.token_probe import runs_with
 from automations.models.uid import first_uid, new_uid
 from automations.models.user import Role, User
@@ -125,6 +126,7 @@ __all__ = [
     "EventKind",
     "Holds",
     "Invocation",
+    "Kept",
     "Listener",
     "LiveRun",
     "LiveState",
@@ -173,7 +175,6 @@ __all__ = [
     "definition_of",
     "definition_of_run",
     "definition_of_version",
-    "draw",
     "due_before",
     "first_uid",
     "forget_endpoints",

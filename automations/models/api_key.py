@@ -9,12 +9,14 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connection, models
+from django.db import models
 from django.utils.crypto import constant_time_compare
 
 from automations.models.audit import LONGEST_ADDRESS
 from automations.models.environment import Environment
+from automations.models.kept import Kept
 from automations.models.sealing import seal, unseal
+from automations.models.statements import fetch
 
 SCOPES = ("read", "invoke", "cancel", "write", "admin")
 WORKSPACE = re.compile(r"ws_[0-9A-Za-z]{8}", re.ASCII)
@@ -142,10 +144,8 @@ def _digest(secret: str) -> str:
 
 def _found(public_id: str) -> ApiKey | None:
     """The key of that id with its environment, whatever its state."""
-    with connection.cursor() as cursor:
-        cursor.execute(MATCHING, [public_id])
-        row = cursor.fetchone()
-    return None if row is None else _read(row)
+    (rows,) = fetch([Kept(MATCHING, [public_id])])
+    return _read(rows[0]) if rows else None
 
 
 def _read(row: tuple[Any, ...]) -> ApiKey:

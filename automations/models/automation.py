@@ -9,6 +9,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from automations.models.environment import Environment
+from automations.models.kept import Kept
 from automations.models.statements import fetch
 
 KEY_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,99}\Z"
@@ -56,7 +57,7 @@ class Named(NamedTuple):
 
 def automation_named(name: str, *, environment: Environment) -> Named | None:
     """The environment's automation with that key or, else, alias."""
-    (rows,) = fetch([(NAMED, [environment.pk, name, name, name])])
+    (rows,) = fetch([Kept(NAMED, [environment.pk, name, name, name])])
     return Named(*rows[0]) if rows else None
 
 

@@ -7,15 +7,18 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from django.db import connection
+
 from automations import timeline
 from automations.definition import Definition, parse
 from automations.models.automation import Version
 from automations.models.invocation import Invocation
+from automations.models.kept import ANY_OF, Kept, array
 from automations.models.run import Run
-from automations.models.statements import fetch, listed
+from automations.models.statements import fetch
 
 INPUTS_KEPT = 32  # each may have 256 KiB
-OWN = "SELECT id, version_id, profile FROM automations_run WHERE id IN ({pks})"
+OWN = "SELECT id, version_id, profile FROM automations_run WHERE id {any_of}"
 
 
 class Input(NamedTuple):
@@ -50,7 +53,7 @@ def inputs_of(invocation_ids: Iterable[int]) -> Mapping[int, Input]:
 
 def own_of(run_ids: Iterable[int]) -> Mapping[int, tuple[int | None, Any]]:
     """What these runs have of their own, by primary key: their version (primary key) and profile."""
-    (rows,) = fetch([(OWN.format(pks=listed(run_ids)), [])])
+    (rows,) = fetch([Kept(OWN.format(any_of=ANY_OF[connection.vendor]), [array(run_ids)])])
     return {pk: (version_id, json.loads(profile)) for pk, version_id, profile in rows}
 
 

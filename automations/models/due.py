@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from django.db import connection
+
+from automations.models.kept import BY_INDEX, Kept
+from automations.models.statements import fetch
 
 # A lease that ran out is looked for only where something was due and nothing waits overdue: where something does, it
 # is time anyway. Nor by EXISTS, which PostgreSQL answers for many environments by reading every run.
@@ -53,6 +57,7 @@ _WORDS = {
         "seconds": "(julianday(due_at) - julianday('now')) * 86400",
     },
 }
+_FIRST = {"postgresql": [Kept(f"SELECT {BY_INDEX}")], "sqlite": []}  # for the one statement that goes with it
 
 
 class Due(NamedTuple):
@@ -75,17 +80,21 @@ class Due(NamedTuple):
 def what_is_due(*, also_owed: bool = False) -> Due:
     """What is to be done next over all environments, in one statement and by the database's clock.
 
-    Not `also_owed` each time: planning that part takes PostgreSQL half as long again, and it can wait a second.
+    Not `also_owed` each time: that part can wait a second.
 
     Written out, since composing it takes longer than answering it (docs/decisions/0003-raw-statements.md).
     """
-    with connection.cursor() as cursor:
-        words = _WORDS[connection.vendor]
-        seldom = {"owed": OWED.format(**words), "resuming": RESUMING}
-        cursor.execute(DUE.format(**words, **(seldom if also_owed else dict.fromkeys(seldom, "1 = 0"))))
-        rows = cursor.fetchall()
+    *_, rows = fetch([*_FIRST[connection.vendor], Kept(_text(connection.vendor, also_owed=also_owed))])
     return Due(
         times={pk: seconds for pk, seconds, *_ in rows if seconds is not None},
         unsettled=frozenset(pk for pk, _, unsettled, _ in rows if unsettled),
         owed=any(owed for *_, owed in rows),
     )
+
+
+@lru_cache
+def _text(vendor: str, *, also_owed: bool) -> str:
+    words = _WORDS[vendor]
+    seldom = {"owed": OWED.format(**words), "resuming": RESUMING}
+    # Of a statement with parameters, though it has none.
+    return DUE.format(**words, **(seldom if also_owed else dict.fromkeys(seldom, "1 = 0"))).replace("%", "%%")

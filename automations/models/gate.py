@@ -15,6 +15,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from automations.models.kept import BY_INDEX, Kept
 from automations.models.statements import Rows, Statement, fetch
 from automations.testpoints import testpoint
 
@@ -59,13 +60,13 @@ def gate(
     process's.
     """
     questions = [BARRED, HELD, *([HOLDS] if bears else [])]
-    standing = (f"SELECT {', '.join(questions)}", [environment_id] * len(questions))
+    standing = Kept(f"SELECT {', '.join(questions)}", [environment_id] * len(questions))
     with transaction.atomic():
         if connection.vendor == "postgresql":
             function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
-            passing = f"SELECT clock_timestamp() FROM {function}(%s, %s)"  # noqa: S608  (one of two names)
+            passing = f"SELECT clock_timestamp(), {BY_INDEX} FROM {function}(%s, %s)"  # noqa: S608  (our own)
             # One round trip, yet the other statements' snapshots are taken when the first has the lock.
-            ((now,),), (stands,), *rows = fetch([(passing, [GATE, environment_id]), standing, *beside])
+            ((now, *_),), (stands,), *rows = fetch([Kept(passing, [GATE, environment_id]), standing, *beside])
         else:
             now, ((stands,), *rows) = timezone.now(), fetch([standing, *beside])
         testpoint("gate.passed")

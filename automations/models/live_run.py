@@ -23,8 +23,6 @@ from automations.models.invocation import Invocation
 from automations.models.live_run_bars import Cancelled, cancelling, counting_finished, moved_of, returning
 from automations.models.live_run_moves import (
     DUE_FIRST,
-    ENDED,
-    GONE,
     LOOKUPS,
     TARGET,
     Claim,
@@ -32,14 +30,14 @@ from automations.models.live_run_moves import (
     at,
     by_fence,
     claimed,
-    held,
+    ending,
     queues,
 )
 from automations.models.live_run_trees import Ended
 from automations.models.live_run_undo import RestoredRuns
 from automations.models.run import TOKEN_LENGTH, Run
 from automations.models.run_status import RunStatus
-from automations.models.statements import fetch, insert, listed
+from automations.models.statements import fetch, insert
 from automations.testpoints import testpoint
 
 
@@ -158,11 +156,8 @@ class LiveRunQuerySet(RestoredRuns):
     ) -> int:
         """running -> the end: the live rows go, and Run takes the status; the number gone. A caller who gets fewer
         than asked for rolls back."""
-        where, values = held(moves)
-        ended = ENDED.format(pks=listed(move.run_id for move in moves))
-        end = [status, reason, has_errors, at(now)]
-        gone, _ = fetch([(GONE.format(held=where), values), (ended, end)])
-        return len(gone)
+        *gone, _ = fetch(ending(moves, end=[status, reason, has_errors, at(now)]))
+        return sum(map(len, gone))
 
     def let_go(self, claims: Iterable[Claim], *, of_effects: bool = True) -> None:
         """An attempt ended while its run was cancelling: the lease goes, the run is cancelled once no other

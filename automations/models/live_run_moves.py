@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from automations.models.cancellation import moment_of, uid_text
+from automations.models.kept import ANY_OF, Kept, array
 from automations.models.live_run_bars import sought, suspicion
 from automations.models.live_run_parking import not_held
-from automations.models.statements import fetch, listed
+from automations.models.statements import Statement, fetch
 
 LATE_AFTER = timedelta(seconds=60)
 
@@ -100,10 +101,12 @@ HOW = {
     },
 }
 LOOKUPS = {"due_at <= %s": "due_at__lte", "due_at > %s": "due_at__gt"}
-GONE = "DELETE FROM automations_liverun WHERE {held} AND state = 'running' RETURNING run_id"
+GONE = """
+DELETE FROM automations_liverun WHERE fence = %s AND run_id {any_of} AND state = 'running' RETURNING run_id
+"""
 ENDED = """
 UPDATE automations_run SET status = %s, status_reason = %s, has_errors = %s, finished_at = %s
-WHERE id IN ({pks}) AND status IS NULL RETURNING id
+WHERE id {any_of} AND status IS NULL RETURNING id
 """
 
 
@@ -132,7 +135,8 @@ def claimed(
     the labels `but_for`."""
     conditions, values = list(when), [at(moment) for moment in when.values()]
     if among is not None:
-        conditions.append(f"run_id IN ({listed(among) or 'NULL'})")
+        conditions.append(f"run_id {ANY_OF[connection.vendor]}")
+        values.append(array(among))
     if held:
         condition, more = not_held(environment_id)
         conditions.append(condition)
@@ -140,8 +144,10 @@ def claimed(
     suspect, labels = suspicion(but_for) if but_for else ("FALSE", [])
     text = START.format(suspect=suspect, when=" AND ".join(conditions), **HOW[connection.vendor])
     start = text, [*labels, environment_id, *values, room, at(now + lease), at(now), worker]
-    if among is None and connection.vendor == "postgresql":
-        _, rows, _ = fetch([(SORTING, ["off"]), start, (SORTING, ["on"])])
+    if among is not None:
+        (rows,) = fetch([start])
+    elif connection.vendor == "postgresql":
+        _, rows, _ = fetch([Kept(SORTING, ["off"]), Kept(*start), Kept(SORTING, ["on"])])
     else:
         (rows,) = fetch([start])
     return [_claim(*row, environment_id=environment_id, now=now) for row in rows]
@@ -179,11 +185,16 @@ def by_fence(held: Iterable[Claim | Move]) -> dict[int, list[int]]:
     return fences
 
 
-def held(moves: Iterable[Move]) -> tuple[str, list[Any]]:
-    """The rows held under these fences, as a part of a WHERE."""
+def ending(moves: Iterable[Move], *, end: Sequence[Any]) -> list[Statement]:
+    """The statements that take the live rows of these runs away, where they are held under their fences, and write
+    `end` (status, reason, whether there were errors, when) into history: that one last."""
+    any_of = ANY_OF[connection.vendor]
     fences = by_fence(moves)
-    parts = [f"fence = %s AND run_id IN ({listed(pks)})" for pks in fences.values()]
-    return f"({' OR '.join(parts)})", list(fences)
+    every = array(pk for pks in fences.values() for pk in pks)
+    gone: list[Statement] = [
+        Kept(GONE.format(any_of=any_of), [fence, array(pks)]) for fence, pks in fences.items()
+    ]
+    return [*gone, Kept(ENDED.format(any_of=any_of), [*end, every])]
 
 
 def at(moment: datetime) -> Any:

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from automations.models.kept import Kept, as_sent
+
 ROWS_AT_ONCE = 1_000
 SQLITE_VARIABLES = 32_000
 WORTH_COPYING = 5
@@ -20,26 +22,30 @@ _Fields: TypeAlias = "Sequence[models.Field[Any, Any]]"
 New: TypeAlias = Any
 """A new object of a model; or whatever else has its columns but for the primary key, and names it as `model`."""
 Statement = tuple[str, Sequence[Any]]
+"""A text and its parameters; `Kept` where PostgreSQL is to plan it once."""
 Rows = list[tuple[Any, ...]]
-Drawn = tuple[list[list[int]], list[Rows]]
+Wanted = tuple[type[models.Model], int]
+"""A model, and how many keys of it."""
 
 
-def draw(*wanted: tuple[type[models.Model], int], beside: Sequence[Statement] = ()) -> Drawn:
-    """For each model so many fresh primary keys, in order, for rows that the same transaction inserts; and the
-    rows of other statements, which on PostgreSQL travel with them."""
-    tables = [model._meta.db_table for model, _ in wanted]
-    counts = [count for _, count in wanted]
+def drawing(*wanted: Wanted) -> Statement:
+    """The statement that draws for each model so many fresh primary keys, for rows that the same transaction inserts;
+    `drawn` reads its rows."""
+    if connection.vendor != "postgresql":
+        return "SELECT name, seq FROM sqlite_sequence", []
+    series = "ARRAY(SELECT nextval(%s::regclass) FROM generate_series(1, %s))"
+    given = [value for model, count in wanted for value in (f"{model._meta.db_table}_id_seq", count)]
+    return Kept(f"SELECT {', '.join([series] * len(wanted))}", given)
+
+
+def drawn(rows: Rows, *wanted: Wanted) -> list[list[int]]:
+    """The keys in order, for each model."""
     if connection.vendor == "postgresql":
-        drawn = "ARRAY(SELECT nextval(%s::regclass) FROM generate_series(1, %s))"
-        named = zip([f"{table}_id_seq" for table in tables], counts, strict=True)
-        drawing = f"SELECT {', '.join([drawn] * len(wanted))}", [value for pair in named for value in pair]
-        *rows, (keys,) = fetch([*beside, drawing])
-        return list(keys), rows
+        return list(rows[0])
     # The transaction is the only writer, and a row with a key of its own moves the sequence on.
-    *rows, sequences = fetch([*beside, ("SELECT name, seq FROM sqlite_sequence", [])])
-    last: dict[str, int] = dict(sequences)
-    firsts = [last.get(table, 0) + 1 for table in tables]
-    return [list(range(first, first + count)) for first, count in zip(firsts, counts, strict=True)], rows
+    last: dict[str, int] = dict(rows)
+    firsts = [(last.get(model._meta.db_table, 0) + 1, count) for model, count in wanted]
+    return [list(range(first, first + count)) for first, count in firsts]
 
 
 def insert(objects: Iterable[New]) -> None:
@@ -87,12 +93,6 @@ def fetch(statements: Sequence[Statement]) -> list[Rows]:
         return fetched
 
 
-def listed(pks: Iterable[int]) -> str:
-    """Primary keys for an IN (…), written out: beyond 50 parameters psycopg parses a statement anew each time, which
-    takes longer than PostgreSQL does (docs/decisions/0003-raw-statements.md)."""
-    return ", ".join(map(str, pks))
-
-
 def execute(statement: Statement) -> int:
     """How many rows the statement wrote."""
     with connection.cursor() as cursor:
@@ -101,7 +101,9 @@ def execute(statement: Statement) -> int:
 
 
 def _joined(statements: Sequence[Statement]) -> Statement:
-    return "; ".join(sql for sql, _ in statements), [value for _, values in statements for value in values]
+    """One text of all, for PostgreSQL."""
+    sent = [as_sent(statement) if isinstance(statement, Kept) else statement for statement in statements]
+    return "; ".join(sql for sql, _ in sent), [value for _, values in sent for value in values]
 
 
 def _copy(cursor: Any, model: type[models.Model], fields: _Fields, rows: list[New]) -> None:
@@ -118,7 +120,8 @@ def _statements(model: type[models.Model], fields: _Fields, rows: list[New]) -> 
     for start in range(0, len(rows), step):
         chunk = rows[start : start + step]
         values = [value for row in _values(chunk, fields) for value in row]
-        statements.append((_statement(model, fields, len(chunk)), values))
+        text = _statement(model, fields, len(chunk))
+        statements.append(Kept(text, values) if len(chunk) == 1 else (text, values))
     return statements
 
 

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from automations.api import urls
 from automations.api.shapes import dialect_of
 from automations.models import SCOPES, ApiKey
 from tests.api.conftest import Caller, courier_refused, decoded, refused, refused_at
+from tests.captured import Captured
 from tests.scenes import DELAY, cancel_runs, invoke, publish
 
 pytestmark = pytest.mark.django_db
@@ -208,18 +207,16 @@ def test_couriers_old_packages_may_send_the_key_as_basic_credentials(make_key: C
 
 def test_a_key_costs_one_statement_and_its_use_is_noted_once_a_minute(api: Caller) -> None:
     path = "/api/v1/automations/k"
-    with CaptureQueriesContext(
-        connection,
-    ) as usual:
+    with Captured() as usual:
         api.send("GET", path)
     assert len(usual) == 2  # the key, the automation
     long_ago = timezone.now() - timedelta(seconds=61)
     ApiKey.objects.update(last_used_at=long_ago)
-    with CaptureQueriesContext(connection) as noted:
+    with Captured() as noted:
         api.send("GET", path)
     assert len(noted) == 3
     assert ApiKey.objects.get().last_used_at > long_ago + timedelta(seconds=60)  # type: ignore[operator]
-    with CaptureQueriesContext(connection) as again:
+    with Captured() as again:
         api.send("GET", path)
     assert len(again) == 2
 

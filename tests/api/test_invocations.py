@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import cancellation, execution
 from automations.api.native.invocations import roll_up
@@ -14,6 +12,7 @@ from automations.cancellation import CancelRequest
 from automations.execution import Accepted, housekeeping
 from automations.models import CancellationFilter, Environment, Invocation, LiveRun, Origin, Run, database_now
 from tests.api.conftest import Caller, decoded, refused
+from tests.captured import Captured
 from tests.scenes import (
     DELAY,
     SEND,
@@ -380,7 +379,7 @@ def test_what_an_invoke_costs_does_not_grow_with_its_recipients(api: Caller) -> 
     decoded(api.post(PATH, body), 201)  # reads the definition and the number of its version, once
     costs = []
     for count in (1, 3):
-        with CaptureQueriesContext(connection) as captured:
+        with Captured() as captured:
             decoded(api.post(PATH, {**body, "recipients": ["u"] * count}), 201)
         costs.append(len(captured))
         assert sum("automations_apikey" in query["sql"] for query in captured) == 1

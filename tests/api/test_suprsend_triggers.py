@@ -8,13 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from automations import execution
 from automations.models import ApiKey, Contact, Invocation, Run, contact
 from tests.api.conftest import Caller, decoded, suprsend_refused
+from tests.captured import Captured
 from tests.scenes import DELAY, SEND, archive_all, cancel_runs, production, publish, status
 
 pytestmark = pytest.mark.django_db
@@ -117,9 +116,9 @@ def test_addresses_are_forgotten_a_month_after_the_last_trigger_unless_a_run_is_
 
 def test_recipients_without_addresses_cost_no_statement(api: Caller) -> None:
     triggered(api, BODY)  # what is read once is kept
-    with CaptureQueriesContext(connection) as suprsend:
+    with Captured() as suprsend:
         triggered(api, BODY)
-    with CaptureQueriesContext(connection) as knock:
+    with Captured() as knock:
         decoded(api.post("/v1/workflows/delayed/trigger", {"recipients": ["u1"]}))
     assert len(suprsend) == len(knock) + 1  # of which one is this test's own
 

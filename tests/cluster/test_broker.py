@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from automations.cluster import broker
 from automations.cluster.broker import DueWork
+from tests.captured import Captured
 from tests.notices.scene import endpoint
 from tests.scenes import DELAY, SEND, cancel_runs, invoke
 
@@ -41,7 +40,7 @@ def test_a_due_run_makes_a_hint_that_is_not_stored() -> None:
 def test_nothing_due_makes_no_hint_and_costs_one_statement() -> None:
     invoke(DELAY, SEND)
     quiet = quiet_broker()
-    with CaptureQueriesContext(connection) as captured:
+    with Captured() as captured:
         assert quiet.dequeue() is None
     assert len(captured) == 1
 

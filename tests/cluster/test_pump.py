@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
-from django.test.utils import CaptureQueriesContext
+from django.db import OperationalError
 
 from automations import execution, testpoints
 from automations.cluster import pump
 from automations.cluster.crew import Crew
 from automations.models import Environment, LiveRun, Run, Worker, database_now
+from tests.captured import Captured
 from tests.scenes import DELAY, SEND, cancel_runs, expire_leases, invoke, production, run_of, status
 
 pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -129,7 +129,7 @@ def test_a_cancelled_run_that_settles_for_an_hour_does_not_keep_the_workers_busy
     expire_leases()
     execution.keep_house(production())
     cancel_runs(token="t")
-    with CaptureQueriesContext(connection) as captured:
+    with Captured() as captured:
         pump.run_pump()
     assert len(captured) < 50
 

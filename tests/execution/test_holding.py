@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import execution, publication
 from automations.execution import housekeeping
@@ -23,6 +21,7 @@ from automations.models import (
 )
 from automations.models import live_run_parking as parking
 from automations.publication import disabling
+from tests.captured import Captured
 from tests.scenes import (
     DELAY,
     SEND,
@@ -338,9 +337,9 @@ def test_a_held_run_is_not_run_now() -> None:
 def test_holding_costs_nothing_where_nothing_is_held() -> None:
     of("a", SEND)
     of("b", SEND)
-    with CaptureQueriesContext(connection) as without:
+    with Captured() as without:
         (task, _) = start()
-    with CaptureQueriesContext(connection) as written:
+    with Captured() as written:
         finish(execution.perform(task))
     assert not any("parked" in query["sql"] for query in without.captured_queries)
     assert sum("held_at" in query["sql"] for query in without.captured_queries) == 1  # at the gate

@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import cancellation as cancelling
 from automations import execution, near_misses
@@ -23,6 +21,7 @@ from automations.models import (
     database_now,
     steps_of_run,
 )
+from tests.captured import Captured
 from tests.notices.scene import endpoint, owed
 from tests.scenes import (
     DELAY,
@@ -210,9 +209,7 @@ def test_a_replay_is_held_too() -> None:
 
 def test_an_invoke_costs_the_same_where_no_hold_stands() -> None:
     def statements() -> int:
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
+        with Captured() as captured:
             invoke(DELAY, token="t")
         return len(captured)
 

@@ -8,13 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import execution, publication
 from automations.execution import on_cancel
 from automations.expressions import pool, process
 from automations.models import Event, LiveRun, OnCancelStart, Run, database_now, steps_of_run
+from tests.captured import Captured
 from tests.scenes import (
     DELAY,
     SEND,
@@ -121,7 +120,7 @@ def test_without_on_cancel_archiving_writes_no_more_statements() -> None:
     for definition in ({"steps": [DELAY]}, {"steps": [DELAY], "on_cancel": {"invoke": "win-back"}}):
         run = run_of(invoke(definition=definition))
         cancel_runs(run_pks=(run.pk,))
-        with CaptureQueriesContext(connection) as captured:
+        with Captured() as captured:
             archive_all()
         costs.append([query["sql"] for query in captured])
     plain, followed_by = costs

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import execution
 from automations.execution import housekeeping
 from automations.models import Recipient, Run, clock, identify, steps_of_run
 from automations.models.recipient import LARGEST_PROFILE
+from tests.captured import Captured
 from tests.scenes import (
     DELAY,
     SEND,
@@ -158,9 +157,7 @@ def test_a_late_worker_says_nothing_twice() -> None:
 
 def test_definitions_without_the_step_cost_no_statement_more() -> None:
     run_of(invoke(SEND, DELAY, recipients=["ana"]))
-    with CaptureQueriesContext(
-        connection,
-    ) as asked:
+    with Captured() as asked:
         done = [execution.perform(task) for task in start()]
         finish(*done)
     assert not [query for query in asked.captured_queries if "automations_recipient" in query["sql"]]

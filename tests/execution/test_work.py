@@ -274,15 +274,14 @@ def test_newly_due_steps_start_before_a_herd_of_overdue_ones() -> None:
 def test_a_turn_costs_as_many_statements_for_fifty_runs_as_for_one(
     django_assert_max_num_queries: object,
 ) -> None:
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
+    from tests.captured import Captured
 
     counts = []
     for amount in (1, 50):
         for n in range(amount):
             invoke(SEND, SEND, data={"user_id": str(n)})
         done = [execution.perform(task) for task in start()]
-        with CaptureQueriesContext(connection) as captured:
+        with Captured() as captured:
             tasks = finish(*done, room=64)
         assert len(tasks) == amount
         counts.append(len(captured))

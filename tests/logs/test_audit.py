@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import publication
 from automations.admission import keys, users
 from automations.models import ApiKey, AuditEntry, Cancellation, Environment, audit, database_now
+from tests.captured import Captured
 from tests.pages import read
 from tests.people import PASSWORD, client, person
 from tests.scenes import DELAY, SEND, cancel_runs, invoke, production, publish
@@ -81,7 +80,7 @@ def test_only_what_a_person_cancels_costs_a_statement(actor: str, noted: int) ->
     counts = []
     for by in ("key/ci", actor):
         invoke(DELAY, SEND, token="t")
-        with CaptureQueriesContext(connection) as captured:
+        with Captured() as captured:
             cancel_runs(token="t", actor=by)
         counts.append(len(captured))
     assert (counts[1] - counts[0], AuditEntry.objects.count()) == (noted, noted)

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from automations import execution
 from automations.models import Environment, Origin, Run, RunStatus
 from logs import rows
+from tests.captured import Captured
 from tests.pages import Element, read
 from tests.people import client
 from tests.scenes import (
@@ -302,7 +301,7 @@ def test_a_viewer_sees_no_cancel_button() -> None:
 def statements(query: str = "", **headers: str) -> int:
     browser = client("operator")
     cache.clear()
-    with CaptureQueriesContext(connection) as statements:
+    with Captured() as statements:
         assert browser.get(f"/logs/{query}", headers=headers).status_code == 200
     return len(statements)
 

@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import cancellation as cancelling
 from automations.models import LiveRun, Run, Worker, database_now
 from logs.overview import Overview
 from logs.search import Search, Span
+from tests.captured import Captured
 from tests.pages import Element, read
 from tests.people import client
 from tests.scenes import DELAY, SEND, cancel_runs, invoke, make_due, production, publish, run_of, work_off
@@ -170,8 +169,6 @@ def test_the_page_takes_as_many_statements_however_many_runs_there_are() -> None
             cancel_runs(run_ids=(run_of(invoke(DELAY, SEND)).uid,))
         work_off()
         cache.clear()
-        with CaptureQueriesContext(
-            connection,
-        ) as captured:
+        with Captured() as captured:
             browser.get("/")
         assert len(captured) <= MOST_STATEMENTS, [query["sql"][:80] for query in captured]

@@ -9,11 +9,10 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import execution
 from automations.models import Environment, Run
+from tests.captured import Captured
 from tests.pages import Element, read
 from tests.people import client
 from tests.scenes import (
@@ -281,7 +280,7 @@ def test_another_environments_run_is_not_found() -> None:
 def test_the_number_of_statements_is_the_same_for_one_event_and_for_many() -> None:
     def statements(uid: UUID) -> int:
         browser = client("operator")
-        with CaptureQueriesContext(connection) as statements:
+        with Captured() as statements:
             browser.get(f"/logs/{uid}/")
         return len(statements)
 

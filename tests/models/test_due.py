@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations.models import Environment, LiveRun, database_now, what_is_due
+from tests.captured import Captured
 from tests.models.crowd import analyse, crowd, walks
 from tests.scenes import DELAY, SEND, expire_leases, invoke, make_due, production, run_of, start
 
@@ -54,7 +53,7 @@ def test_of_many_environments_no_statement_reads_every_run() -> None:
     some = sorted(LiveRun.objects.values_list("pk", flat=True))[::20]
     LiveRun.objects.filter(pk__in=some).update(due_at=now - timedelta(hours=1))
     analyse()
-    with CaptureQueriesContext(connection) as captured:
+    with Captured() as captured:
         what_is_due(also_owed=True)
     (sql,) = [query["sql"] for query in captured]
     whole = ("Seq Scan of automations_liverun", "SCAN automations_liverun")

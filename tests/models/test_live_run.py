@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Case, Value, When
-from django.test.utils import CaptureQueriesContext
 
 from automations.execution import housekeeping
 from automations.models import Cancellation, CancellationFilter, LiveRun, LiveState, Run, database_now
 from automations.models.live_run_moves import at
 from automations.models.live_run_parking import PARK
 from automations.models.statements import insert
+from tests.captured import Captured
 from tests.scenes import DELAY, SEND, expire_leases, invoke, production, publish, run_of, start
 
 pytestmark = pytest.mark.django_db
@@ -227,7 +227,7 @@ def test_a_start_reads_no_more_due_runs_than_it_starts_whatever_is_known_of_thei
     on_postgresql = connection.vendor == "postgresql"
     a_crowd_like(run_of(invoke(SEND)), size=30_000 if on_postgresql else 100)
     before = live_rows_read() if on_postgresql else 0
-    with CaptureQueriesContext(connection) as captured:
+    with Captured() as captured:
         started = LiveRun.objects.start(
             environment_id=production().pk, limit=64, lease=timedelta(seconds=9), now=database_now()
         )

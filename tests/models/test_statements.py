@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
-from automations.models import Cancellation, Event, Invocation, Run, draw, insert, new_uid
+from automations.models import Cancellation, Event, Invocation, Run, insert, new_uid
+from automations.models.statements import Wanted, drawing, drawn, fetch
 from tests.scenes import production
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 20, 14, 2, 11, 204_001, tzinfo=UTC)
+
+
+def draw(*wanted: Wanted) -> list[list[int]]:
+    (rows,) = fetch([drawing(*wanted)])
+    return drawn(rows, *wanted)
 
 
 def invocation(**given: Any) -> Invocation:
@@ -30,7 +36,7 @@ def stored(row: Any) -> dict[str, Any]:
 def test_rows_are_stored_as_bulk_create_stores_them() -> None:
     for amount in (1, 30):  # by INSERT and, on PostgreSQL, by COPY
         mine, theirs = [invocation() for _ in range(amount)], [invocation() for _ in range(amount)]
-        for row, pk in zip(mine, *draw((Invocation, amount))[0], strict=True):
+        for row, pk in zip(mine, *draw((Invocation, amount)), strict=True):
             row.pk = pk
         insert(mine)
         Invocation.objects.bulk_create(theirs)
@@ -39,18 +45,18 @@ def test_rows_are_stored_as_bulk_create_stores_them() -> None:
 
 
 def test_drawn_keys_are_fresh_and_in_order_and_leave_the_database_s_own_alone() -> None:
-    (first,), _ = draw((Invocation, 3))
+    (first,) = draw((Invocation, 3))
     assert first == sorted(first)
     for pk in first:
         insert([invocation(pk=pk)])
     own = invocation()
     own.save()
     assert own.pk > first[-1]
-    assert draw((Invocation, 1))[0][0][0] > own.pk
+    assert draw((Invocation, 1))[0][0] > own.pk
 
 
 def test_rows_of_several_models_go_together_each_after_what_it_refers_to() -> None:
-    ((parent_pk,), run_pks), _ = draw((Invocation, 1), (Run, 2500))
+    (parent_pk,), run_pks = draw((Invocation, 1), (Run, 2500))
     parent = invocation(pk=parent_pk)
     runs = [
         Run(

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import cancellation, execution
 from automations.execution import housekeeping
@@ -22,6 +21,7 @@ from automations.models import (
     forget_endpoints,
     webhook,
 )
+from tests.captured import Captured
 from tests.notices.scene import endpoint, owed
 from tests.scenes import (
     DELAY,
@@ -121,7 +121,7 @@ def test_each_endpoint_is_owed_the_events_it_wants_and_only_of_its_environment()
 
 
 def test_a_run_that_does_not_end_asks_nothing() -> None:
-    with CaptureQueriesContext(connection) as captured:
+    with Captured() as captured:
         invoke(SEND, DELAY)
         finish(*[execution.perform(task) for task in start()])
         cancel_runs(token="t")
@@ -131,7 +131,7 @@ def test_a_run_that_does_not_end_asks_nothing() -> None:
 
 def test_without_an_endpoint_the_ends_of_a_second_cost_one_statement_together() -> None:
     forget_endpoints()
-    with CaptureQueriesContext(connection) as captured:
+    with Captured() as captured:
         for _ in range(3):
             invoke(CANCEL)
             invoke(SEND)
@@ -143,7 +143,7 @@ def test_with_an_endpoint_an_end_costs_the_one_insert(monkeypatch: pytest.Monkey
     def cost() -> list[str]:
         invoke(SEND)
         done = [execution.perform(task) for task in start()]
-        with CaptureQueriesContext(connection) as captured:
+        with Captured() as captured:
             finish(*done)
         return [query["sql"] for query in captured]
 

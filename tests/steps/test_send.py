@@ -9,13 +9,12 @@ import json
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import execution
 from automations.channels import signing
 from automations.models import Environment, Run, steps_of_run
 from automations.models import provider as provider_model
+from tests.captured import Captured
 from tests.channels.sinks import HttpSink, SmtpSink, reply
 from tests.letters import knows, provider, template
 from tests.scenes import finish, invoke, make_due, read, run_of, start, work_off
@@ -230,7 +229,7 @@ def test_signing_costs_a_statement_once_a_second(http: HttpSink, monkeypatch: py
         monkeypatch.setattr(provider_model, "SIGNING_KEPT_SECONDS", kept)
         invoke(step)
         (task,) = start()
-        with CaptureQueriesContext(connection) as captured:
+        with Captured() as captured:
             finish(execution.perform(task))
         counts.append(sum("automations_provider" in query["sql"] for query in captured))
     assert counts == [1, 0, 1]

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
-from django.test.utils import CaptureQueriesContext
+from django.db import OperationalError
 
 from automations import execution
 from automations.models import Answers, Environment, Question, Run, answers, steps_of_run
 from automations.timeline import StepState
+from tests.captured import Captured
 from tests.channels.sinks import HttpSink, SmtpSink, reply
 from tests.letters import knows, listed, template
 from tests.scenes import expire_leases, finish, invoke, make_due, production, read, run_of, start, work_off
@@ -184,7 +184,7 @@ def test_a_list_of_any_length_costs_a_statement_for_fifty_members() -> None:
         listed("team", *(f"u{n}" for n in range(members)))
         invoke(NEWS)
         (task,) = start()
-        with CaptureQueriesContext(connection) as captured:
+        with Captured() as captured:
             done = execution.perform(task)
         counts.append(len(captured))
         finish(done)

@@ -9,12 +9,11 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations.definition import parse
 from automations.models import Automation
 from automations.views.drafts import draft_of, problems_of, read
+from tests.captured import Captured
 from tests.editing import HTMX, draft, stored
 from tests.people import client
 from tests.scenes import DELAY, SEND
@@ -31,7 +30,7 @@ def costs(ask: Callable[[], Any]) -> tuple[int, int]:
         nonlocal parsed
         parsed += event == "call" and frame.f_code is parse.__code__
 
-    with CaptureQueriesContext(connection) as captured:
+    with Captured() as captured:
         sys.setprofile(count)
         try:
             ask()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations import publication
 from automations.models import Environment
 from automations.views import listing
+from tests.captured import Captured
 from tests.pages import read
 from tests.people import client
 from tests.scenes import DELAY, cancel_runs, invoke, production, publish
@@ -55,7 +54,7 @@ def test_waiting_runs_are_counted_up_to_a_bound(monkeypatch: pytest.MonkeyPatch)
 def test_the_number_of_statements_is_the_same_for_one_and_for_three() -> None:
     def statements() -> int:
         browser = client("viewer")
-        with CaptureQueriesContext(connection) as statements:
+        with Captured() as statements:
             browser.get("/templates/")
         return len(statements)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from automations.models import Worker, database_now
+from tests.captured import Captured
 from tests.pages import read
 from tests.people import client
 
@@ -39,7 +38,7 @@ def test_every_page_says_how_many_work() -> None:
 
 def test_it_is_read_with_the_environments() -> None:
     browser = client("viewer")
-    with CaptureQueriesContext(connection) as asked:
+    with Captured() as asked:
         browser.get("/docs/")
     assert [query["sql"] for query in asked if "worker" in query["sql"]] == [
         query["sql"] for query in asked if "automations_environment" in query["sql"]

@@ -11,12 +11,16 @@ from uuid import UUID
 
 from django.db import connection, models
 
+from automations.models.kept import ANY_OF, array
 from automations.models.lookups import tagged
 from automations.models.uid import first_uid
 
 Parts = list[tuple[str, list[Any]]]
 # In any environment: it is asked for beside this one, and a subquery that names it would be asked row by row.
 TENANTS = "invocation_id IN (SELECT i.id FROM automations_invocation i WHERE i.tenant = %s)"
+EITHER = "(token = %s OR key = %s)"
+TOKENED = "token = %s"
+KEYED = "key = %s AND (token IS NULL OR token <> %s)"
 SKEW = timedelta(hours=1)  # between the clocks of machines that make uids and the database's
 FIRST_SINCE = """
 id {sign} COALESCE((SELECT r.id FROM automations_run r WHERE r.uid >= %s ORDER BY r.uid LIMIT 1), 9223372036854775807)
@@ -81,26 +85,43 @@ class CancellationFilter:
             condition &= ~models.Q(**{f"{of}invocation_id": self.not_invocation_id})
         return condition
 
-    def where(self) -> tuple[str, list[Any]]:
-        """The same as a part of a WHERE over automations_liverun, with its parameters."""
+    def where(self, *, label: str = EITHER) -> tuple[str, list[Any]]:
+        """The same as a part of a WHERE over automations_liverun, with its parameters; with one of `labels` only
+        those runs which a token finds that way."""
         tenant: Parts = [("tenant = %s", [self.tenant])] if self.tenant is not None else []
-        return _joined([*self._shared("run_id"), *_tagged("tags", self.tags), *tenant, *self._due()])
+        return _joined([*self._shared("run_id", label), *_tagged("tags", self.tags), *tenant, *self._due()])
 
-    def where_archived(self) -> tuple[str, list[Any]]:
+    def where_archived(self, *, label: str = EITHER) -> tuple[str, list[Any]]:
         """The same over automations_run, where nothing is due any more; tags and tenant are the invocation's."""
         due: Parts = [("1 = 0", [])] if self._due() else []
         tenant: Parts = [(TENANTS, [self.tenant])] if self.tenant is not None else []
-        return _joined([*self._shared("id"), *_tagged_invocation(self.tags), *tenant, *self._born(), *due])
+        tags = _tagged_invocation(self.tags)
+        return _joined([*self._shared("id", label), *tags, *tenant, *self._born(), *due])
 
-    def _shared(self, pk: str) -> Parts:
+    @property
+    def is_plain(self) -> bool:
+        """Whether a token, a key or runs named one by one are all that it says. Such a filter is carried out in the
+        same way whatever they are, and planned once."""
+        given = {name for name, value in self.__dict__.items() if value not in (None, (), False)}
+        return given - _BESIDE in ({"token"}, {"key"}, {"run_pks"})
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The ways in which it finds a run, no run in two of them, for what is counted up to a limit: PostgreSQL
+        would gather all that an OR may find before it counted the first."""
+        return (TOKENED, KEYED) if self.token is not None and self.is_plain else (EITHER,)
+
+    def _shared(self, pk: str, label: str) -> Parts:
         """What both tables have a column for; `pk` is the one with the run's key."""
         parts: Parts = []
         if self.token is not None:
-            parts.append(("(token = %s OR key = %s)", [self.token, self.token]))
-        lists = {pk: self.run_pks, "invocation_id": self.invocation_pks, "recipient": self.recipients or None}
-        for column, values in lists.items():
-            if values is not None:
-                parts.append((f"{column} IN ({', '.join(['%s'] * len(values)) or 'NULL'})", list(values)))
+            parts.append((label, [self.token] * label.count("%s")))
+        for column, pks in ((pk, self.run_pks), ("invocation_id", self.invocation_pks)):
+            if pks is not None:
+                parts.append((f"{column} {ANY_OF[connection.vendor]}", [array(pks)]))
+        if self.recipients:
+            marks = ", ".join(["%s"] * len(self.recipients))
+            parts.append((f"recipient IN ({marks})", list(self.recipients)))
         compared = {
             "key = %s": self.key, "automation_id = %s": self.automation_id, "source = %s": self.source,
             "created_at >= %s": self.created_after, "created_at <= %s": self.created_before,
@@ -233,6 +254,7 @@ def _as_text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+_BESIDE = {"run_ids", "up_to", "not_invocation_id"}  # said beside what it is by, or behind that
 _LOOKED_UP = ("run_pks", "invocation_pks")  # looked up and found empty: they match nothing
 
 

@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from automations.models.cancellation import Cancellation, covered
 from automations.models.environment import Environment
+from automations.models.kept import Kept
 from automations.models.statements import Statement, fetch
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def generation_of(run_id: int, *, most: int) -> int:
 
 def children_exist(environment_id: int) -> Statement:
     """The statement that asks whether any unfinished run of the environment is a child."""
-    return CHILDREN, [environment_id]
+    return Kept(CHILDREN, [environment_id])
 
 
 def has_children(environment: Environment | int) -> bool:

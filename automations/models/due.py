@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from automations.models.kept import BY_INDEX, Kept
+from automations.models.kept import Kept
 from automations.models.statements import fetch
 
 # A lease that ran out is looked for only where something was due and nothing waits overdue: where something does, it
@@ -57,7 +57,6 @@ _WORDS = {
         "seconds": "(julianday(due_at) - julianday('now')) * 86400",
     },
 }
-_FIRST = {"postgresql": [Kept(f"SELECT {BY_INDEX}")], "sqlite": []}  # for the one statement that goes with it
 
 
 class Due(NamedTuple):
@@ -84,7 +83,7 @@ def what_is_due(*, also_owed: bool = False) -> Due:
 
     Written out, since composing it takes longer than answering it (docs/decisions/0003-raw-statements.md).
     """
-    *_, rows = fetch([*_FIRST[connection.vendor], Kept(_text(connection.vendor, also_owed=also_owed))])
+    (rows,) = fetch([Kept(_text(connection.vendor, also_owed=also_owed))])
     return Due(
         times={pk: seconds for pk, seconds, *_ in rows if seconds is not None},
         unsettled=frozenset(pk for pk, _, unsettled, _ in rows if unsettled),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -12,6 +13,9 @@ from django.conf import settings
 from django.db import connection
 
 KEPT_AT_MOST = 200  # by one connection; what comes after that is planned at each use
+# A plan outlives the sizes that it was made for: of an empty table every index is as good as the best, and what was
+# planned for it would read all of the environment's runs when there are a million. So it is not kept for long.
+KEPT_SECONDS = 10.0
 
 
 class Kept(NamedTuple):
@@ -22,30 +26,31 @@ class Kept(NamedTuple):
     values: Sequence[Any] = ()
 
 
-# A plan that is kept outlives the sizes it was made for: one that reads a whole table, which is the quickest way
-# while that has ten rows, would go on when it has a million. Until the transaction ends; and plans are made without
-# the first parameters.
-BY_INDEX = (
-    "set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)"
-)
+# PostgreSQL would plan the first five uses apart. Until the transaction ends.
+AT_ONCE = "set_config('plan_cache_mode', 'force_generic_plan', true)"
 
 # What follows a column that is to be one of an `array`, by the database.
 ANY_OF = {"postgresql": "= ANY (%s)", "sqlite": "IN (SELECT value FROM json_each(%s))"}
 
-_known: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # by psycopg's connection, the names it knows
+# By psycopg's connection: the names it knows, and since when (time.monotonic()).
+_known: WeakKeyDictionary[Any, dict[str, float]] = WeakKeyDictionary()
 
 
 def as_sent(statement: Kept) -> tuple[str, Sequence[Any]]:
     """The statement as PostgreSQL is sent it over the current connection, which is open: an EXECUTE, once it was
     prepared."""
     name, prepare = _prepared(statement.text)
-    known = _known.setdefault(connection.connection, set())
-    if name not in known:
-        if not settings.PREPARED_STATEMENTS or len(known) >= KEPT_AT_MOST:
-            return statement
+    known, now = _known.setdefault(connection.connection, {}), time.monotonic()
+    since = known.get(name)
+    if since is None and (not settings.PREPARED_STATEMENTS or len(known) >= KEPT_AT_MOST):
+        return statement
+    if since is None or now - since > KEPT_SECONDS:
         with connection.wrap_database_errors:
+            if since is not None:
+                connection.connection.execute(f"DEALLOCATE {name}")
+                del known[name]
             connection.connection.execute(prepare)
-        known.add(name)
+        known[name] = now
     marks = ", ".join(["%s"] * len(statement.values))
     return (f"EXECUTE {name} ({marks})" if marks else f"EXECUTE {name}"), statement.values
 

@@ -184,7 +184,7 @@ class LiveRunQuerySet(RestoredRuns):
         against the ORM's).
         """
         rows, ((finished,),), ((has_children,),) = fetch([
-            returning(*cancelling(cancellation, scope)), counting_finished(cancellation, scope),
+            returning(cancelling(cancellation, scope)), counting_finished(cancellation, scope),
             children_exist(cancellation.environment_id),
         ])  # fmt: skip
         moved = moved_of(rows)

@@ -15,6 +15,7 @@ from django.db import connection, models
 from automations.models.cancellation import Cancellation, uid_parameter, uid_text
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.descent import children_exist
+from automations.models.kept import Kept
 from automations.models.statements import Rows, Statement, execute, fetch
 from automations.testpoints import testpoint
 
@@ -97,18 +98,14 @@ SELECT EXISTS (SELECT 1 FROM automations_cancellation
  WHERE environment_id = %s AND undone_at > '1970-01-01' AND restored_at IS NULL)
 """
 COUNT = f"""
-{RESTORING.rstrip()}, count(*) FROM (
-    SELECT 1 FROM automations_liverun WHERE environment_id = %s AND {{where}} AND state IN ({{states}}) LIMIT %s
-) matching
-"""  # noqa: S608  (words of our own)
-FINISHED = """
-SELECT count(*) FROM (
-    SELECT id FROM automations_run WHERE environment_id = %s AND {archived} AND status IS NOT NULL
-    UNION ALL
-    SELECT run_id FROM automations_liverun
-    WHERE environment_id = %s AND {live} AND cancellation_id IS NOT NULL AND cancellation_id <> %s
-    LIMIT %s
-) finished
+{RESTORING.rstrip()}, count(*) FROM ({{matching}} LIMIT %s) matching
+"""
+MATCHING = "SELECT 1 FROM automations_liverun WHERE environment_id = %s AND {where} AND state IN ({states})"
+FINISHED = "SELECT count(*) FROM ({matching} LIMIT %s) finished"
+ARCHIVED = "SELECT 1 FROM automations_run WHERE environment_id = %s AND {where} AND status IS NOT NULL"
+CALLED_OFF = """
+SELECT 1 FROM automations_liverun
+WHERE environment_id = %s AND {where} AND cancellation_id IS NOT NULL AND cancellation_id <> %s
 """
 COUNTED_FINISHED = 10_000
 ACTIVE = "'waiting', 'running'"
@@ -122,14 +119,28 @@ def _named(states: Sequence[str]) -> str:
 def counting(scope: CancellationFilter, *, environment_id: int, most: int) -> Statement:
     """The statement that counts the unfinished runs that the scope matches, up to `most`; and says first whether an
     undo is bringing runs back, which are not there yet."""
-    where, values = scope.where()
-    given = [environment_id, environment_id, *values, most]
-    return COUNT.format(where=where, states=_named(scope.states)), given
+    found = [scope.where(label=label) for label in scope.labels]
+    parts = [
+        (MATCHING.format(where=text, states=_named(scope.states)), [environment_id, *given])
+        for text, given in found
+    ]
+    text, values = _either(parts)
+    return _planned(scope, COUNT.format(matching=text), [environment_id, *values, most])
 
 
 def restoring(environment_id: int) -> Statement:
     """The statement that says only the latter."""
-    return RESTORING, [environment_id]
+    return Kept(RESTORING, [environment_id])
+
+
+def _either(parts: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, list[Any]]:
+    """The rows of all these."""
+    return " UNION ALL ".join(text for text, _ in parts), [value for _, given in parts for value in given]
+
+
+def _planned(scope: CancellationFilter, text: str, values: Sequence[Any]) -> Statement:
+    """A statement about that scope."""
+    return Kept(text, values) if scope.is_plain else (text, values)
 
 
 def bars_over(pks: Sequence[int]) -> Statement:
@@ -172,11 +183,14 @@ def suspicion(labels: Sequence[str]) -> Statement:
 def counting_finished(cancellation: Cancellation, scope: CancellationFilter) -> Statement:
     """The statement that counts, up to COUNTED_FINISHED + 1, the runs that the scope matches and that ended or were
     called off before this cancellation."""
-    archived, sought = scope.where_archived()
-    live, values = scope.where()
-    environment_id = cancellation.environment_id
-    of_each = [environment_id, *sought, environment_id, *values, uid_parameter(cancellation.pk)]
-    return FINISHED.format(archived=archived, live=live), [*of_each, COUNTED_FINISHED + 1]
+    here, other = cancellation.environment_id, uid_parameter(cancellation.pk)
+    archived = [scope.where_archived(label=label) for label in scope.labels]
+    live = [scope.where(label=label) for label in scope.labels]
+    text, values = _either([
+        *((ARCHIVED.format(where=where), [here, *given]) for where, given in archived),
+        *((CALLED_OFF.format(where=where), [here, *given, other]) for where, given in live),
+    ])  # fmt: skip
+    return _planned(scope, FINISHED.format(matching=text), [*values, COUNTED_FINISHED + 1])
 
 
 def cancelling(cancellation: Cancellation, scope: CancellationFilter, *more: Statement) -> Statement:
@@ -184,14 +198,16 @@ def cancelling(cancellation: Cancellation, scope: CancellationFilter, *more: Sta
     where, values = scope.where()
     text = " AND ".join([where, *(condition for condition, _ in more)])
     given = [uid_parameter(cancellation.pk), cancellation.environment_id, *values]
-    return CANCEL.format(where=text, states=_named(scope.states)), [
-        *given, *(value for _, further in more for value in further),
-    ]  # fmt: skip
+    update = CANCEL.format(where=text, states=_named(scope.states))
+    if not more:
+        return _planned(scope, update, given)
+    return update, [*given, *(value for _, further in more for value in further)]
 
 
-def returning(text: str, values: Sequence[Any]) -> Statement:
+def returning(statement: Statement) -> Statement:
     """The same UPDATE, which tells what it moved."""
-    return text + MOVED, values
+    text, values = statement
+    return Kept(text + MOVED, values) if isinstance(statement, Kept) else (text + MOVED, values)
 
 
 def chunk_of(bar: Cancellation, *, limit: int) -> Statement:
@@ -237,7 +253,7 @@ class BarredRuns(models.QuerySet["LiveRun"]):
             text = CANCEL.format(where=f"run_id IN ({BELOW.format(marks=_marks(pks))})", states=ACTIVE)
             given = [uid_parameter(cancellation.pk), cancellation.environment_id, *pks]
             testpoint("descend.begins")
-            while rows := fetch([returning(text, given)])[0]:
+            while rows := fetch([returning((text, given))])[0]:
                 found += moved_of(rows)
         return found
 
@@ -260,7 +276,7 @@ class BarredRuns(models.QuerySet["LiveRun"]):
 
     def _give(self, bar: Cancellation, statement: Statement) -> list[Cancelled]:
         """What that UPDATE gives to the bar, with all beneath."""
-        rows, ((has_children,),) = fetch([returning(*statement), children_exist(bar.environment_id)])
+        rows, ((has_children,),) = fetch([returning(statement), children_exist(bar.environment_id)])
         moved = moved_of(rows)
         return moved + self.descend(moved, cancellation=bar) if has_children else moved
 

@@ -22,6 +22,7 @@ from automations.models import (
     first_uid,
     insert,
 )
+from automations.models.kept import Kept, as_sent
 from automations.models.statements import Statement
 
 LIVE = ARCHIVED = 4_000
@@ -132,8 +133,9 @@ def statement_of(rows: QuerySet[Any]) -> Statement:
 
 
 def _explained(statement: Statement) -> Any:
-    sql, values = statement
     with connection.cursor() as cursor:
+        sql, values = as_sent(statement) if isinstance(statement, Kept) else statement
+        cursor.execute("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)")
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", values)
         ((explained,),) = cursor.fetchall()
     plan = json.loads(explained) if isinstance(explained, str) else explained

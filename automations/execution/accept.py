@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, models
+from django.db import IntegrityError
 
 from automations import concurrency, invocation, machine
 from automations.invocation import ChangedMeanwhile, Composed, Draft, InvokeRequest
@@ -27,6 +27,7 @@ from automations.models import (
     retried,
     serialise,
 )
+from automations.models.statements import New
 from automations.steps import cancel
 from automations.steps.cancel import Errands
 from automations.testpoints import testpoint
@@ -122,11 +123,11 @@ def _transact(draft: Draft, plans: list[Plan], errands: Errands) -> Invocation:
 
 def _events(
     draft: Draft, composed: Composed, plans: list[Plan], errands: Errands, now: datetime
-) -> list[models.Model]:
+) -> list[New]:
     """Carries out the heads' cancel steps; the first event of each run says what came of them. Those that were
     called off where they were born have another, and what that leads to."""
     stored = composed.invocation
-    events = [
+    events: list[New] = [
         invocation.invoked_event(
             run, plan=plan, now=now, replay=draft.replay,
             folded=errands.fold(plan, invocation_id=stored.pk, run=str(run.uid), now=now),

@@ -14,7 +14,7 @@ from automations.invocation.acquaintance import is_inhabited
 from automations.invocation.preparation import forget_automation
 from automations.invocation.request import LISTED, Draft, Replay, RunDraft
 from automations.machine import Plan
-from automations.models import Event, EventKind, Invocation, Kept, Listener, LiveRun, Run, listeners_of
+from automations.models import Entry, EventKind, Invocation, Kept, Listener, LiveRun, Run, listeners_of
 from automations.models.statements import Rows, Statement, Wanted, drawing, drawn, fetch
 
 
@@ -108,14 +108,14 @@ def answer_of(draft: Draft, statuses: Sequence[str]) -> list[dict[str, Any]]:
 
 def invoked_event(
     run: Run, *, plan: Plan, folded: Sequence[Mapping[str, Any]], now: datetime, replay: Replay | None = None
-) -> Event:
+) -> Entry:
     """The first event of a run: where it rests first, and the steps carried out on the way."""
     data: dict[str, Any] = {"position": plan.position, "due_at": plan.due_at.isoformat()}
     if replay is not None:
         data |= {"replay_of": str(replay.run.uid), "from_step": int(replay.start)}
     if folded:
         data["folded"] = list(folded)
-    return Event(run=run, at=now, kind=EventKind.INVOKED, data=data)
+    return Entry(run_id=run.pk, at=now, kind=EventKind.INVOKED, data=data)
 
 
 STATE = """

@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from django.db import models
@@ -16,7 +17,7 @@ from automations.models.audit import LONGEST_ADDRESS
 from automations.models.environment import Environment
 from automations.models.kept import Kept
 from automations.models.sealing import seal, unseal
-from automations.models.statements import fetch
+from automations.models.statements import fetch_first
 
 SCOPES = ("read", "invoke", "cancel", "write", "admin")
 WORKSPACE = re.compile(r"ws_[0-9A-Za-z]{8}", re.ASCII)
@@ -144,7 +145,7 @@ def _digest(secret: str) -> str:
 
 def _found(public_id: str) -> ApiKey | None:
     """The key of that id with its environment, whatever its state."""
-    (rows,) = fetch([Kept(MATCHING, [public_id])])
+    rows = fetch_first(Kept(MATCHING, [public_id]))
     return _read(rows[0]) if rows else None
 
 
@@ -157,5 +158,11 @@ def _read(row: tuple[Any, ...]) -> ApiKey:
     return ApiKey(
         pk=pk, name=name, public_id=public_id, secret_sha256=digest, scopes=json.loads(scopes),
         sealed_text=sealed_text, expires_at=expires_at, revoked_at=revoked_at, last_used_at=last_used_at,
-        environment=Environment(pk=environment_pk, key=environment_key),
+        environment=_environment(environment_pk, environment_key),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _environment(pk: int, key: str) -> Environment:
+    """As much of it as an API asks for, one for all requests: nobody writes to it."""
+    return Environment(pk=pk, key=key)

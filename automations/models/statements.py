@@ -5,12 +5,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import groupby
-from typing import Any, TypeAlias
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, models
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import (
+    InterfaceError,
+    OperationalError,
+    connection,
+    models,
+)
 
 from automations.models.kept import Kept, as_sent
 
@@ -18,7 +25,6 @@ ROWS_AT_ONCE = 1_000
 SQLITE_VARIABLES = 32_000
 WORTH_COPYING = 5
 
-_Fields: TypeAlias = "Sequence[models.Field[Any, Any]]"
 New: TypeAlias = Any
 """A new object of a model; or whatever else has its columns but for the primary key, and names it as `model`."""
 Statement = tuple[str, Sequence[Any]]
@@ -60,12 +66,13 @@ def insert(objects: Iterable[New]) -> None:
         for kind, rows in groupby(objects, key=type):
             same = list(rows)
             model = kind if issubclass(kind, models.Model) else same[0].model
-            fields = _columns(model, keyed=getattr(same[0], "pk", None) is not None)
+            keyed = getattr(same[0], "pk", None) is not None
+            shape = _shape(model, keyed=keyed, vendor=connection.vendor)
             if len(same) >= WORTH_COPYING and connection.vendor == "postgresql":
                 _send(cursor, waiting)
-                _copy(cursor, model, fields, same)
+                _copy(cursor, model, shape, same)
                 continue
-            waiting += _statements(model, fields, same)
+            waiting += _statements(model, shape, same)
         _send(cursor, waiting)
 
 
@@ -93,6 +100,19 @@ def fetch(statements: Sequence[Statement]) -> list[Rows]:
         return fetched
 
 
+def fetch_first(statement: Statement) -> Rows:
+    """The rows of the first statement of a request, which only reads: asked again over a new connection where the one
+    that was kept since the last request is lost. So nothing has to ask before whether it is."""
+    if connection.in_atomic_block:
+        return fetch([statement])[0]
+    connection.health_check_done = True  # type: ignore[attr-defined]
+    try:
+        return fetch([statement])[0]
+    except (OperationalError, InterfaceError):
+        connection.close()
+        return fetch([statement])[0]
+
+
 def execute(statement: Statement) -> int:
     """How many rows the statement wrote."""
     with connection.cursor() as cursor:
@@ -106,48 +126,66 @@ def _joined(statements: Sequence[Statement]) -> Statement:
     return "; ".join(sql for sql, _ in sent), [value for _, values in sent for value in values]
 
 
-def _copy(cursor: Any, model: type[models.Model], fields: _Fields, rows: list[New]) -> None:
-    with cursor.copy(f"COPY {_target(model, tuple(fields))} FROM STDIN") as copy:
-        for values in _values(rows, fields):
+class _Shape(NamedTuple):
+    """How the rows of a model are written: each column, what reads them of a row, and which of the values the driver
+    does not take as they are."""
+
+    columns: tuple[str, ...]
+    read: Callable[[New], tuple[Any, ...]]
+    prepared: tuple[tuple[int, Callable[[Any], Any]], ...]
+
+    def values(self, rows: Iterable[New]) -> Iterator[list[Any]]:
+        """The rows as parameters."""
+        for row in rows:
+            values = list(self.read(row))
+            for at, made in self.prepared:
+                values[at] = made(values[at])
+            yield values
+
+
+def _copy(cursor: Any, model: type[models.Model], shape: _Shape, rows: list[New]) -> None:
+    with cursor.copy(f"COPY {_target(model, shape.columns)} FROM STDIN") as copy:
+        for values in shape.values(rows):
             copy.write_row(values)
 
 
-def _statements(model: type[models.Model], fields: _Fields, rows: list[New]) -> list[Statement]:
+def _statements(model: type[models.Model], shape: _Shape, rows: list[New]) -> list[Statement]:
     """Without columns that are empty in every row: half of them usually, and each costs its part of a statement."""
-    fields = tuple(field for field in fields if any(getattr(row, field.attname) is not None for row in rows))
-    step = min(ROWS_AT_ONCE, SQLITE_VARIABLES // len(fields))
+    values = list(shape.values(rows))
+    used = [at for at in range(len(shape.columns)) if any(row[at] is not None for row in values)]
+    columns = tuple(shape.columns[at] for at in used)
+    step = min(ROWS_AT_ONCE, SQLITE_VARIABLES // len(used))
     statements: list[Statement] = []
-    for start in range(0, len(rows), step):
-        chunk = rows[start : start + step]
-        values = [value for row in _values(chunk, fields) for value in row]
-        text = _statement(model, fields, len(chunk))
-        statements.append(Kept(text, values) if len(chunk) == 1 else (text, values))
+    for start in range(0, len(values), step):
+        chunk = values[start : start + step]
+        text = _statement(model, columns, len(chunk))
+        given = [row[at] for row in chunk for at in used]
+        statements.append(Kept(text, given) if len(chunk) == 1 else (text, given))
     return statements
 
 
-def _values(rows: Iterable[New], fields: _Fields) -> Iterator[list[Any]]:
-    """The rows as parameters. Only fields whose values the driver does not take as they are get prepared."""
-    # What stands behind `connection`, which looks for it at each use.
-    database = connections[DEFAULT_DB_ALIAS]
-    names = [field.attname for field in fields]
-    prepared = [(at, made) for at, field in enumerate(fields) if (made := _preparation(field, database))]
-    for row in rows:
-        values = [getattr(row, name) for name in names]
-        for at, made in prepared:
-            values[at] = made(values[at])
-        yield values
+@lru_cache
+def _shape(model: type[models.Model], *, keyed: bool, vendor: str) -> _Shape:
+    """Of all columns, or of all but a primary key that the database is to draw."""
+    fields = [field for field in model._meta.concrete_fields if keyed or not field.primary_key]
+    prepared = ((at, _preparation(field, vendor)) for at, field in enumerate(fields))
+    return _Shape(
+        columns=tuple(str(field.column) for field in fields),
+        read=attrgetter(*(field.attname for field in fields)),
+        prepared=tuple((at, made) for at, made in prepared if made is not None),
+    )
 
 
-def _preparation(field: models.Field[Any, Any], database: BaseDatabaseWrapper) -> Callable[[Any], Any] | None:
-    """How the driver takes the field's values; None for as they are."""
-    if isinstance(field, models.JSONField):
+def _preparation(field: models.Field[Any, Any], vendor: str) -> Callable[[Any], Any] | None:
+    """What makes a field's value one that the driver takes; None for as it is."""
+    kind = field.target_field if isinstance(field, models.ForeignKey) else field
+    if isinstance(kind, models.JSONField):
         return _as_json
-    if database.vendor == "sqlite" and isinstance(field, _NOT_OF_SQLITE):
-        return partial(field.get_db_prep_save, connection=database)
+    if vendor == "sqlite" and isinstance(kind, models.UUIDField):
+        return _as_hex
+    if vendor == "sqlite" and isinstance(kind, models.DateTimeField):
+        return _as_naive
     return None
-
-
-_NOT_OF_SQLITE = (models.DateTimeField, models.UUIDField, models.ForeignKey)
 
 
 def _as_json(value: Any) -> str | None:
@@ -155,19 +193,21 @@ def _as_json(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-@lru_cache
-def _columns(model: type[models.Model], *, keyed: bool) -> _Fields:
-    """The columns to write: all, or all but a primary key that the database is to draw."""
-    return tuple(field for field in model._meta.concrete_fields if keyed or not field.primary_key)
+def _as_hex(value: UUID | None) -> str | None:
+    return None if value is None else value.hex
+
+
+def _as_naive(value: datetime | None) -> str | None:
+    return None if value is None else str(value.astimezone(UTC).replace(tzinfo=None))
 
 
 @lru_cache
-def _target(model: type[models.Model], fields: _Fields) -> str:
-    names = ", ".join(f'"{field.column}"' for field in fields)
+def _target(model: type[models.Model], columns: tuple[str, ...]) -> str:
+    names = ", ".join(f'"{column}"' for column in columns)
     return f'"{model._meta.db_table}" ({names})'
 
 
 @lru_cache(maxsize=256)
-def _statement(model: type[models.Model], fields: _Fields, rows: int) -> str:
-    row = f"({', '.join(['%s'] * len(fields))})"
-    return f"INSERT INTO {_target(model, fields)} VALUES {', '.join([row] * rows)}"  # noqa: S608  (our own names)
+def _statement(model: type[models.Model], columns: tuple[str, ...], rows: int) -> str:
+    row = f"({', '.join(['%s'] * len(columns))})"
+    return f"INSERT INTO {_target(model, columns)} VALUES {', '.join([row] * rows)}"  # noqa: S608  (our own names)

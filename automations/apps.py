@@ -6,13 +6,17 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
+from django.db.models.signals import post_migrate
 
 
 class AutomationsConfig(AppConfig):
     name = "automations"
 
     def ready(self) -> None:
+        from automations.models.sqlite_statistics import tell_sqlite
+
         connection_created.connect(plan_for_short_statements)
+        post_migrate.connect(tell_sqlite, sender=self)
 
 
 def plan_for_short_statements(connection: Any, **_: Any) -> None:

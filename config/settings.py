@@ -116,8 +116,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
     }
     DATABASES["default"]["TEST"] = {"NAME": str(COUNTERMAND_DATA / "test.sqlite3")}
-# A connection keeps plans, unless each of its transactions may be another connection's: behind a pooler.
+# A connection keeps plans and cursors, unless each of its transactions may be another's: behind a pooler.
 PREPARED_STATEMENTS = env.flag("PREPARED_STATEMENTS", default=True)
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = not PREPARED_STATEMENTS
 
 CACHES = {  # shared by the web server's processes; what stands in it lives for seconds
     "default": {

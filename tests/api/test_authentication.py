@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 
+import psycopg
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from automations.api import urls
@@ -219,6 +221,18 @@ def test_a_key_costs_one_statement_and_its_use_is_noted_once_a_minute(api: Calle
     with Captured() as again:
         api.send("GET", path)
     assert len(again) == 2
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_a_connection_that_was_lost_since_the_last_request_is_made_anew_unasked(api: Caller) -> None:
+    assert api.send("GET", "/api/v1/runs").status_code == 200
+    if connection.vendor == "postgresql":
+        lost = connection.connection
+        with psycopg.connect(**connection.get_connection_params()) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [lost.info.backend_pid])
+        vars(connection).update(health_check_enabled=True, health_check_done=False)  # as a request begins
+    assert api.send("GET", "/api/v1/runs").status_code == 200
+    assert connection.vendor != "postgresql" or connection.connection is not lost
 
 
 def test_a_first_use_is_noted(make_key: Callable[..., str]) -> None:

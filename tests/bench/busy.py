@@ -145,8 +145,9 @@ def fill() -> None:
     _told(environment, given)
     _kin()
     _sequences()
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")
 
 
 def uid_of(number: int, *, of: int, now: datetime) -> UUID:

@@ -45,6 +45,7 @@ def fill(amount: int, *, token: str) -> int:
 
 
 def vacuum() -> None:
-    """Leaves the tables as compact as they were, and the planner with the truth."""
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
+    """Leaves PostgreSQL's tables as compact as they were, and its planner with the truth."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")

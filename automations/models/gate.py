@@ -15,7 +15,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from automations.models.kept import AT_ONCE, Kept
+from automations.models.kept import BY_INDEX, Kept
 from automations.models.statements import Rows, Statement, fetch
 from automations.testpoints import testpoint
 
@@ -64,7 +64,7 @@ def gate(
     with transaction.atomic():
         if connection.vendor == "postgresql":
             function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
-            passing = f"SELECT clock_timestamp(), {AT_ONCE} FROM {function}(%s, %s)"  # noqa: S608  (our own)
+            passing = f"SELECT clock_timestamp(), {BY_INDEX} FROM {function}(%s, %s)"  # noqa: S608  (our own)
             # One round trip, yet the other statements' snapshots are taken when the first has the lock.
             ((now, *_),), (stands,), *rows = fetch([Kept(passing, [GATE, environment_id]), standing, *beside])
         else:

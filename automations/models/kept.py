@@ -26,8 +26,11 @@ class Kept(NamedTuple):
     values: Sequence[Any] = ()
 
 
-# PostgreSQL would plan the first five uses apart. Until the transaction ends.
-AT_ONCE = "set_config('plan_cache_mode', 'force_generic_plan', true)"
+# How plans are made until the transaction ends: at the first use, while PostgreSQL would plan five apart; and none that
+# reads a whole table, which of one with ten rows is the quickest way.
+BY_INDEX = (
+    "set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)"
+)
 
 # What follows a column that is to be one of an `array`, by the database.
 ANY_OF = {"postgresql": "= ANY (%s)", "sqlite": "IN (SELECT value FROM json_each(%s))"}

@@ -143,11 +143,11 @@ def claimed(
         values += more
     suspect, labels = suspicion(but_for) if but_for else ("FALSE", [])
     text = START.format(suspect=suspect, when=" AND ".join(conditions), **HOW[connection.vendor])
-    start = text, [*labels, environment_id, *values, room, at(now + lease), at(now), worker]
-    if among is not None:
-        (rows,) = fetch([start])
-    elif connection.vendor == "postgresql":
-        _, rows, _ = fetch([Kept(SORTING, ["off"]), Kept(*start), Kept(SORTING, ["on"])])
+    start: Statement = text, [*labels, environment_id, *values, room, at(now + lease), at(now), worker]
+    if not labels:  # of which the text says how many there are
+        start = Kept(*start)
+    if among is None and connection.vendor == "postgresql":
+        _, rows, _ = fetch([Kept(SORTING, ["off"]), start, Kept(SORTING, ["on"])])
     else:
         (rows,) = fetch([start])
     return [_claim(*row, environment_id=environment_id, now=now) for row in rows]

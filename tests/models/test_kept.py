@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from automations.models import Cancellation, CancellationFilter, Kept, gate, kept
+from automations.models import Cancellation, CancellationFilter, Kept, LiveRun, gate, kept
 from automations.models.kept import ANY_OF, KEPT_AT_MOST, array
 from automations.models.live_run_bars import cancelling
 from automations.models.statements import fetch
@@ -106,6 +107,22 @@ def test_behind_a_pooler_nothing_is_prepared(settings: Any) -> None:
     assert status(run) == "cancelled"
     assert answers("SELECT '%%', CAST(%s AS integer)", 1) == [("%", 1)]
     assert prepared() == {}
+
+
+@pytest.mark.usefixtures("_on_postgresql")
+def test_a_start_beside_bars_whose_text_depends_on_their_number_is_not_kept() -> None:
+    for bars in [], ["label:a"], ["label:a", "key:b"]:
+        with gate(environment_id=production().pk) as passage:
+            LiveRun.objects.start(
+                environment_id=production().pk,
+                limit=9,
+                lease=timedelta(seconds=9),
+                now=passage.now,
+                bars=bars,
+            )
+    starts = [text for text in prepared() if "WITH due" in text]
+    assert starts != []
+    assert [text for text in starts if "FALSE AS suspect" not in text] == []
 
 
 @pytest.mark.usefixtures("_on_postgresql")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
@@ -193,7 +193,7 @@ def _restoring(cancellation: Cancellation, *, logged: bool = False) -> Statement
 def _span(undone_at: datetime, cancellation: Cancellation) -> Any:
     """The time between the cancel and its undo, as a raw statement's parameter."""
     span = undone_at - cancellation.as_of
-    return span if connection.vendor == "postgresql" else int(span.total_seconds() * 1_000_000)
+    return span if connection.vendor == "postgresql" else span // timedelta(microseconds=1)
 
 
 def _told(cancellation: Cancellation) -> dict[str, Any]:

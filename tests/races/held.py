@@ -16,7 +16,8 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 LIMIT_SECONDS = 15.0  # longer than any of this takes, and shorter than SQLite's busy timeout
-QUIET_SECONDS = 0.01  # on SQLite, nobody can see who waits for the writer: what has not ended by then does
+# On SQLite nobody can see who waits for the writer: beside a writer, what has not ended by then does.
+QUIET_SECONDS = 0.01
 _this_thread = threading.local()
 
 
@@ -27,7 +28,7 @@ class Worker(Generic[T]):
         self._function = function
         self._at = at
         self._state = threading.Condition()
-        self._is_held = self._has_ended = False
+        self._is_held = self._has_ended = self._writes = False
         self._answers: list[T] = []
         self._error: BaseException | None = None
         self._backend: int | None = None
@@ -44,7 +45,7 @@ class Worker(Generic[T]):
         """Starts another function beside this one; comes back when it has ended or waits for a lock."""
         other = Worker(function)
         self._beside.append(other)
-        other.go_as_far_as_it_can()
+        other.go_as_far_as_it_can(beside_a_writer=self._writes)
         return other
 
     def go_on(self, *, to: str) -> None:
@@ -71,10 +72,11 @@ class Worker(Generic[T]):
         if always or not self._has_ended:
             assert self._is_held, f"it {'ended' if self._has_ended else 'hangs'} without passing {self._at}"
 
-    def go_as_far_as_it_can(self) -> None:
+    def go_as_far_as_it_can(self, *, beside_a_writer: bool = True) -> None:
         """Lets it go; comes back when it has ended, or waits for a lock that another transaction holds."""
         self._let_go(to=None)
-        until = time.monotonic() + (LIMIT_SECONDS if connection.vendor == "postgresql" else QUIET_SECONDS)
+        is_blind = connection.vendor != "postgresql" and beside_a_writer
+        until = time.monotonic() + (QUIET_SECONDS if is_blind else LIMIT_SECONDS)
         while not self._has_ended and not self._waits_for_a_lock() and time.monotonic() < until:
             with self._state:
                 self._state.wait_for(lambda: self._has_ended, 0.002)
@@ -122,7 +124,7 @@ class Worker(Generic[T]):
         with self._state:
             if name != self._at:
                 return
-            self._at, self._is_held = None, True
+            self._at, self._is_held, self._writes = None, True, connection.in_atomic_block
             self._state.notify_all()
             released = self._state.wait_for(lambda: not self._is_held, LIMIT_SECONDS)
         assert released, f"held at {name} for {LIMIT_SECONDS} s, and nobody let it go"

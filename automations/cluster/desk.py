@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import ClassVar
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
-from automations.models import Answers, Question, answers
+from automations.models import Answers, Question, again_if_lost, answers
 
 IDLE_SECONDS = 1.0  # then it gives its connection back
 ANSWER_SECONDS = 10.0
@@ -58,18 +58,10 @@ class Desk:
     def _answer(self, waiting: Sequence[_Asked]) -> None:
         questions = list(dict.fromkeys(question for asked, _ in waiting for question in asked))
         try:
-            found = self._read(questions)
+            found = again_if_lost(lambda: self.read(questions))
         except Exception as error:  # whoever asked is told, and the next ones are answered again
             for _, future in waiting:
                 future.set_exception(error)
             return
         for _, future in waiting:
             future.set_result(found)
-
-    def _read(self, questions: Sequence[Question]) -> Answers:
-        """Once more over a new connection, where the old one was lost."""
-        try:
-            return self.read(questions)
-        except (OperationalError, InterfaceError):
-            connection.close()
-            return self.read(questions)

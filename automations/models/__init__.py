@@ -66,7 +66,7 @@ from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
 from automations.models.run_status import FINAL, RunStatus
 from automations.models.sealing import Unsealable, resealed, seal, unseal
-from automations.models.statements import insert
+from automations.models.statements import again_if_lost, insert
 from automations.models.token_probe import runs_with
 from automations.models.uid import first_uid, new_uid
 from automations.models.user import Role, User
@@ -157,6 +157,7 @@ __all__ = [
     "Wording",
     "Worker",
     "address_asked_from",
+    "again_if_lost",
     "ancestors_of",
     "answers",
     "asked_from",

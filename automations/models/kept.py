@@ -39,9 +39,11 @@ ANY_OF = {"postgresql": "= ANY (%s)", "sqlite": "IN (SELECT value FROM json_each
 _known: WeakKeyDictionary[Any, dict[str, float]] = WeakKeyDictionary()
 
 
-def as_sent(statement: Kept) -> tuple[str, Sequence[Any]]:
-    """The statement as PostgreSQL is sent it over the current connection, which is open: an EXECUTE, once it was
-    prepared."""
+def as_sent(statement: tuple[str, Sequence[Any]]) -> tuple[str, Sequence[Any]]:
+    """The statement as PostgreSQL is sent it over the current connection, which is open: of one that is `Kept` an
+    EXECUTE, once it was prepared."""
+    if not isinstance(statement, Kept):
+        return statement
     name, prepare = _prepared(statement.text)
     known, now = _known.setdefault(connection.connection, {}), time.monotonic()
     since = known.get(name)

@@ -184,8 +184,9 @@ def counting_finished(cancellation: Cancellation, scope: CancellationFilter) -> 
     """The statement that counts, up to COUNTED_FINISHED + 1, the runs that the scope matches and that ended or were
     called off before this cancellation."""
     here, other = cancellation.environment_id, uid_parameter(cancellation.pk)
-    archived = [scope.where_archived(label=label) for label in scope.labels]
-    live = [scope.where(label=label) for label in scope.labels]
+    labels = scope.labels
+    archived = [scope.where_archived(label=label) for label in labels]
+    live = [scope.where(label=label) for label in labels]
     text, values = _either([
         *((ARCHIVED.format(where=where), [here, *given]) for where, given in archived),
         *((CALLED_OFF.format(where=where), [here, *given, other]) for where, given in live),

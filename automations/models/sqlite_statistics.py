@@ -69,7 +69,7 @@ def tell_sqlite(*, using: str, **_: Any) -> None:
         for index, counts in indexes.items()
     ]
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE automations_environment")  # makes the table sqlite_stat1
+        cursor.execute("ANALYZE sqlite_master")  # makes the table sqlite_stat1
         cursor.executemany("DELETE FROM sqlite_stat1 WHERE tbl = %s", [(table,) for table in ROWS])
         cursor.executemany("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (%s, %s, %s)", known)
         cursor.execute("ANALYZE sqlite_master")  # which reads it

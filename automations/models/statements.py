@@ -9,15 +9,10 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
-from django.db import (
-    InterfaceError,
-    OperationalError,
-    connection,
-    models,
-)
+from django.db import InterfaceError, OperationalError, connection, models
 
 from automations.models.kept import Kept, as_sent
 
@@ -30,6 +25,7 @@ New: TypeAlias = Any
 Statement = tuple[str, Sequence[Any]]
 """A text and its parameters; `Kept` where PostgreSQL is to plan it once."""
 Rows = list[tuple[Any, ...]]
+T = TypeVar("T")
 Wanted = tuple[type[models.Model], int]
 """A model, and how many keys of it."""
 
@@ -106,11 +102,17 @@ def fetch_first(statement: Statement) -> Rows:
     if connection.in_atomic_block:
         return fetch([statement])[0]
     connection.health_check_done = True  # type: ignore[attr-defined]
+    return again_if_lost(lambda: fetch([statement])[0])
+
+
+def again_if_lost(read: Callable[[], T]) -> T:
+    """What `read` gives, which only reads and in no transaction; asked once more over a new connection, where the old
+    one was lost."""
     try:
-        return fetch([statement])[0]
+        return read()
     except (OperationalError, InterfaceError):
         connection.close()
-        return fetch([statement])[0]
+        return read()
 
 
 def execute(statement: Statement) -> int:
@@ -122,7 +124,7 @@ def execute(statement: Statement) -> int:
 
 def _joined(statements: Sequence[Statement]) -> Statement:
     """One text of all, for PostgreSQL."""
-    sent = [as_sent(statement) if isinstance(statement, Kept) else statement for statement in statements]
+    sent = [as_sent(statement) for statement in statements]
     return "; ".join(sql for sql, _ in sent), [value for _, values in sent for value in values]
 
 

@@ -33,6 +33,7 @@ from automations.models import (
     first_uid,
 )
 from automations.models.descent import Descent
+from tests.bench.waiting import vacuum
 
 SHARE = 50 if os.environ.get("BENCH_SMALL") else 1
 RUNS = 2_000_000 // SHARE  # every other one is unfinished
@@ -145,9 +146,7 @@ def fill() -> None:
     _told(environment, given)
     _kin()
     _sequences()
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("VACUUM ANALYZE")
+    vacuum()
 
 
 def uid_of(number: int, *, of: int, now: datetime) -> UUID:

@@ -11,6 +11,7 @@ import pytest
 from automations import execution, testpoints
 from automations.execution import Done
 from automations.models import Environment, Event, LiveRun, Run, database_now, steps_of_run
+from tests.captured import Captured
 from tests.scenes import (
     DELAY,
     SEND,
@@ -271,11 +272,7 @@ def test_newly_due_steps_start_before_a_herd_of_overdue_ones() -> None:
     assert len(execution.turn(environment=production(), done=[], room=3, late=None)) == 3
 
 
-def test_a_turn_costs_as_many_statements_for_fifty_runs_as_for_one(
-    django_assert_max_num_queries: object,
-) -> None:
-    from tests.captured import Captured
-
+def test_a_turn_costs_as_many_statements_for_fifty_runs_as_for_one() -> None:
     counts = []
     for amount in (1, 50):
         for n in range(amount):

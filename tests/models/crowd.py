@@ -22,7 +22,7 @@ from automations.models import (
     first_uid,
     insert,
 )
-from automations.models.kept import Kept, as_sent
+from automations.models.kept import as_sent
 from automations.models.statements import Statement
 
 LIVE = ARCHIVED = 4_000
@@ -135,7 +135,7 @@ def statement_of(rows: QuerySet[Any]) -> Statement:
 
 def _explained(statement: Statement) -> Any:
     with connection.cursor() as cursor:
-        sql, values = as_sent(statement) if isinstance(statement, Kept) else statement
+        sql, values = as_sent(statement)
         cursor.execute("SELECT set_config('plan_cache_mode', 'force_generic_plan', true)")
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", values)
         ((explained,),) = cursor.fetchall()

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.models import UniqueConstraint
 
-from automations.models.sqlite_statistics import ROWS
+from automations.models.sqlite_statistics import ROWS, tell_sqlite
 
 pytestmark = pytest.mark.django_db
 
@@ -44,4 +44,16 @@ def test_after_a_migration_it_stands_there_whatever_stood_before() -> None:
         cursor.execute("ANALYZE")
     assert known().get("automations_liverun") != ROWS["automations_liverun"]
     call_command("migrate", verbosity=0)
+    assert {table: known()[table] for table in ROWS} == ROWS
+
+
+def test_a_database_that_has_no_tables_of_ours_any_more_is_told_all_the_same() -> None:
+    """`migrate automations zero` ends here too."""
+    if connection.vendor != "sqlite":
+        return
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names():
+            if table.startswith("automations_"):
+                cursor.execute(f'DROP TABLE "{table}"')
+    tell_sqlite(using="default")
     assert {table: known()[table] for table in ROWS} == ROWS

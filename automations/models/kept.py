@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -34,6 +35,8 @@ BY_INDEX = (
 
 # What follows a column that is to be one of an `array`, by the database.
 ANY_OF = {"postgresql": "= ANY (%s)", "sqlite": "IN (SELECT value FROM json_each(%s))"}
+# The same of many values that no index is asked for: PostgreSQL hashes them.
+AMONG = {**ANY_OF, "postgresql": "IN (SELECT unnest(%s::{kind}[]))"}
 
 # By psycopg's connection: the names it knows, and since when (time.monotonic()).
 _known: WeakKeyDictionary[Any, dict[str, float]] = WeakKeyDictionary()
@@ -61,9 +64,14 @@ def as_sent(statement: tuple[str, Sequence[Any]]) -> tuple[str, Sequence[Any]]:
 
 
 def array(pks: Iterable[int]) -> str:
-    """Primary keys as one parameter, of which the text is the same however many they are; for ANY_OF."""
+    """Primary keys as one parameter, of which the text is the same however many they are; for ANY_OF and AMONG."""
     listed = ",".join(map(str, pks))
     return f"{{{listed}}}" if connection.vendor == "postgresql" else f"[{listed}]"
+
+
+def text_array(values: list[str]) -> Any:
+    """The same of texts."""
+    return values if connection.vendor == "postgresql" else json.dumps(values)
 
 
 @lru_cache(maxsize=1_000)

@@ -15,7 +15,7 @@ from django.db import connection, models
 from automations.models.cancellation import Cancellation, uid_parameter, uid_text
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.descent import children_exist
-from automations.models.kept import Kept
+from automations.models.kept import AMONG, Kept, array, text_array
 from automations.models.statements import Rows, Statement, execute, fetch
 from automations.testpoints import testpoint
 
@@ -150,7 +150,7 @@ def bars_over(pks: Sequence[int]) -> Statement:
 
 def labels_of_bars(environment_id: int) -> Statement:
     """The statement that finds the labels of the bars that stand, a few more than `suspicion` looks at."""
-    return LABELS, [environment_id, MOST_LABELS + 1]
+    return Kept(LABELS, [environment_id, MOST_LABELS + 1])
 
 
 def sought(labels: Sequence[str]) -> Mapping[str, list[Any]] | None:
@@ -172,12 +172,13 @@ def suspicion(labels: Sequence[str]) -> Statement:
     values = sought(labels)
     if values is None:
         return "1 = 1", []
-    # A child may be under the bar over its parent.
-    parts = [
-        "parent_id IS NOT NULL",
-        *(f"COALESCE({name} IN ({_marks(values[name])}), FALSE)" for name in values),
-    ]
-    return f"({' OR '.join(parts)})", [value for name in values for value in values[name]]
+    parts, given = ["parent_id IS NOT NULL"], []  # a child may be under the bar over its parent
+    for name, wanted in sorted(values.items()):
+        is_key = name.endswith("_id")
+        among = AMONG[connection.vendor].format(kind="bigint" if is_key else "text")
+        parts.append(f"COALESCE({name} {among}, FALSE)")
+        given.append(array(wanted) if is_key else text_array(wanted))
+    return f"({' OR '.join(parts)})", given
 
 
 def counting_finished(cancellation: Cancellation, scope: CancellationFilter) -> Statement:

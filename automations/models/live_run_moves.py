@@ -143,9 +143,7 @@ def claimed(
         values += more
     suspect, labels = suspicion(but_for) if but_for else ("FALSE", [])
     text = START.format(suspect=suspect, when=" AND ".join(conditions), **HOW[connection.vendor])
-    start: Statement = text, [*labels, environment_id, *values, room, at(now + lease), at(now), worker]
-    if not labels:  # of which the text says how many there are
-        start = Kept(*start)
+    start = Kept(text, [*labels, environment_id, *values, room, at(now + lease), at(now), worker])
     if among is None and connection.vendor == "postgresql":
         _, rows, _ = fetch([Kept(SORTING, ["off"]), start, Kept(SORTING, ["on"])])
     else:

@@ -13,6 +13,7 @@ import django
 from django.apps import AppConfig
 from django.core.management import call_command
 
+from tests.bench.cancel import ours as cancelled
 from tests.bench.peers.programs.step import Item, serve, stamp
 
 STEP: dict[str, Any] = {"action": "send", "message": {"channel": "stamp", "content": {"body": "step"}}}
@@ -75,18 +76,11 @@ def left() -> int:
 
 
 def cancel(index: int) -> None:
-    cancel_by(f"one-{index}")
+    cancelled(f"one-{index}")
 
 
 def cancel_many() -> None:
-    cancel_by("many")
-
-
-def cancel_by(token: str) -> None:
-    """The acknowledgement, with the steps in flight on it."""
-    from tests.scenes import cancel_runs
-
-    cancel_runs(token=token)
+    cancelled("many")
 
 
 def main() -> None:

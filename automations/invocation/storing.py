@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import models
-
 from automations.definition import Definition
 from automations.invocation.acquaintance import is_inhabited
 from automations.invocation.preparation import forget_automation
 from automations.invocation.request import LISTED, Draft, Replay, RunDraft
 from automations.machine import Plan
 from automations.models import Entry, EventKind, Invocation, Kept, Listener, LiveRun, Run, listeners_of
-from automations.models.statements import Rows, Statement, Wanted, drawing, drawn, fetch
+from automations.models.statements import New, Rows, Statement, Wanted, drawing, drawn, fetch, row_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +23,10 @@ class Composed:
 
     invocation: Invocation
     runs: Sequence[Run]
-    live: Sequence[LiveRun]
+    live: Sequence[New]
     listeners: Sequence[Listener] = ()
 
-    def rows(self) -> list[models.Model]:
+    def rows(self) -> list[New]:
         """What to insert, each row after those it refers to."""
         return [self.invocation, *self.runs, *self.live, *self.listeners]
 
@@ -186,13 +184,14 @@ def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Pla
 
 def _live_run(
     run: Run, invocation: Invocation, plan: Plan, definition: Definition, *, concurrency_key: str | None
-) -> LiveRun:
-    return LiveRun(
-        run=run,
+) -> New:
+    return row_of(
+        LiveRun,
+        run_id=run.pk,
         uid=run.uid,
         environment_id=run.environment_id,
         automation_id=run.automation_id,
-        invocation=invocation,
+        invocation_id=invocation.pk,
         parent_id=run.parent_id,
         recipient=run.recipient,
         source=run.source,

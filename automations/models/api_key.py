@@ -149,8 +149,10 @@ def _found(public_id: str) -> ApiKey | None:
     return _read(rows[0]) if rows else None
 
 
+@lru_cache(maxsize=256)
 def _read(row: tuple[Any, ...]) -> ApiKey:
-    """The key that a row of MATCHING describes; SQLite gives moments without their zone."""
+    """The key that a row of MATCHING describes, one object until the row is another: nobody writes to it. SQLite gives
+    moments without their zone."""
     pk, name, public_id, digest, scopes, sealed_text, *moments, environment_pk, environment_key = row
     expires_at, revoked_at, last_used_at = (
         moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments

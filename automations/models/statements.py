@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -70,6 +71,27 @@ def insert(objects: Iterable[New]) -> None:
                 continue
             waiting += _statements(model, shape, same)
         _send(cursor, waiting)
+
+
+def row_of(model: type[models.Model], **values: Any) -> New:
+    """What an object of the model is made of, by its columns, for `insert`: to make the object takes as long as to
+    store it. What is not given is as by the model's default, but for one that has to be made. TypeError for a column
+    that there is not."""
+    kind = _row_kind(model)
+    if unheard_of := values.keys() - kind.columns:
+        raise TypeError(f"{model.__name__} has no {', '.join(sorted(unheard_of))}")
+    return kind(**values)
+
+
+@lru_cache
+def _row_kind(model: type[models.Model]) -> Any:
+    """The class of such rows, which has what is not given."""
+    fields = model._meta.concrete_fields
+    (key,) = (field.attname for field in fields if field.primary_key)
+    ready = (field for field in fields if not (field.has_default() and callable(field.default)))
+    told = {"model": model, "columns": {field.attname for field in fields}, "pk": property(attrgetter(key))}
+    defaults = {field.attname: field.get_default() for field in ready}
+    return type(f"{model.__name__}Row", (SimpleNamespace,), {**defaults, **told})
 
 
 def _send(cursor: Any, statements: list[Statement]) -> None:
@@ -154,7 +176,7 @@ def _copy(cursor: Any, model: type[models.Model], shape: _Shape, rows: list[New]
 def _statements(model: type[models.Model], shape: _Shape, rows: list[New]) -> list[Statement]:
     """Without columns that are empty in every row: half of them usually, and each costs its part of a statement."""
     values = list(shape.values(rows))
-    used = [at for at in range(len(shape.columns)) if any(row[at] is not None for row in values)]
+    used = [at for at, column in enumerate(zip(*values, strict=True)) if column.count(None) < len(column)]
     columns = tuple(shape.columns[at] for at in used)
     step = min(ROWS_AT_ONCE, SQLITE_VARIABLES // len(used))
     statements: list[Statement] = []

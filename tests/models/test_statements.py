@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from automations.models import Cancellation, Event, Invocation, Run, insert, new_uid
-from automations.models.statements import Wanted, drawing, drawn, fetch
+from automations.models import Cancellation, Event, Invocation, LiveRun, Run, insert, new_uid
+from automations.models.statements import Wanted, drawing, drawn, fetch, row_of
 from tests.scenes import production
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +42,27 @@ def test_rows_are_stored_as_bulk_create_stores_them() -> None:
         Invocation.objects.bulk_create(theirs)
         assert [stored(row) for row in mine] == [stored(row) for row in theirs]
         assert {row.uid for row in mine} <= set(Invocation.objects.values_list("uid", flat=True))
+
+
+def test_a_row_is_stored_as_the_object_that_it_stands_for() -> None:
+    given: dict[str, Any] = {
+        "uid": new_uid(), "environment_id": production().pk, "invocation_id": 1, "source": "api", "created_at": NOW,
+        "due_at": NOW, "position": "1", "tags": ["a"],
+    }  # fmt: skip
+    insert([row_of(LiveRun, run_id=1, **given)])
+    LiveRun.objects.create(run_id=2, **given)
+    mine, theirs = LiveRun.objects.order_by("run_id").values()
+    assert {**mine, "run_id": 2} == theirs
+    with pytest.raises(TypeError, match="LiveRun has no automation, sources"):
+        row_of(LiveRun, run_id=3, **given, automation=None, sources="typed wrong")
+
+
+def test_a_row_does_without_no_default_that_is_to_be_made() -> None:
+    """As the id of an invocation: all rows would have the same."""
+    with pytest.raises(AttributeError, match="uid"):
+        insert(
+            [row_of(Invocation, source="api", dialect="native", actor="key/a", run_count=1, created_at=NOW)]
+        )
 
 
 def test_drawn_keys_are_fresh_and_in_order_and_leave_the_database_s_own_alone() -> None:

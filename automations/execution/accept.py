@@ -136,14 +136,17 @@ def _events(
     ]  # fmt: skip
     if draft.replay is not None:
         events += draft.replay.events(composed.runs[0], actor=draft.request.actor, now=now)
-    born = [(run, drafted.concurrency_key) for run, drafted in zip(composed.runs, draft.runs, strict=True)]
+    born = [
+        (run.pk, drafted.held_by, drafted.concurrency_key)
+        for run, drafted in zip(composed.runs, draft.runs, strict=True)
+    ]
     on_cancel = draft.definition.on_cancel
     return [*events, *called_off_at_birth(born, position=draft.start, on_cancel=on_cancel, now=now)]
 
 
 def _owed(composed: Composed, now: datetime) -> list[WebhookDelivery]:
     """What webhook endpoints are to be told of runs that ended where they began."""
-    ended = [Ending(run.pk, run.status) for run in composed.runs if run.status and run.cancellation is None]
+    ended = [Ending(run.pk, run.status) for run in composed.runs if run.status and not run.cancellation_id]
     return owed(ended, environment_id=composed.invocation.environment_id, at=now)
 
 

@@ -12,6 +12,7 @@ from automations import machine
 from automations.definition import Definition
 from automations.expressions import Scope
 from automations.models import Automation, Cancellation, Environment, Event, EventKind, Run
+from automations.models.statements import New
 
 MOST_RECIPIENTS = 1_000
 LISTED = 100
@@ -89,10 +90,16 @@ class Replay:
     start: str = machine.START
     carried: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def events(self, run: Run, *, actor: str, now: datetime) -> list[Event]:
+    def events(self, run: New, *, actor: str, now: datetime) -> list[Event]:
         """What both logs say of it, beside the `invoked` event of the new `run`."""
         carried = [
-            Event(run=run, at=now, kind=EventKind.CARRIED, step=step, data={**data, "run": str(self.run.uid)})
+            Event(
+                run_id=run.pk,
+                at=now,
+                kind=EventKind.CARRIED,
+                step=step,
+                data={**data, "run": str(self.run.uid)},
+            )
             for step, data in self.carried.items()
         ]
         told = {"run": str(run.uid), "from_step": int(self.start), "actor": actor}

@@ -18,11 +18,11 @@ from automations.models.statements import New, Rows, Statement, Wanted, drawing,
 
 @dataclass(frozen=True, kw_only=True)
 class Composed:
-    """An invocation and its runs with their keys drawn, not stored yet. A run whose plan ends it has no live
-    row."""
+    """An invocation and the rows of its runs with their keys drawn, not stored yet. A run whose plan ends it has no
+    live row."""
 
     invocation: Invocation
-    runs: Sequence[Run]
+    runs: Sequence[New]
     live: Sequence[New]
     listeners: Sequence[Listener] = ()
 
@@ -105,7 +105,7 @@ def answer_of(draft: Draft, statuses: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def invoked_event(
-    run: Run, *, plan: Plan, folded: Sequence[Mapping[str, Any]], now: datetime, replay: Replay | None = None
+    run: New, *, plan: Plan, folded: Sequence[Mapping[str, Any]], now: datetime, replay: Replay | None = None
 ) -> Entry:
     """The first event of a run: where it rests first, and the steps carried out on the way."""
     data: dict[str, Any] = {"position": plan.position, "due_at": plan.due_at.isoformat()}
@@ -155,19 +155,20 @@ class ChangedMeanwhile(Exception):
     """The automation, or what is known of the recipients, changed since it was prepared: prepare again."""
 
 
-def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Plan, now: datetime) -> Run:
+def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Plan, now: datetime) -> New:
     ended: dict[str, Any] = {}
     if plan.status:
         ended = {
             "status": plan.status, "status_reason": plan.status_reason, "has_errors": plan.has_errors,
-            "finished_at": now, "cancellation": run.held_by,
+            "finished_at": now, "cancellation_id": run.held_by and run.held_by.pk,
         }  # fmt: skip
-    return Run(
-        pk=pk,
+    return row_of(
+        Run,
+        id=pk,
         uid=run.uid,
-        environment=draft.request.environment,
-        invocation=invocation,
-        automation=draft.automation,
+        environment_id=draft.request.environment.pk,
+        invocation_id=invocation.pk,
+        automation_id=draft.automation and draft.automation.pk,
         version_id=draft.version_id,
         recipient=run.recipient,
         profile=run.scope.profile,
@@ -183,7 +184,7 @@ def _run(pk: int, draft: Draft, invocation: Invocation, run: RunDraft, plan: Pla
 
 
 def _live_run(
-    run: Run, invocation: Invocation, plan: Plan, definition: Definition, *, concurrency_key: str | None
+    run: New, invocation: Invocation, plan: Plan, definition: Definition, *, concurrency_key: str | None
 ) -> New:
     return row_of(
         LiveRun,

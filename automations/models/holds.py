@@ -19,7 +19,6 @@ from automations.definition import CANNOT_HOLD
 from automations.models.called_off import CalledOff, beside
 from automations.models.cancellation import Cancellation
 from automations.models.cancellation_filter import CancellationFilter
-from automations.models.run import Run
 
 
 class Newborn(NamedTuple):
@@ -74,15 +73,19 @@ class Holds:
 
 
 def called_off_at_birth(
-    runs: Iterable[tuple[Run, str | None]], *, position: str, on_cancel: str | None, now: datetime
+    runs: Iterable[tuple[int, Cancellation | None, str | None]],
+    *,
+    position: str,
+    on_cancel: str | None,
+    now: datetime,
 ) -> list[models.Model]:
     """The rows beside those of these runs that were born under a hold, each after its `invoked` event: what an
-    archived run leaves. They come with their concurrency keys, and were due at `position`, now."""
+    archived run leaves. They come as primary key, hold and concurrency key, and were due at `position`, now."""
     by_hold: dict[Cancellation, list[CalledOff]] = {}
-    for run, concurrency_key in runs:
-        if run.cancellation is not None:
+    for pk, hold, concurrency_key in runs:
+        if hold is not None:
             said_last = CalledOff(
-                run.pk,
+                pk,
                 position,
                 now,
                 attempt=0,
@@ -90,5 +93,5 @@ def called_off_at_birth(
                 on_cancel=on_cancel,
                 concurrency_key=concurrency_key,
             )
-            by_hold.setdefault(run.cancellation, []).append(said_last)
+            by_hold.setdefault(hold, []).append(said_last)
     return [row for hold, members in by_hold.items() for row in beside(members, cancellation=hold, at=now)]

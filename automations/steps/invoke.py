@@ -160,10 +160,11 @@ def bear(births: Iterable[Birth], *, passage: Passage) -> dict[str, str]:
         except Refusal as refusal:
             raise Refused(birth.step, refusal) from refusal
         (run,) = composed.runs
-        descents = [Descent(ancestor_id=pk, run=run) for pk in birth.ancestors]
+        descents = [Descent(ancestor_id=pk, run_id=run.pk) for pk in birth.ancestors]
         told = invocation.invoked_event(run, plan=plans[0], folded=[], now=now)
-        key, on_cancel = draft.runs[0].concurrency_key, draft.definition.on_cancel
-        called_off = called_off_at_birth([(run, key)], position=START, on_cancel=on_cancel, now=now)
+        drafted, on_cancel = draft.runs[0], draft.definition.on_cancel
+        came_with = run.pk, drafted.held_by, drafted.concurrency_key
+        called_off = called_off_at_birth([came_with], position=START, on_cancel=on_cancel, now=now)
         insert([*composed.rows(), *descents, told, *called_off])
         testpoint("child.born")
         if birth.is_awaited and birth.draft.parent_id is not None:

@@ -57,7 +57,7 @@ def test_a_row_is_stored_as_the_object_that_it_stands_for() -> None:
         row_of(LiveRun, run_id=3, **given, automation=None, sources="typed wrong")
 
 
-def test_a_row_does_without_no_default_that_is_to_be_made() -> None:
+def test_a_row_supposes_no_default_that_has_to_be_made() -> None:
     """As the id of an invocation: all rows would have the same."""
     with pytest.raises(AttributeError, match="uid"):
         insert(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connections, models, transaction
+from django.db import connections, transaction
 from django.db.models import F
 
 from automations import cancellation, execution
@@ -18,6 +19,7 @@ from automations.models import Automation, Claim, LiveRun, LiveState, database_n
 from automations.models.cancellation import standing
 from automations.models.gate import Passage
 from automations.models.live_run import LiveRunQuerySet
+from automations.models.statements import New
 from automations.publication import disabling, publishing
 from automations.testpoints import testpoint
 from tests.mutants.mutant import mutant, swap
@@ -166,12 +168,15 @@ def run_and_queue_entry_in_two_transactions() -> None:
     """N3c, I2: an acknowledged run is in the queue; a connection that breaks between the two loses it."""
     module = accept_module()
     insert, store = module.insert, module._store
-    put_off: list[models.Model] = []
+    put_off: list[New] = []
 
-    def without_live_rows(objects: Iterable[models.Model]) -> None:
+    def is_live(row: New) -> bool:
+        return getattr(row, "model", type(row)) is LiveRun
+
+    def without_live_rows(objects: Iterable[New]) -> None:
         rows = list(objects)
-        put_off.extend(row for row in rows if isinstance(row, LiveRun))
-        insert(row for row in rows if not isinstance(row, LiveRun))
+        put_off.extend(filter(is_live, rows))
+        insert(itertools.filterfalse(is_live, rows))
 
     def in_two(*args: Any) -> Any:
         put_off.clear()  # of an invocation that was cut off

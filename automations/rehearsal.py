@@ -49,6 +49,14 @@ class Rehearsal:
         return dict(self.by_status).get(LiveState.RUNNING, 0)
 
 
+def hits_more(request: CancelRequest, *, than: int) -> bool:
+    """Whether the request would cancel more runs than so many, of one kind (matched, or beneath those): it looks at
+    no more of them, where `rehearse` takes as long as there are runs. Refusal as for a cancel."""
+    request = resolved(request)
+    kinds = trees_to_hit(request.environment, request.filter)
+    return any(live.order_by()[: than + 1].count() > than for live in kinds)
+
+
 def rehearse(request: CancelRequest) -> Rehearsal:
     """Counts and shows what the request would cancel; changes and stores nothing. Refusal as for a cancel."""
     request = resolved(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -17,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from automations.cancellation import CancelRequest, all_outstanding, cancel
 from automations.models import Automation, Cancellation, CancellationFilter, Origin, Overdue, Refusal
-from automations.rehearsal import Rehearsal, planned, rehearse
+from automations.rehearsal import hits_more, planned, rehearse
 from automations.undo import anybody_may, undo
 from logs import bulk_forms, http, words
 from logs.bulk_forms import ConfirmForm, FilterForm, asked_by
@@ -28,6 +29,8 @@ from logs.search import Search
 SIZE = 50
 UNDO_FOR = timedelta(minutes=10)
 POLL = 1_000  # milliseconds
+MANY = 10_000  # runs; to count more takes so long that the page comes first
+COUNTED = "counted"  # in the address of a preview that counts however many there are
 
 
 @require_safe
@@ -63,8 +66,7 @@ def new(request: PageRequest) -> HttpResponseBase:
     given = {name: "\n".join(request.GET.getlist(name)) for name in FilterForm.base_fields}
     asked = {name: value for name, value in given.items() if value}
     if asked and replace(search, automation="") == Search():  # both have an automation
-        form = FilterForm(asked)
-        return _page(request, form, status=200 if form.is_valid() else 422)
+        return _page(request, FilterForm(asked), at_once=COUNTED in request.GET)
     return _page(request, FilterForm(initial=asked_by(search, now=timezone.now())))
 
 
@@ -73,26 +75,34 @@ def _page(
     form: FilterForm,
     *,
     confirm: ConfirmForm | None = None,
-    status: int = 200,
     refusal: str = "",
-) -> HttpResponse:
+    at_once: bool = True,
+) -> HttpResponseBase:
     """The form and, once it is right, what would be hit."""
-    shown: Rehearsal | None = None
+    confirm = confirm or ConfirmForm()
+    context: dict[str, Any] = {"form": form, "confirm": confirm, "typed_above": bulk_forms.TYPED_ABOVE}
     if form.is_bound and form.is_valid():
-        try:
-            shown = rehearse(_request_of(request, form.filter))
-        except Refusal as error:
-            form.add_error("automation" if error.code == "automation_not_found" else None, error.message)
-            status = 422
-    context = {
-        "form": form,
-        "shown": shown,
-        "confirm": confirm or ConfirmForm(),
-        "typed_above": bulk_forms.TYPED_ABOVE,
-        "refusal": refusal,
-        "automations": Automation.objects.within(request.environment).offered(),
-    }
+        context |= _preview(request, form, at_once=at_once)
+    if http.wants_part(request):
+        if form.errors:
+            return http.to_page(request, request.get_full_path())
+        return http.part(request, "logs/_plan.html", context)
+    context |= {"refusal": refusal, "automations": Automation.objects.within(request.environment).offered()}
+    status = 412 if refusal else 422 if form.errors or confirm.errors else 200
     return render(request, "logs/bulk_new.html", context, status=status)
+
+
+def _preview(request: PageRequest, form: FilterForm, *, at_once: bool) -> dict[str, Any]:
+    """What would be hit or, of many runs and unless `at_once`, the address at which that is counted; for a refusal
+    the form has an error."""
+    asked = _request_of(request, form.filter)
+    try:
+        if at_once or not hits_more(asked, than=MANY):
+            return {"shown": rehearse(asked)}
+    except Refusal as error:
+        form.add_error("automation" if error.code == "automation_not_found" else None, error.message)
+        return {}
+    return {"many": f"{MANY:,}+", "counted": f"{request.path}?{urlencode({**form.data, COUNTED: 'all'})}"}
 
 
 def _confirmed(request: PageRequest) -> HttpResponseBase:
@@ -100,14 +110,14 @@ def _confirmed(request: PageRequest) -> HttpResponseBase:
     try:
         scope, most = planned(request.POST.get("plan", ""), environment=request.environment)
     except Refusal as error:
-        return _page(request, form, status=412, refusal=_look_again(error))
+        return _page(request, form, refusal=_look_again(error))
     confirm = ConfirmForm(request.POST, most=most)
     if not confirm.is_valid():
-        return _page(request, form, confirm=confirm, status=422)
+        return _page(request, form, confirm=confirm)
     try:
         done, _ = cancel(_request_of(request, scope, reason=confirm.cleaned_data["reason"], at_most=most))
     except Refusal as error:
-        return _page(request, form, status=412, refusal=_look_again(error))
+        return _page(request, form, refusal=_look_again(error))
     return http.to_page(request, reverse("logs:cancellation", args=[done.pk]))
 
 

@@ -22,6 +22,12 @@ SQL = {"overview": 50, "logs": 30}  # milliseconds in the database, of pages who
 LINKED = re.compile(r'(?:src|href)="(/static/[^"#]+)')
 POLLED = re.compile(r'hx-get="([^"]*[?&;]tag=[^"]*)"')
 SINCE = re.compile(r'hx-get="([^"]*[?&;]since=[^"]*)"')
+MANY_ASKED = {
+    "token of 100,000": "token=campaign",
+    "automation of half of all": "automation=automation-0",
+    "started": "created_after=2020-01-01T00:00",
+    "due": "due_before=2100-01-01T00:00",
+}
 
 
 def main() -> None:
@@ -50,7 +56,9 @@ class Figures:
     visit: int = 0
 
     def too_much(self, name: str) -> str:
-        """What is more than it may be, by its median."""
+        """What is more than it may be, by its median; what is counted after a page was shown may take its time."""
+        if name.endswith("counted"):
+            return ""
         most = next((most for begun, most in SQL.items() if name.startswith(begun)), SERVER)
         found = {
             f"SQL over {most} ms": percentile(self.database, 0.5) * 1000 > most,
@@ -241,11 +249,9 @@ def _cancellations() -> dict[str, str]:
         "cancel many": "/bulk/new/",
         "cancel many, from the logs": "/bulk/new/?q=token:order-2000&status=waiting",
         "preview, token of few": "/bulk/new/?token=order-20000",
-        "preview, token of 100,000": "/bulk/new/?token=campaign",
         "preview, recipient": "/bulk/new/?recipients=user-17",
-        "preview, automation of half of all": "/bulk/new/?automation=automation-0",
-        "preview, started": "/bulk/new/?created_after=2020-01-01T00:00",
-        "preview, due": "/bulk/new/?due_before=2100-01-01T00:00",
+        **{f"preview, {name}": f"/bulk/new/?{asked}" for name, asked in MANY_ASKED.items()},
+        **{f"preview, {name}, counted": f"/bulk/new/?{asked}&counted=all" for name, asked in MANY_ASKED.items()},
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.test_accessibility import violations
 from tests.browser.test_swaps import LISTEN
@@ -24,7 +24,9 @@ from tests.cluster.test_cluster import processes, tree
 from tests.live import Product, started
 
 pytestmark = pytest.mark.slow
-MANY = 3_000  # runs: a cancel of more than a thousand is a job
+MANY = (
+    11_000  # runs: a cancel of more than a thousand is a job, and above ten thousand they are counted apart
+)
 BANNER_AFTER = 35_000  # milliseconds
 
 
@@ -127,7 +129,13 @@ def test_a_big_cancel_goes_on_though_the_workers_are_killed_in_it(
         recipients = [{"id": f"r{part}-{number}"} for number in range(1_000)]
         body = {"definition": definition, "recipients": recipients}
         product.http.post("invocations", json=body, timeout=60).raise_for_status()
+    waiting: list[Route] = []
+    page.route("**/*counted=*", lambda route: waiting.append(route))
     page.goto("/bulk/new/?token=big")
+    expect(page.locator("#plan-title")).to_have_text("This calls off 10,000+ runs (counting…)")
+    expect(page.locator(".counting")).to_be_visible()
+    expect(page.locator("#count-now")).to_be_hidden()
+    waiting.pop().continue_()
     expect(page.locator("#plan-title")).to_have_text(f"This calls off {MANY} runs")
     page.locator("#count").fill("3")
     page.locator("#confirm-cancel").click()

@@ -14,6 +14,7 @@ from automations.models import Cancellation, Run, database_now
 from logs import bulk_forms
 from logs.bulk_forms import FilterForm, asked_by
 from logs.search import Search
+from logs.views import bulk
 from tests.pages import Element, read
 from tests.people import client
 from tests.scenes import DELAY, SEND, archive_all, cancel_runs, invoke, production, publish, run_of, start
@@ -90,6 +91,41 @@ def test_more_than_a_hundred_are_confirmed_by_their_number(monkeypatch: pytest.M
     assert status_of(*shown) == ["waiting"] * 3
     assert confirm(page, count="3").status_code == 302
     assert status_of(*shown) == ["cancelled"] * 3
+
+
+def test_more_than_can_be_counted_at_once_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "MANY", 2)
+    runs(2, token="t")
+    assert preview(token="t").one("#plan-title").text == "This calls off 2 runs"
+    runs(1, token="t", source="ö & co")
+    page = preview(token="t")
+    assert page.one("#plan-title").text == "This calls off 2+ runs (counting…)"
+    assert page.all("#confirm") == []
+    address = page.one("#count-now")["href"]
+    assert page.one("#plan")["hx-get"] == address
+    operator = client("operator")
+    part = read(operator.get(address, headers=HTMX))
+    assert (part.one("#plan-title").text, part.all("#asked")) == ("This calls off 3 runs", [])
+    whole = read(operator.get(address))
+    assert (whole.one("#plan-title").text, whole.one("#token")["value"]) == ("This calls off 3 runs", "t")
+    assert confirm(whole).status_code == 302
+    assert Cancellation.objects.get().cancelled == 3
+
+
+def test_all_that_was_asked_for_is_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "MANY", 0)
+    first, second, _ = runs(3, source="ö & co")
+    fields = {"run_ids": f"{first.uid}\n{second.uid}", "source": "ö & co"}
+    address = preview(**fields).one("#count-now")["href"]
+    assert read(client("operator").get(address)).one("#plan-title").text == "This calls off 2 runs"
+
+
+def test_an_automation_that_is_gone_when_its_runs_are_counted_leads_to_what_is_wrong() -> None:
+    answer = client("operator").get("/bulk/new/?automation=gone&counted=all", headers=HTMX)
+    assert (answer.status_code, answer["HX-Redirect"]) == (200, "/bulk/new/?automation=gone&counted=all")
+    whole = client("operator").get("/bulk/new/?automation=gone&counted=all")
+    assert whole.status_code == 422
+    assert read(whole).one("#automation-errors").text == "there is no automation “gone”"
 
 
 def test_a_plan_that_was_tampered_with_or_is_old_shows_a_new_preview() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -35,23 +36,24 @@ def icon(name: str) -> SafeString:
     )  # fmt: skip
 
 
+LOOKS: dict[str, Callable[[datetime], str]] = {
+    "full": lambda at: f"{at.day} {at:%b %Y %H:%M:%S}.{at.microsecond // 1000:03d} {at.tzname() or ''}",
+    "second": lambda at: f"{at.day} {at:%b %Y %H:%M:%S} {at.tzname() or ''}",
+    "clock": lambda at: f"{at:%H:%M:%S}",
+    "fine": lambda at: f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}",
+    "day": lambda at: f"{at.day} {at:%b}, {at.tzname() or ''}",
+    "relative": lambda at: relative(at, now=timezone.now()),
+}
+
+
 @register.simple_tag
 def moment(at: datetime, look: str = "full") -> SafeString:
     """A time in the zone of the page. `look`: full (date, milliseconds, zone), second (without the milliseconds),
     clock (14:02:11), fine (14:02:11.204), day (20 Nov, UTC), relative (in 23 h; app.js keeps it fresh)."""
     local = timezone.localtime(at)
-    zone = local.tzname() or ""
-    looks = {
-        "full": f"{local.day} {local:%b %Y %H:%M:%S}.{local.microsecond // 1000:03d} {zone}",
-        "clock": f"{local:%H:%M:%S}",
-        "fine": f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}",
-        "day": f"{local.day} {local:%b}, {zone}",
-        "second": f"{local.day} {local:%b %Y %H:%M:%S} {zone}",
-        "relative": relative(at, now=timezone.now()),
-    }
     utc = words.stamp(at)
     attribute = " data-relative" if look == "relative" else ""
-    return format_html('<time datetime="{}" title="{}"{}>{}</time>', utc, utc, attribute, looks[look])
+    return format_html('<time datetime="{}" title="{}"{}>{}</time>', utc, utc, attribute, LOOKS[look](local))
 
 
 def relative(at: datetime, *, now: datetime) -> str:

@@ -97,12 +97,19 @@ RESTORING = """
 SELECT EXISTS (SELECT 1 FROM automations_cancellation
  WHERE environment_id = %s AND undone_at > '1970-01-01' AND restored_at IS NULL)
 """
-COUNT = f"""
-{RESTORING.rstrip()}, count(*) FROM ({{matching}} LIMIT %s) matching
+# In whatever state at first, which takes no more than an index.
+COUNT = """
+{restoring}, CASE WHEN (SELECT count(*) FROM ({live} LIMIT %s) live) < %s THEN 0
+ ELSE (SELECT count(*) FROM ({matching} LIMIT %s) matching) END
 """
-MATCHING = "SELECT 1 FROM automations_liverun WHERE environment_id = %s AND {where} AND state IN ({states})"
+LIVE = "SELECT 1 FROM automations_liverun WHERE environment_id = %s AND {where}"
+MATCHING = LIVE + " AND state IN ({states})"
 FINISHED = "SELECT count(*) FROM ({matching} LIMIT %s) finished"
-ARCHIVED = "SELECT 1 FROM automations_run WHERE environment_id = %s AND {where} AND status IS NOT NULL"
+RUNS = "SELECT 1 FROM automations_run WHERE environment_id = %s AND {where}"
+ARCHIVED = RUNS + " AND status IS NOT NULL"
+# Right behind the UPDATE on SQLite, where nothing comes between: whatever matches has been moved by it, or was none of
+# its runs any more.
+NOT_MOVED = "SELECT count(*) - changes() FROM ({runs} LIMIT %s + changes()) runs"
 CALLED_OFF = """
 SELECT 1 FROM automations_liverun
 WHERE environment_id = %s AND {where} AND cancellation_id IS NOT NULL AND cancellation_id <> %s
@@ -117,15 +124,15 @@ def _named(states: Sequence[str]) -> str:
 
 
 def counting(scope: CancellationFilter, *, environment_id: int, most: int) -> Statement:
-    """The statement that counts the unfinished runs that the scope matches, up to `most`; and says first whether an
-    undo is bringing runs back, which are not there yet."""
+    """The statement that counts the unfinished runs that the scope matches, up to `most`, 0 where they are fewer; and
+    says first whether an undo is bringing runs back, which are not there yet."""
     found = [scope.where(label=label) for label in scope.labels]
-    parts = [
-        (MATCHING.format(where=text, states=_named(scope.states)), [environment_id, *given])
-        for text, given in found
-    ]
-    text, values = _either(parts)
-    return _planned(scope, COUNT.format(matching=text), [environment_id, *values, most])
+    live, values = _either([(LIVE.format(where=text), [environment_id, *given]) for text, given in found])
+    matching, _ = _either(
+        [(MATCHING.format(where=text, states=_named(scope.states)), ()) for text, _ in found]
+    )
+    text = COUNT.format(restoring=RESTORING.rstrip(), live=live, matching=matching)
+    return _planned(scope, text, [environment_id, *values, most, most, *values, most])
 
 
 def restoring(environment_id: int) -> Statement:
@@ -183,10 +190,13 @@ def suspicion(labels: Sequence[str]) -> Statement:
 
 def counting_finished(cancellation: Cancellation, scope: CancellationFilter) -> Statement:
     """The statement that counts, up to COUNTED_FINISHED + 1, the runs that the scope matches and that ended or were
-    called off before this cancellation."""
+    called off before this cancellation; right behind the UPDATE of `cancelling`."""
     here, other = cancellation.environment_id, uid_parameter(cancellation.pk)
     labels = scope.labels
     archived = [scope.where_archived(label=label) for label in labels]
+    if connection.vendor == "sqlite" and scope.is_plain:
+        text, values = _either([(RUNS.format(where=where), [here, *given]) for where, given in archived])
+        return NOT_MOVED.format(runs=text), [*values, COUNTED_FINISHED + 1]
     live = [scope.where(label=label) for label in labels]
     text, values = _either([
         *((ARCHIVED.format(where=where), [here, *given]) for where, given in archived),

@@ -1,4 +1,4 @@
-"""Addresses of the APIs and of the pages beside the logs."""
+"""Addresses of the pages beside the logs."""
 
 from __future__ import annotations
 
@@ -96,7 +96,6 @@ secrets = [
     path("<str:key>/remove/", providers.remove, name="remove"),
 ]
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", include("automations.api.urls")),
     path("setup/", setup.setup, name="setup"),
     path("login/", Login.as_view(), name="login"),
     path("logout/", Logout.as_view(), name="logout"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 urlpatterns = [
+    path("", include("automations.api.urls")),  # first: an API is asked a thousand times where a page is once
     path("", include("logs.urls")),
     path("", include("automations.urls")),
 ]

@@ -19,7 +19,6 @@ from automations.models import (
     No,
     Refusal,
     WebhookDelivery,
-    called_off_at_birth,
     gate,
     identify,
     insert,
@@ -136,12 +135,7 @@ def _events(
     ]  # fmt: skip
     if draft.replay is not None:
         events += draft.replay.events(composed.runs[0], actor=draft.request.actor, now=now)
-    born = [
-        (run.pk, drafted.held_by, drafted.concurrency_key)
-        for run, drafted in zip(composed.runs, draft.runs, strict=True)
-    ]
-    on_cancel = draft.definition.on_cancel
-    return [*events, *called_off_at_birth(born, position=draft.start, on_cancel=on_cancel, now=now)]
+    return [*events, *invocation.called_off(draft, composed, now=now)]
 
 
 def _owed(composed: Composed, now: datetime) -> list[WebhookDelivery]:

@@ -7,12 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db import models
+
 from automations.definition import Definition
 from automations.invocation.acquaintance import is_inhabited
 from automations.invocation.preparation import forget_automation
 from automations.invocation.request import LISTED, Draft, Replay, RunDraft
 from automations.machine import Plan
-from automations.models import Entry, EventKind, Invocation, Kept, Listener, LiveRun, Run, listeners_of
+from automations.models import (
+    Entry,
+    EventKind,
+    Invocation,
+    Kept,
+    Listener,
+    LiveRun,
+    Run,
+    called_off_at_birth,
+    listeners_of,
+)
 from automations.models.statements import New, Rows, Statement, Wanted, drawing, drawn, fetch, row_of
 
 
@@ -114,6 +126,16 @@ def invoked_event(
     if folded:
         data["folded"] = list(folded)
     return Entry(run_id=run.pk, at=now, kind=EventKind.INVOKED, data=data)
+
+
+def called_off(draft: Draft, composed: Composed, *, now: datetime) -> list[models.Model]:
+    """What those of the runs leave that were born under a hold, to be inserted after their first events."""
+    born = [
+        (run.pk, drafted.held_by, drafted.concurrency_key)
+        for run, drafted in zip(composed.runs, draft.runs, strict=True)
+    ]
+    on_cancel = draft.definition.on_cancel
+    return called_off_at_birth(born, position=draft.start, on_cancel=on_cancel, now=now)
 
 
 STATE = """

@@ -22,7 +22,6 @@ from automations.models import (
     Passage,
     Refusal,
     ancestors_of,
-    called_off_at_birth,
     generation_of,
     insert,
     serialise,
@@ -162,10 +161,7 @@ def bear(births: Iterable[Birth], *, passage: Passage) -> dict[str, str]:
         (run,) = composed.runs
         descents = [Descent(ancestor_id=pk, run_id=run.pk) for pk in birth.ancestors]
         told = invocation.invoked_event(run, plan=plans[0], folded=[], now=now)
-        drafted, on_cancel = draft.runs[0], draft.definition.on_cancel
-        came_with = run.pk, drafted.held_by, drafted.concurrency_key
-        called_off = called_off_at_birth([came_with], position=START, on_cancel=on_cancel, now=now)
-        insert([*composed.rows(), *descents, told, *called_off])
+        insert([*composed.rows(), *descents, told, *invocation.called_off(draft, composed, now=now)])
         testpoint("child.born")
         if birth.is_awaited and birth.draft.parent_id is not None:
             LiveRun.objects.await_child(run_id=birth.draft.parent_id, child_id=run.pk)

@@ -20,7 +20,8 @@ from automations.models import (
     spared,
     standing,
 )
-from tests.models.crowd import analyse, bars, crowd, statement_of, walks
+from tests.captured import Captured
+from tests.models.crowd import analyse, bars, crowd, indexes, statement_of, walks
 from tests.scenes import production
 
 pytestmark = pytest.mark.django_db
@@ -110,6 +111,17 @@ def test_old_runs_with_a_common_beginning_are_found_through_the_index(
     assert f'"id" <= {newest}' in str(among_themselves.query)
     assert newest < Run.objects.newest_pk() - 100
     assert among_themselves.count() == found.count()
+
+
+def test_whether_runs_are_met_soon_is_asked_of_the_newest_alone(
+    now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the index of what they begin with SQLite would begin at the oldest."""
+    monkeypatch.setattr("automations.models.run_search.FEW", 10)
+    with Captured() as asked:
+        Run.objects.within(production()).found_by("api/", environment=production(), fields=["source"])
+    (soon,) = [query["sql"] for query in asked if "LIMIT 500" in query["sql"]]
+    assert indexes((soon.replace("%", "%%"), ())) <= {"run_newest", "automations_run_pkey"}
 
 
 @pytest.mark.parametrize("status", ["waiting", "running", "cancelled"])

@@ -123,7 +123,7 @@ class ConfirmForm(forms.Form):
         typed: str = self.cleaned_data["count"]
         is_needed = self.most is not None and self.most > TYPED_ABOVE
         if is_needed and re.sub(r"[\s,.]", "", typed) != str(self.most):
-            raise ValidationError(f"Type {self.most} to confirm that so many runs are called off.")
+            raise ValidationError(f"Type {self.most:,} to confirm that so many runs are called off.")
         return typed
 
 

@@ -181,7 +181,8 @@ class RunSearch(models.QuerySet["Run"]):
         """The primary key from which reading newest first meets at once as many runs of the condition as a page and
         its counts want: that of the newest run of all, or of the newest of these kinds; None where neither does."""
         mine = self.model.objects.filter(environment=environment)
-        hidden = models.Case(models.When(condition, then=True), default=False)  # SQLite would begin at the oldest
+        # Through the index of what they have in common SQLite would begin at the oldest.
+        hidden = models.Case(models.When(condition, then=True), default=False)
 
         def soon(start: int) -> bool:
             return mine.filter(hidden, pk__lte=start, pk__gt=start - LOOKED_AT)[:MET].count() == MET

@@ -76,6 +76,12 @@ def capped(count: int, most: int = MOST_COUNTED) -> str:
 
 
 @register.filter
+def number(count: int) -> str:
+    """ "484,679"."""
+    return f"{count:,}"
+
+
+@register.filter
 def stretch(span: Span) -> str:
     """ "20:05 to 20:10 UTC", with the days where it takes more than one."""
     start, end = timezone.localtime(span.start), timezone.localtime(span.end)

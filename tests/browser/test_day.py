@@ -136,10 +136,10 @@ def test_a_big_cancel_goes_on_though_the_workers_are_killed_in_it(
     expect(page.locator(".counting")).to_be_visible()
     expect(page.locator("#count-now")).to_be_hidden()
     waiting.pop().continue_()
-    expect(page.locator("#plan-title")).to_have_text(f"This calls off {MANY} runs")
+    expect(page.locator("#plan-title")).to_have_text(f"This calls off {MANY:,} runs")
     page.locator("#count").fill("3")
     page.locator("#confirm-cancel").click()
-    expect(page.locator("#count-errors")).to_contain_text(f"Type {MANY} to confirm")
+    expect(page.locator("#count-errors")).to_contain_text(f"Type {MANY:,} to confirm")
     complaints.clear()  # of that 422
     page.locator("#count").fill(str(MANY))
     with held_up(product):
@@ -149,14 +149,14 @@ def test_a_big_cancel_goes_on_though_the_workers_are_killed_in_it(
         for pid in tree(product)[2:]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    expect(page.locator("#called-off")).to_contain_text(f"Called off {MANY} runs.", timeout=60_000)
+    expect(page.locator("#called-off")).to_contain_text(f"Called off {MANY:,} runs.", timeout=60_000)
     expect(page.locator("#written")).to_have_count(0, timeout=30_000)
     uid = page.url.rstrip("/").rpartition("/")[2]
     assert product.http.get(f"cancellations/{uid}").json()["cancelled"] == MANY
     found = Counter(run["status"] for run in all_runs(product, token="big"))
     assert found == {"cancelled": MANY}
     page.locator("#to-history").click()
-    expect(page.locator(f"#row-{uid} .number")).to_have_text(str(MANY))
+    expect(page.locator(f"#row-{uid} .number")).to_have_text(f"{MANY:,}")
 
 
 def all_runs(product: Product, **given: str) -> list[dict[str, Any]]:

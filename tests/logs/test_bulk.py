@@ -288,6 +288,18 @@ def test_history_tells_every_request_also_one_that_matched_nothing() -> None:
     assert client("viewer").get("/bulk/?before=x").status_code == 404
 
 
+def test_of_many_runs_their_number_is_told_in_groups_of_three() -> None:
+    runs(1, token="t")
+    row = cancel_runs(token="t")
+    Cancellation.objects.filter(pk=row.pk).update(cancelled=12_345, already_finished=6_789)
+    viewer = client("viewer")
+    assert read(viewer.get("/bulk/")).one(f"#row-{row.pk}").one(".number").text == "12,345"
+    told = read(viewer.get(f"/bulk/{row.pk}/"))
+    assert "Called off 12,345 runs." in told.one("#called-off").text
+    assert "6,789" in told.one(".summary").texts("dd")
+    assert "12,345 runs" in read(viewer.get("/")).one("#overview").text
+
+
 def test_history_takes_as_many_statements_however_long_it_is(django_assert_max_num_queries: Any) -> None:
     for index in range(12):
         runs(1, token=f"t{index}")

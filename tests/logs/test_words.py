@@ -47,6 +47,10 @@ def test_counts_stop_at_ten_thousand() -> None:
     assert shown.capped(1_001, 1_000) == "1,000+"
 
 
+def test_a_number_is_told_in_groups_of_three() -> None:
+    assert [shown.number(count) for count in (0, 241, 484_679)] == ["0", "241", "484,679"]
+
+
 @pytest.mark.parametrize(
     ("actor", "said"),
     [

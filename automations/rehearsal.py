@@ -49,19 +49,18 @@ class Rehearsal:
         return dict(self.by_status).get(LiveState.RUNNING, 0)
 
 
-def hits_more(request: CancelRequest, *, than: int) -> bool:
-    """Whether the request would cancel more runs than so many, of one kind (matched, or beneath those): it looks at
-    no more of them, where `rehearse` takes as long as there are runs. Refusal as for a cancel."""
-    request = resolved(request)
-    kinds = trees_to_hit(request.environment, request.filter)
-    return any(live.order_by()[: than + 1].count() > than for live in kinds)
+class Many(Exception):
+    """The request would cancel more runs than are to be counted now."""
 
 
-def rehearse(request: CancelRequest) -> Rehearsal:
-    """Counts and shows what the request would cancel; changes and stores nothing. Refusal as for a cancel."""
+def rehearse(request: CancelRequest, *, most: int | None = None) -> Rehearsal:
+    """Counts and shows what the request would cancel; changes and stores nothing. Refusal as for a cancel; Many where
+    there are more runs than `most` of a kind (matched, or beneath those), no more of which are then looked at."""
     request = resolved(request)
     scope = replace(request.filter, up_to=Run.objects.newest_pk())
     kinds = trees_to_hit(request.environment, scope)
+    if most is not None and any(live.order_by()[: most + 1].count() > most for live in kinds):
+        raise Many
     by_status, by_automation = Counter[str](), Counter[int | None]()
     newest: list[int] = []
     for live in kinds:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -18,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from automations.cancellation import CancelRequest, all_outstanding, cancel
 from automations.models import Automation, Cancellation, CancellationFilter, Origin, Overdue, Refusal
-from automations.rehearsal import hits_more, planned, rehearse
+from automations.rehearsal import Many, planned, rehearse
 from automations.undo import anybody_may, undo
 from logs import bulk_forms, http, words
 from logs.bulk_forms import ConfirmForm, FilterForm, asked_by
@@ -83,7 +82,7 @@ def _page(
     context: dict[str, Any] = {"form": form, "confirm": confirm, "typed_above": bulk_forms.TYPED_ABOVE}
     if form.is_bound and form.is_valid():
         context |= _preview(request, form, at_once=at_once)
-    if http.wants_part(request):
+    if COUNTED in request.GET and http.wants_part(request):
         if form.errors:
             return http.to_page(request, request.get_full_path())
         return http.part(request, "logs/_plan.html", context)
@@ -95,14 +94,13 @@ def _page(
 def _preview(request: PageRequest, form: FilterForm, *, at_once: bool) -> dict[str, Any]:
     """What would be hit or, of many runs and unless `at_once`, the address at which that is counted; for a refusal
     the form has an error."""
-    asked = _request_of(request, form.filter)
     try:
-        if at_once or not hits_more(asked, than=MANY):
-            return {"shown": rehearse(asked)}
+        return {"shown": rehearse(_request_of(request, form.filter), most=None if at_once else MANY)}
+    except Many:
+        return {"many": MANY, "counted": f"{request.get_full_path()}&{COUNTED}=all"}
     except Refusal as error:
         form.add_error("automation" if error.code == "automation_not_found" else None, error.message)
         return {}
-    return {"many": f"{MANY:,}+", "counted": f"{request.path}?{urlencode({**form.data, COUNTED: 'all'})}"}
 
 
 def _confirmed(request: PageRequest) -> HttpResponseBase:

@@ -24,9 +24,7 @@ from tests.cluster.test_cluster import processes, tree
 from tests.live import Product, started
 
 pytestmark = pytest.mark.slow
-MANY = (
-    11_000  # runs: a cancel of more than a thousand is a job, and above ten thousand they are counted apart
-)
+MANY = 11_000  # runs: more than a thousand are called off by a job, more than ten thousand counted apart
 BANNER_AFTER = 35_000  # milliseconds
 
 

@@ -106,6 +106,8 @@ def test_more_than_can_be_counted_at_once_are_counted_apart(monkeypatch: pytest.
     operator = client("operator")
     part = read(operator.get(address, headers=HTMX))
     assert (part.one("#plan-title").text, part.all("#asked")) == ("This calls off 3 runs", [])
+    again = read(operator.get("/bulk/new/?token=t", headers=HTMX))
+    assert (again.one("#count-now")["href"], len(again.all("#asked"))) == (address, 1)
     whole = read(operator.get(address))
     assert (whole.one("#plan-title").text, whole.one("#token")["value"]) == ("This calls off 3 runs", "t")
     assert confirm(whole).status_code == 302

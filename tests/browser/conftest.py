@@ -8,12 +8,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests import chromium
 from tests.live import Product
 
 RESULTS = Path(__file__).resolve().parent.parent.parent / "test-results"
+PATIENCE = 10_000  # milliseconds that an action or an expectation waits where it says nothing else
 _failed = pytest.StashKey[bool]()
 # Reports what the content security policy refused, to the console, which is watched.
 _REPORT = """
@@ -44,7 +45,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser, product: Product) -> Iterator[BrowserContext]:
     context = browser.new_context(base_url=product.url)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
     context.add_init_script(_REPORT)
     yield context
     context.close()

@@ -10,22 +10,24 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.test_accessibility import violations
 from tests.live import Product
 
+DRAWN = 30_000  # milliseconds: Swagger UI draws a hundred operations in one go, and on a busy machine in many seconds
+
 
 @pytest.mark.slow
 def test_the_reference_shows_every_document_and_asks_nobody_else(page: Page, product: Product) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto("/api/docs/")
-    expect(page.locator("h1")).to_contain_text("Countermand")
-    expect(page.locator("#operations-runs-cancel_run")).to_be_visible()
+    expect(page.locator("h1")).to_contain_text("Countermand", timeout=DRAWN)
+    expect(page.locator("#operations-runs-cancel_run")).to_be_visible(timeout=DRAWN)
     for name, operation in (
         ("Courier", "invoke_ad_hoc"), ("Knock", "trigger"), ("SuprSend", "trigger_dynamic"),
     ):  # fmt: skip
         page.locator(".topbar select").select_option(label=name)
-        expect(page.locator("h1")).to_contain_text(name)
-        expect(page.locator(f"[id$=-{operation}]")).to_be_visible()
+        expect(page.locator("h1")).to_contain_text(name, timeout=DRAWN)
+        expect(page.locator(f"[id$=-{operation}]")).to_be_visible(timeout=DRAWN)
     page.locator("[id$=-trigger_dynamic] button.opblock-summary-control").click()
-    expect(page.locator(".opblock-description")).to_be_visible()
+    expect(page.locator(".opblock-description")).to_be_visible(timeout=DRAWN)
     assert [url for url in asked if not url.startswith((product.url, "data:"))] == []
     assert [url for url in asked if url.startswith(f"{product.url}/api/schema")] == [
         f"{product.url}/api/schema{name}" for name in ("", "/courier", "/knock", "/suprsend")
@@ -35,9 +37,9 @@ def test_the_reference_shows_every_document_and_asks_nobody_else(page: Page, pro
 @pytest.mark.slow
 def test_axe_finds_nothing_in_the_reference(page: Page, product: Product) -> None:
     page.goto("/api/docs/")
-    expect(page.locator("#operations-runs-cancel_run")).to_be_visible()
+    expect(page.locator("#operations-runs-cancel_run")).to_be_visible(timeout=DRAWN)
     page.locator("[id$=-cancel_run] button.opblock-summary-control").click()
-    expect(page.locator(".opblock-description").first).to_be_visible()
+    expect(page.locator(".opblock-description").first).to_be_visible(timeout=DRAWN)
     expect(page.locator(".opblock-summary-control a[href]")).to_have_count(0)  # mended as it is drawn
     found = violations(page, "light", {})
     page.emulate_media(color_scheme="dark")

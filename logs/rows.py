@@ -11,7 +11,7 @@ from django.core.cache import cache
 from django.db.models import Max, QuerySet
 from django.db.models.functions import Now
 
-from automations.definition import Definition, parse
+from automations.definition import Definition, parse_kept
 from automations.models import (
     Cancellation,
     Environment,
@@ -176,8 +176,8 @@ def _definitions(runs: Sequence[Run]) -> Mapping[int, Definition]:
             pk__in={run.invocation_id for run in runs if run.version_id is None}
         ).values_list("pk", "definition")
     )
-    of_version = {pk: parse(definition, strict=False) for pk, definition in versions.items()}
-    of_invocation = {pk: parse(definition, strict=False) for pk, definition in brought.items()}
+    of_version = {pk: parse_kept(definition) for pk, definition in versions.items()}
+    of_invocation = {pk: parse_kept(definition) for pk, definition in brought.items()}
     return {
         run.pk: of_version[run.version_id] if run.version_id else of_invocation[run.invocation_id]
         for run in runs

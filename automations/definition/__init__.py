@@ -2,7 +2,7 @@
 
 from automations.definition.cancel_step import CANNOT_HOLD, LONGEST_HOLD, LONGEST_REASON, Sought, sought
 from automations.definition.fields import DefinitionError, Problem, below
-from automations.definition.parse import ACTIONS, parse
+from automations.definition.parse import ACTIONS, in_our_words, parse, parse_kept
 from automations.definition.rules import EVENT_LENGTH
 from automations.definition.sends import CHANNEL_NAMES
 from automations.definition.shape import (
@@ -18,6 +18,7 @@ from automations.definition.shape import (
     Send,
     SendList,
     Step,
+    Unreadable,
     UpdateProfile,
 )
 from automations.definition.times import FURTHEST_UNTIL, LONGEST_DELAY, parse_duration, parse_moment
@@ -47,11 +48,14 @@ __all__ = [
     "SendList",
     "Sought",
     "Step",
+    "Unreadable",
     "UpdateProfile",
     "below",
+    "in_our_words",
     "merged",
     "parse",
     "parse_duration",
+    "parse_kept",
     "parse_moment",
     "sought",
 ]

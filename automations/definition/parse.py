@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from automations.definition.cancel_step import read_cancel
@@ -22,6 +22,7 @@ LATER_ACTIONS = frozenset({
     "branch", "wait-for", "exit", "webhook", "for-each", "uncancel",
 })  # fmt: skip
 LATER_SETTINGS = frozenset({"max_duration", "data_schema", "on_disable", "tags"})
+SPELLINGS = ("cancellation_token", "cancelation_token")  # ours, and Courier's
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _AUTOMATION_KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
@@ -56,9 +57,18 @@ def parse(raw: object, *, strict: bool = True) -> Definition:
         cancel_on=cancel_on,
         concurrency=concurrency,
         on_cancel=on_cancel,
-        source=_canonical(raw),
+        source={**in_our_words(raw), "steps": _with_actions(raw["steps"], steps)},
         warnings=tuple(notes.warnings),
     )
+
+
+def parse_kept(raw: object) -> Definition:
+    """The definition of an automation or a run as it is kept; raises nothing. One that cannot be read any more, since
+    a release that took more accepted it, says so in `fault`: the runs that follow it fail, and nobody else."""
+    try:
+        return parse(raw, strict=False)
+    except DefinitionError as error:
+        return Definition(steps=(), fault=str(error))
 
 
 def _on_cancel(fields: Fields) -> str | None:
@@ -201,15 +211,22 @@ _ACTIONS: dict[str, Callable[[Fields, Mapping[str, Any]], Step]] = {
 ACTIONS = frozenset(_ACTIONS)
 
 
-def _canonical(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The same definition in our spelling."""
-    steps = [_respelt(step) if isinstance(step, dict) else step for step in raw.get("steps", ())]
-    return {**_respelt(raw), "steps": steps}
+def in_our_words(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The same definition, finished or not, in our spelling; where both spellings say something, with both."""
+    steps = raw.get("steps")
+    if isinstance(steps, list):
+        raw = {**raw, "steps": [_respelt(step) if isinstance(step, dict) else step for step in steps]}
+    return _respelt(raw)
+
+
+def _with_actions(raw: Sequence[Mapping[str, Any]], steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """The steps in our spelling, each with its action, which may have been guessed."""
+    return [{**_respelt(given), "action": read.action} for given, read in zip(raw, steps, strict=True)]
 
 
 def _respelt(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Courier's spelling of one member, replaced where it stands."""
-    return {
-        "cancellation_token" if name == "cancelation_token" else name: value
-        for name, value in members.items()
-    }
+    """Courier's spelling of one member, replaced where it stands; nulls of either count as absent, as they are read."""
+    spelt = {name: value for name, value in members.items() if name not in SPELLINGS or value is not None}
+    if all(name in spelt for name in SPELLINGS):
+        return spelt
+    return {SPELLINGS[0] if name in SPELLINGS else name: value for name, value in spelt.items()}

@@ -159,6 +159,16 @@ class UpdateProfile(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unreadable(Step):
+    """What stands wherever a run may be whose definition cannot be read any more: it fails for that reason."""
+
+    action: ClassVar[str] = "unreadable"
+    kind: ClassVar[Kind] = Kind.EFFECT
+
+    fault: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CancelRule:
     """An event of that name cancels the run, if it is younger than `within`, the event's data and its own agree
     at the path `match`, and `condition` is true."""
@@ -180,8 +190,9 @@ class Concurrency:
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """A whole automation. `source` is what it was read from, in our own spelling, fit for storing; `on_cancel`
-    the key of the automation to invoke when a run of it is cancelled."""
+    """A whole automation. `source` is what it was read from, in our own spelling, fit for storing: parsed again it
+    gives an equal definition. `on_cancel` is the key of the automation to invoke when a run of it is cancelled, `fault`
+    why nothing else of it is known (see `parse_kept`)."""
 
     steps: tuple[Step, ...]
     cancellation_token: str | None = None
@@ -191,9 +202,12 @@ class Definition:
     on_cancel: str | None = None
     source: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = ()
+    fault: str = ""
 
     def step_at(self, position: str) -> Step | None:
         """The step standing there; None behind the last one."""
+        if self.fault:
+            return Unreadable(position=position, fault=self.fault)
         index = int(position)
         return self.steps[index] if index < len(self.steps) else None
 
@@ -217,4 +231,4 @@ class Definition:
 
     def before(self, position: str) -> Step | None:
         """The step that leads to this position; None at the first."""
-        return self.steps[int(position) - 1] if int(position) else None
+        return self.step_at(str(int(position) - 1)) if int(position) else None

@@ -41,7 +41,7 @@ def prepare(request: InvokeRequest) -> Draft:
         automation, definition = None, _brought(request)
     else:
         automation = _published(request, request.automation)
-        definition = definition_of_version(automation.published_id)
+        definition = _readable(definition_of_version(automation.published_id))
     if request.skips_delays:
         definition = definition.without_delays()
     known, presumed = known_profiles(request)
@@ -90,6 +90,13 @@ def forget() -> None:
 def forget_automation(automation: Automation) -> None:
     """Drops this one, which has changed."""
     _kept.pop((automation.environment_id, automation.key), None)
+
+
+def _readable(definition: Definition) -> Definition:
+    if definition.fault:
+        message = f"the published version cannot be read any more; publish it anew ({definition.fault})"
+        raise Refusal.at("/automation", "invalid_definition", message)
+    return definition
 
 
 def _brought(request: InvokeRequest) -> Definition:

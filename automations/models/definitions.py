@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from automations import timeline
-from automations.definition import Definition, parse
+from automations.definition import Definition, parse_kept
 from automations.models.automation import Version
 from automations.models.invocation import Invocation
 from automations.models.kept import ANY_OF, Kept, array
@@ -43,7 +43,7 @@ def inputs_of(invocation_ids: Iterable[int]) -> Mapping[int, Input]:
     if missing := wanted - _inputs.keys():
         rows = Invocation.objects.filter(pk__in=missing)
         for pk, data, definition, skips in rows.values_list("pk", "data", "definition", "skips_delays"):
-            brought = parse(definition, strict=False) if definition is not None else None
+            brought = parse_kept(definition) if definition is not None else None
             _inputs[pk] = Input(data, brought, skips)
     found = {pk: _inputs[pk] for pk in wanted}
     while len(_inputs) > INPUTS_KEPT:
@@ -60,10 +60,8 @@ def own_of(run_ids: Iterable[int]) -> Mapping[int, tuple[int | None, Any]]:
 def definition_of_run(run: Run) -> Definition:
     """What this run follows; costs no statement when read with `with_state()`."""
     if run.version_id is None:
-        return parse(run.invocation.definition, strict=False)
-    return (
-        parse(run.version.definition, strict=False) if run.version else definition_of_version(run.version_id)
-    )
+        return parse_kept(run.invocation.definition)
+    return parse_kept(run.version.definition) if run.version else definition_of_version(run.version_id)
 
 
 def steps_of_run(run: Run) -> list[timeline.StepState]:
@@ -83,12 +81,12 @@ def steps_of_run(run: Run) -> list[timeline.StepState]:
 @lru_cache(maxsize=512)
 def definition_of_version(version_id: int) -> Definition:
     """What was published as that version (primary key), which never changes."""
-    return parse(Version.objects.values_list("definition", flat=True).get(pk=version_id), strict=False)
+    return parse_kept(Version.objects.values_list("definition", flat=True).get(pk=version_id))
 
 
 @lru_cache(maxsize=512)
 def _of_invocation(invocation_id: int) -> Definition:
-    return parse(Invocation.objects.values_list("definition", flat=True).get(pk=invocation_id), strict=False)
+    return parse_kept(Invocation.objects.values_list("definition", flat=True).get(pk=invocation_id))
 
 
 def forget() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from automations import expressions
-from automations.definition import CancelRule, Definition, parse
+from automations.definition import CancelRule, Definition, parse_kept
 from automations.expressions import MISSING, ExpressionError, Scope, dig
 from automations.models import Invocation, Listener, No, Occurrence, Refusal, Run, definition_of
 from automations.testpoints import testpoint
@@ -79,7 +79,7 @@ def _read(pks: Sequence[int]) -> Iterator[tuple[_Row, Definition, Any]]:
         {row["invocation_id"] for row in found}
     )
     brought = {
-        pk: parse(invocation.definition, strict=False)
+        pk: parse_kept(invocation.definition)
         for pk, invocation in invocations.items()
         if invocation.definition is not None
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from automations.definition import DefinitionError, Problem, parse
+from automations.definition import DefinitionError, Problem, in_our_words, parse
 from automations.models import (
     DEFAULT_ENVIRONMENT,
     KEY_PATTERN,
@@ -130,7 +130,7 @@ def apply(*, environment: Environment, document: object, by: str) -> tuple[Autom
     if automation is None:
         automation = create(environment=environment, key=key, definition=definition, by=by, **settings)
         done = "created"
-    elif automation.draft != definition or any(
+    elif automation.draft != in_our_words(definition) or any(
         getattr(automation, name) != value for name, value in settings.items()
     ):
         automation = save_draft(
@@ -157,10 +157,10 @@ def samples() -> list[dict[str, Any]]:
 
 
 def _storable(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """The draft as given: it may be unfinished, but not unbounded."""
+    """The draft as given, in our spelling: it may be unfinished, but not unbounded."""
     if len(json.dumps(definition)) > LARGEST_DEFINITION:
         raise Refusal.at("/definition", "too_large", "a definition may have at most 256 KiB")
-    return dict(definition)
+    return in_our_words(definition)
 
 
 def _note(what: str, automation: Automation, **said: Mapping[str, Any]) -> None:

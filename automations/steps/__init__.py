@@ -9,9 +9,9 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError
 
 from automations import expressions
-from automations.definition import Send, SendList, Step
+from automations.definition import Send, SendList, Step, Unreadable
 from automations.expressions import ExpressionError
-from automations.steps import cancel, invoke, send, send_list, update_profile
+from automations.steps import cancel, invoke, send, send_list, unreadable, update_profile
 from automations.steps.base import Ask, Attempt, Outcome
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 EFFECTS: dict[str, Callable[[Any, Attempt], Outcome]] = {
-    Send.action: send.perform, SendList.action: send_list.perform,
+    Send.action: send.perform, SendList.action: send_list.perform, Unreadable.action: unreadable.perform,
 }  # fmt: skip
 RECORDS = {"cancel": cancel.errands, "invoke": invoke.bear, "update-profile": update_profile.write}
 

@@ -10,7 +10,19 @@ import pytest
 
 from automations import execution, testpoints
 from automations.execution import Done
-from automations.models import Environment, Event, LiveRun, Run, database_now, steps_of_run
+from automations.models import (
+    Environment,
+    Event,
+    Invocation,
+    LiveRun,
+    No,
+    Refusal,
+    Run,
+    Version,
+    database_now,
+    definitions,
+    steps_of_run,
+)
 from tests.captured import Captured
 from tests.scenes import (
     DELAY,
@@ -21,6 +33,7 @@ from tests.scenes import (
     invoke,
     make_due,
     production,
+    publish,
     read,
     run_of,
     start,
@@ -85,6 +98,37 @@ def test_a_started_run_carries_a_lease_and_a_fence() -> None:
     assert live.started_at is not None
     assert live.lease_until == live.started_at + timedelta(seconds=15)
     assert (task.claim.attempt, task.claim.fence, task.claim.started_at) == (1, 1, live.started_at)
+
+
+@pytest.mark.parametrize("place", ["version", "invocation"])
+def test_a_run_whose_definition_cannot_be_read_any_more_fails_and_stops_nobody(place: str) -> None:
+    definition = {"steps": [DELAY, SEND]}
+    if place == "version":
+        publish("old", definition)
+        broken = run_of(invoke(automation="old", definition=None))
+        Version.objects.update(definition={"steps": [{"action": "dance"}]})
+    else:
+        broken = run_of(invoke(DELAY, SEND))
+        Invocation.objects.update(definition={"steps": [{"action": "dance"}]})
+    definitions.forget()
+    other = run_of(invoke(DELAY, SEND))
+    make_due(broken, other)
+    assert read(broken).public_status == "waiting"
+    assert work_off() == 2
+    ended = read(broken)
+    assert (ended.public_status, ended.status_reason, status(other)) == ("failed", "step_failed", "completed")
+    error = broken.events.get(kind="step_failed").data["error"]
+    assert (error["kind"], error["message"][:15]) == ("invalid_definition", "/steps/0/action")
+    assert steps_of_run(ended) == []
+
+
+def test_a_version_that_cannot_be_read_any_more_is_not_invoked() -> None:
+    publish("old", {"steps": [SEND]})
+    Version.objects.update(definition={"steps": [{"action": "dance"}]})
+    definitions.forget()
+    with pytest.raises(Refusal, match="cannot be read any more; publish it anew") as refused:
+        invoke(automation="old", definition=None)
+    assert (refused.value.kind, refused.value.code) == (No.INVALID, "invalid_definition")
 
 
 def test_a_condition_is_evaluated_after_the_start() -> None:

@@ -305,7 +305,7 @@ def _order(step: Invoke, scope: Scope, owner: str) -> Order:
             is_fit = isinstance(value, dict)
         else:
             is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
-            fields[name] = str(value)
+            fields[name] = expressions.as_text(value)
             is_fit = is_text and len(fields[name].strip()) > 0 and len(fields[name]) <= LONGEST_NAME
         if not is_fit:
             raise _StepFailed(f"invalid_{name}", f"“{name}” resolved to {_shown(value)}")

@@ -11,16 +11,21 @@ from typing import Any
 from django.core import signing
 from django.db.models import Count
 
-from automations.cancellation import CancelRequest, resolved, trees_to_hit
+from automations.cancellation import CancelRequest, matching, resolved, steps_in_flight, trees_to_hit
 from automations.models import (
+    COUNTED_FINISHED,
     Automation,
     CancellationFilter,
     Environment,
     LiveState,
     Refusal,
     Run,
+    counting_ended,
     database_now,
+    reached,
+    standing,
 )
+from automations.models.statements import fetch
 
 SAMPLED = 10
 PLAN_KEPT = timedelta(hours=1)
@@ -30,7 +35,7 @@ _SALT = "automations.rehearsal"
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
     """What a cancel would do at `as_of` (UTC): numbers of runs by automation (key; None for ad hoc definitions) and
-    by status, the newest of the runs, and a plan for `planned`."""
+    by status, the newest of the runs, and a plan for `planned`. `kinds` are the live rows of the runs."""
 
     as_of: datetime
     scope: CancellationFilter
@@ -38,10 +43,27 @@ class Rehearsal:
     by_status: Sequence[tuple[str, int]]
     sample: Sequence[Run]
     plan: str
+    environment: Environment
+    kinds: Sequence[Any]
 
     @property
-    def matched(self) -> int:
+    def cancelled(self) -> int:
+        """How many runs it would call off."""
         return sum(count for _, count in self.by_status)
+
+    def already_finished(self) -> int | None:
+        """How many runs match that have ended, or been called off, before; None where they are too many to count."""
+        (((count,),),) = fetch([counting_ended(self.scope, environment_id=self.environment.pk)])
+        if bars := list(standing(environment=self.environment)):
+            barred = matching(self.environment, self.scope).filter(
+                reached(bars, environment=self.environment)
+            )
+            count += barred.order_by()[: COUNTED_FINISHED + 1].count()
+        return int(count) if count <= COUNTED_FINISHED else None
+
+    def steps_in_flight(self) -> list[dict[str, Any]]:
+        """The steps under way of the runs, as a receipt keeps them."""
+        return [entry for live in self.kinds for entry in steps_in_flight(live)]
 
     @property
     def in_flight(self) -> int:
@@ -84,6 +106,8 @@ def rehearse(request: CancelRequest, *, most: int | None = None) -> Rehearsal:
         by_automation=[(keys.get(pk or 0), count) for pk, count in by_automation.most_common()],
         sample=list(sample.newest_first()),
         plan=signing.dumps(plan, salt=_SALT, compress=True),
+        environment=request.environment,
+        kinds=kinds,
     )
 
 

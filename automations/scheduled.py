@@ -29,12 +29,17 @@ def schedule(request: CancelRequest, *, at: datetime) -> tuple[Cancellation, boo
 
     Refusal as for a cancel, and for a moment that has passed or is more than five years ahead.
     """
+    check_moment(at)
+    return cancelling.once(request, lambda asked: _store(asked, at=at))
+
+
+def check_moment(at: datetime) -> None:
+    """Refusal for a moment (UTC) for which no cancel can be asked."""
     now = database_now()
     if at <= now:
         raise Refusal.at("/at", "in_the_past", "“at” must lie ahead; leave it out to cancel now")
     if at - now > FURTHEST_UNTIL:
         raise Refusal.at("/at", "too_far", "“at” may be at most five years ahead")
-    return cancelling.once(request, lambda asked: _store(asked, at=at))
 
 
 @retried

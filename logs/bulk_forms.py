@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from automations.cancellation import LONGEST_REASON
-from automations.definition import parse_moment
+from automations.definition import LONGEST_TAG, parse_moment
 from automations.models import KEY_PATTERN, CancellationFilter
 from logs.search import Search
 
@@ -70,7 +70,7 @@ class FilterForm(forms.Form):
     key = _text("Key alone", 255)
     idempotency_key = _text("Idempotency key", 255)
     invocation = _text("Invocation", 36)
-    tags = ListField(label="Tags, one on a line", most=MOST_TAGS, longest=100)
+    tags = ListField(label="Tags, one on a line", most=MOST_TAGS, longest=LONGEST_TAG)
     created_after = MomentField(label="Started from", required=False)
     created_before = MomentField(label="Started until", required=False)
     due_after = MomentField(label="Due from", required=False)

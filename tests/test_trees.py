@@ -183,7 +183,7 @@ def test_a_dry_run_counts_the_tree_and_its_plan_takes_no_more() -> None:
         environment=production(), filter=CancellationFilter(token="t"), actor="x", origin=Origin.API
     )
     told = rehearsal.rehearse(request)
-    assert (told.matched, dict(told.by_automation)) == (3, {None: 1, "child": 1, "grandchild": 1})
+    assert (told.cancelled, dict(told.by_automation)) == (3, {None: 1, "child": 1, "grandchild": 1})
     scope, most = rehearsal.planned(told.plan, environment=production())
     assert most == 3
     fewer = CancelRequest(environment=production(), filter=scope, actor="x", origin=Origin.API, at_most=2)
@@ -198,7 +198,7 @@ def test_a_dry_run_counts_each_once_that_is_named_and_beneath_another(named: tup
     scope = CancellationFilter(run_ids=tuple(runs[place].uid for place in named))
     request = CancelRequest(environment=production(), filter=scope, actor="x", origin=Origin.API)
     told = rehearsal.rehearse(request)
-    assert told.matched == 3 - named[0]
+    assert told.cancelled == 3 - named[0]
     assert [run.pk for run in told.sample] == [run.pk for run in reversed(runs[named[0] :])]
 
 
@@ -380,5 +380,5 @@ def test_a_dry_run_counts_no_tree_that_stands_under_a_bar() -> None:
     request = CancelRequest(
         environment=production(), filter=CancellationFilter(everything=True), actor="x", origin=Origin.API
     )
-    assert rehearsal.rehearse(request).matched == 0
+    assert rehearsal.rehearse(request).cancelled == 0
     assert Descent.objects.count() == 6

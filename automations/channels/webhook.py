@@ -11,6 +11,7 @@ from django.conf import settings
 
 from automations.channels import client, signing
 from automations.channels.base import DeliveryError, Message, excerpt
+from automations.expressions import as_text
 
 _READ_MOST = 64 * 1024
 _HEADERS_MOST = 16 * 1024
@@ -92,10 +93,11 @@ def _headers(extra: Mapping[object, object], *, key: str) -> dict[str, str]:
             raise DeliveryError("a header of the webhook has an impossible name", retryable=False)
         if _OURS.fullmatch(name):
             raise DeliveryError(f"the header {name[:50]} of a webhook cannot be set", retryable=False)
-        if not isinstance(value, str) or _FORBIDDEN.search(value):
+        text = as_text(value) if isinstance(value, int | float) else value
+        if not isinstance(text, str) or _FORBIDDEN.search(text):
             said = f"the header {name[:50]} of the webhook must be text without control characters"
             raise DeliveryError(said, retryable=False)
-        headers[name.lower()] = (name, value.strip())
+        headers[name.lower()] = (name, text.strip())
     if sum(len(name) + len(value.encode()) for name, value in headers.values()) > _HEADERS_MOST:
         raise DeliveryError("the webhook's headers hold more than 16 KiB", retryable=False)
     return {**dict(headers.values()), "Idempotency-Key": key}

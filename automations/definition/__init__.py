@@ -1,6 +1,13 @@
 """What an automation says: parsed and validated, owner of every action's fields and kind."""
 
-from automations.definition.cancel_step import CANNOT_HOLD, LONGEST_HOLD, LONGEST_REASON, Sought, sought
+from automations.definition.cancel_step import (
+    CANNOT_HOLD,
+    LONGEST_HOLD,
+    LONGEST_REASON,
+    LONGEST_TAG,
+    Sought,
+    sought,
+)
 from automations.definition.fields import DefinitionError, Problem, below
 from automations.definition.parse import ACTIONS, in_our_words, parse, parse_kept
 from automations.definition.rules import EVENT_LENGTH
@@ -34,6 +41,7 @@ __all__ = [
     "LONGEST_DELAY",
     "LONGEST_HOLD",
     "LONGEST_REASON",
+    "LONGEST_TAG",
     "Cancel",
     "CancelRule",
     "Concurrency",

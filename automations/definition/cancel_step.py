@@ -15,6 +15,7 @@ from automations.definition.times import parse_bound
 
 LONGEST_HOLD, LONGEST_UNDO = timedelta(hours=24), timedelta(minutes=10)
 LONGEST_REASON = 500
+LONGEST_TAG = 128
 MOST_EXPRESSIONS = 20  # in one list: each of them may cost an evaluator's time
 # What names runs that are there, or what a run is not born with: it can match no run accepted later.
 CANNOT_HOLD = ("run_ids", "invocation", "idempotency_key", "created_before", "due_after", "due_before")
@@ -52,7 +53,7 @@ ONE: Mapping[str, Check] = {
     "due_after": _moment, "due_before": _moment,
 }  # fmt: skip
 MANY: Mapping[str, tuple[Check, int]] = {
-    "run_ids": (_id, 1_000), "recipients": (_label(255), 1_000), "tags": (_label(100), 20),
+    "run_ids": (_id, 1_000), "recipients": (_label(255), 1_000), "tags": (_label(LONGEST_TAG), 20),
 }  # fmt: skip
 
 

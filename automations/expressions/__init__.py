@@ -10,7 +10,13 @@ from automations.expressions.compile import compile_expression
 from automations.expressions.errors import ExpressionError, FieldWarning, Kind
 from automations.expressions.explanation import Advice, Explanation, explain
 from automations.expressions.pool import configure
-from automations.expressions.resolution import check_condition, resolve_field, resolve_token, resolve_tree
+from automations.expressions.resolution import (
+    as_text,
+    check_condition,
+    resolve_field,
+    resolve_token,
+    resolve_tree,
+)
 from automations.expressions.scope import JSON, MISSING, Scope, dig
 from automations.expressions.syntax import syntax_fault
 
@@ -23,6 +29,7 @@ __all__ = [
     "FieldWarning",
     "Kind",
     "Scope",
+    "as_text",
     "check_condition",
     "compile_expression",
     "configure",

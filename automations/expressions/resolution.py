@@ -70,11 +70,11 @@ def _token_of_text(parts: tuple[str | Path, ...], scope: Scope, source: str) -> 
         raise ExpressionError(
             "unresolved", "nothing in the result comes from the data", source=source, paths=names
         )
-    return "".join(_plain(values[part]) if isinstance(part, tuple) else part for part in parts)
+    return "".join(as_text(values[part]) if isinstance(part, tuple) else part for part in parts)
 
 
-def _plain(value: JSON) -> str:
-    """Write a value inside a text: numbers as JavaScript does, lists and objects as JSON, null as nothing."""
+def as_text(value: JSON) -> str:
+    """A value as a text, or in one: numbers as JavaScript writes them, lists and objects as JSON, null as nothing."""
     if value is None or value is MISSING:
         return ""
     if isinstance(value, str):
@@ -143,7 +143,7 @@ class _Tree:
         absent = tuple(spell(path) for path, value in values.items() if value is MISSING or value is None)
         if absent:
             self.warn(place, absent, "missing, so left empty")
-        return "".join(_plain(values[part]) if isinstance(part, tuple) else part for part in parts)
+        return "".join(as_text(values[part]) if isinstance(part, tuple) else part for part in parts)
 
     def warn(self, place: str, paths: tuple[str, ...], what: str) -> None:
         names = tuple(printable(path) for path in paths)

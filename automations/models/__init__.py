@@ -42,7 +42,14 @@ from automations.models.invocation import JOURNEYS, Invocation
 from automations.models.kept import Kept
 from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import LiveRun, LiveState
-from automations.models.live_run_bars import COUNTED_FINISHED, Cancelled, counting, labels_of_bars, restoring
+from automations.models.live_run_bars import (
+    COUNTED_FINISHED,
+    Cancelled,
+    counting,
+    counting_ended,
+    labels_of_bars,
+    restoring,
+)
 from automations.models.live_run_moves import LATE_AFTER, Claim, Move, suspects
 from automations.models.live_run_times import Rescheduled
 from automations.models.live_run_trees import Ended
@@ -171,6 +178,7 @@ __all__ = [
     "check_size",
     "clock",
     "counting",
+    "counting_ended",
     "covered",
     "database_now",
     "definition_of",

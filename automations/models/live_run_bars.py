@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db import connection, models
 
@@ -115,6 +116,7 @@ SELECT 1 FROM automations_liverun
 WHERE environment_id = %s AND {where} AND cancellation_id IS NOT NULL AND cancellation_id <> %s
 """
 COUNTED_FINISHED = 10_000
+NOBODY = UUID(int=0)
 ACTIVE = "'waiting', 'running'"
 
 
@@ -189,18 +191,24 @@ def suspicion(labels: Sequence[str]) -> Statement:
 
 
 def counting_finished(cancellation: Cancellation, scope: CancellationFilter) -> Statement:
-    """The statement that counts, up to COUNTED_FINISHED + 1, the runs that the scope matches and that ended or were
-    called off before this cancellation; right behind the UPDATE of `cancelling`."""
-    here, other = cancellation.environment_id, uid_parameter(cancellation.pk)
-    labels = scope.labels
-    archived = [scope.where_archived(label=label) for label in labels]
+    """The same of what ended or was called off before this cancellation, right behind the UPDATE of `cancelling`."""
+    here = cancellation.environment_id
     if connection.vendor == "sqlite" and scope.is_plain:
+        archived = [scope.where_archived(label=label) for label in scope.labels]
         text, values = _either([(RUNS.format(where=where), [here, *given]) for where, given in archived])
         return NOT_MOVED.format(runs=text), [*values, COUNTED_FINISHED + 1]
-    live = [scope.where(label=label) for label in labels]
+    return counting_ended(scope, environment_id=here, but_by=cancellation.pk)
+
+
+def counting_ended(scope: CancellationFilter, *, environment_id: int, but_by: UUID = NOBODY) -> Statement:
+    """The statement that counts, up to COUNTED_FINISHED + 1, the runs that the scope matches and that have ended or
+    been called off, but by this cancellation."""
+    archived = [scope.where_archived(label=label) for label in scope.labels]
+    live = [scope.where(label=label) for label in scope.labels]
+    other = uid_parameter(but_by)
     text, values = _either([
-        *((ARCHIVED.format(where=where), [here, *given]) for where, given in archived),
-        *((CALLED_OFF.format(where=where), [here, *given, other]) for where, given in live),
+        *((ARCHIVED.format(where=where), [environment_id, *given]) for where, given in archived),
+        *((CALLED_OFF.format(where=where), [environment_id, *given, other]) for where, given in live),
     ])  # fmt: skip
     return _planned(scope, FINISHED.format(matching=text), [*values, COUNTED_FINISHED + 1])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import models
 
@@ -23,11 +23,7 @@ class Wording(NamedTuple):
     def filled_in(self, scope: Scope, *, owner: str = "", warnings: list[FieldWarning]) -> Wording:
         """Both interpolated as strings of a definition are. ExpressionError when one cannot be evaluated."""
         resolved = expressions.resolve_tree(self._asdict(), scope, owner=owner, warnings=warnings)
-        return Wording(*(_text(resolved[name]) for name in self._fields))
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+        return Wording(*(expressions.as_text(resolved[name]) for name in self._fields))
 
 
 class MessageTemplate(models.Model):

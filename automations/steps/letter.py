@@ -49,7 +49,9 @@ class Letter:
         self.profile = _members(resolved.get("profile"))
         self.data = _members(resolved.get("data"))
         self.override = _members(resolved.get("override"))
-        self.inline = Wording(title=_text(resolved.get("title")), body=_text(resolved.get("body")))
+        self.inline = Wording(
+            title=expressions.as_text(resolved.get("title")), body=expressions.as_text(resolved.get("body"))
+        )
         self.template = self._template() if step.template is not None else None
 
     def _template(self) -> MessageTemplate:
@@ -111,7 +113,7 @@ class Letter:
         return filled_in._replace(**self._overridden())
 
     def _overridden(self) -> dict[str, str]:
-        return {name: _text(said) for name, said in self.override.items()}
+        return {name: expressions.as_text(said) for name, said in self.override.items()}
 
     def _secrets(self, channel: str, to: Mapping[str, Any] | None) -> list[str]:
         """What a webhook is signed with; the URL of an Apprise service."""
@@ -137,7 +139,7 @@ class Letter:
             url = None if sealed is None else _unsealed(sealed)
         if url is None:
             raise DeliveryError(f"there is no provider “{provider[:100]}”", retryable=False)
-        return url if target is None else apprise.with_target(url, str(target))
+        return url if target is None else apprise.with_target(url, expressions.as_text(target))
 
 
 def _unsealed(sealed: str) -> str:
@@ -155,8 +157,3 @@ def _known(profile: Mapping[str, Any], channel: str) -> Any:
 
 def _members(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str:
-    """A resolved field as text; a number keeps its digits."""
-    return "" if value is None else str(value)

@@ -117,6 +117,13 @@ def test_a_parameter_that_cannot_be_meant_is_refused(
         assert refused(api.send("GET", f"{path}?{query}")) == (400, code, [(pointer, code)])
 
 
+def test_a_draft_is_answered_in_our_spelling(api: Caller) -> None:
+    given = {"cancelation_token": "t", "cancellation_token": None, "steps": [{"cancelation_token": "u"}]}
+    kept = {"cancellation_token": "t", "steps": [{"cancellation_token": "u"}]}
+    assert decoded(api.post(PATH, {**GIVEN, "definition": given}), 201)["draft"]["definition"] == kept
+    assert api.get(f"{PATH}/trial")["draft"]["definition"] == kept
+
+
 def test_a_draft_is_replaced_at_the_revision_one_has_seen(api: Caller) -> None:
     publish("trial", DEFINITION)
     changed = {"steps": [SEND]}

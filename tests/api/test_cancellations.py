@@ -32,6 +32,14 @@ pytestmark = pytest.mark.django_db
 PATH = "/api/v1/cancellations"
 
 
+def test_a_run_is_found_by_the_longest_tag_that_it_may_have(api: Caller) -> None:
+    tag = "t" * 128
+    body = {"definition": {"steps": [DELAY]}, "tags": [tag]}
+    (run,) = decoded(api.post("/api/v1/invocations", body), 201)["runs"]
+    assert decoded(api.post(PATH, {"filter": {"tags": [tag]}}))["cancelled_run_ids"] == [run["id"]]
+    assert refused(api.post(PATH, {"filter": {"tags": [tag + "t"]}}))[:2] == (422, "too_long")
+
+
 def test_a_cancel_by_token_answers_with_a_receipt(api: Caller) -> None:
     hit = [run_of(invoke(DELAY, token="a")), run_of(invoke(DELAY, key="a"))]
     finished, spared = run_of(invoke(SEND, token="a")), run_of(invoke(DELAY, token="b"))

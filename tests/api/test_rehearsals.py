@@ -28,15 +28,34 @@ def test_it_says_what_would_happen_and_changes_nothing(api: Caller) -> None:
     waiting = [run_of(invoke(definition=None, automation="one")) for _ in range(2)]
     adhoc = run_of(invoke(DELAY, token="t", recipients=["ana"]))
     run_of(invoke(DELAY, token="other"))
+    cancel_runs(run_ids=(run_of(invoke(DELAY, token="t")).uid,))
+    cancel_runs(run_ids=(run_of(invoke(DELAY, token="t")).uid,))
     answer = rehearse(api, filter={"token": "t"}, reason="why")
     assert (answer["id"], answer["dry_run"], answer["reason"]) == (None, True, "why")
-    assert (answer["matched"], answer["cancelled"], answer["settled"]) == (4, 4, False)
+    assert (answer["matched"], answer["cancelled"], answer["settled"]) == (6, 4, False)
+    assert (answer["already_finished"], answer["counted"]) == (2, True)
+    (step,) = answer["in_flight"]
+    assert (step["run"], step["step"], step["attempt"]) == (str(running.uid), "0", 1)
     assert answer["by_automation"] == [{"automation": "one", "runs": 3}, {"automation": None, "runs": 1}]
     assert answer["by_status"] == {"running": 1, "waiting": 3}
     newest = [str(run.uid) for run in [adhoc, *reversed(waiting), running]]
     assert [run["id"] for run in answer["sample"]] == newest
     assert answer["sample"][0]["recipient"] == "ana"
-    assert (Cancellation.objects.count(), LiveRun.objects.exclude(cancellation=None).count()) == (0, 0)
+    assert (Cancellation.objects.count(), LiveRun.objects.exclude(cancellation=None).count()) == (2, 2)
+    done = decoded(api.post(PATH, {"filter": {"token": "t"}}))
+    told = ("matched", "cancelled", "already_finished", "in_flight", "settled", "counted")
+    assert [done[name] for name in told] == [answer[name] for name in told]
+
+
+def test_what_has_ended_is_counted_up_to_a_limit(api: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("automations.rehearsal.COUNTED_FINISHED", 1)
+    for _ in range(2):
+        run_of(invoke(DELAY, token="t"))
+        cancel_runs(token="t")
+    run_of(invoke(DELAY, token="t"))
+    answer = rehearse(api, filter={"token": "t"})
+    told = ("matched", "cancelled", "already_finished", "counted")
+    assert [answer[name] for name in told] == [None, 1, None, False]
 
 
 def test_a_plan_cancels_what_was_shown_and_not_what_came_later(api: Caller) -> None:
@@ -56,7 +75,8 @@ def test_a_plan_of_many_is_a_bar_over_what_was_shown(api: Caller, monkeypatch: p
     later = run_of(invoke(DELAY, token="t"))
     assert decoded(api.post(PATH, {"plan": plan}))["counted"] is False
     assert [status(run) for run in [*shown, later]] == ["cancelled"] * 3 + ["waiting"]
-    assert rehearse(api, filter={"token": "t"})["matched"] == 1
+    answer = rehearse(api, filter={"token": "t"})
+    assert (answer["matched"], answer["cancelled"], answer["already_finished"]) == (4, 1, 3)
 
 
 @pytest.mark.parametrize("at_once", [1, 1000])

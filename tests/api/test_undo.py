@@ -168,6 +168,8 @@ def test_a_rehearsal_of_a_cancel_for_later_shows_what_it_would_hit_now(api: Call
     run_of(invoke(DELAY, token="t"))
     answer = decoded(api.post(PATH, {"filter": {"token": "t"}, "at": in_an_hour(), "dry_run": True}))
     assert (answer["matched"], Cancellation.objects.count()) == (1, 0)
+    past = {"filter": {"token": "t"}, "at": "2020-01-01T00:00:00Z", "dry_run": True}
+    assert refused(api.post(PATH, past)) == (422, "in_the_past", [("/at", "in_the_past")])
     plan = {"plan": answer["plan"], "at": in_an_hour()}
     assert refused(api.post(PATH, plan)) == (400, "ambiguous", [("/at", "ambiguous")])
 

@@ -68,6 +68,25 @@ def test_data_may_be_an_expression_that_gives_an_object() -> None:
     assert output(ran({**WELCOME, "data": "refs.data.x"}, data={"x": "no object"}))["title"] == "no object"
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (True, "true"),
+        (1.0, "1"),
+        (1e21, "1e+21"),
+        ({"a": ["é", None, True]}, '{"a":["é",null,true]}'),
+        (None, ""),
+    ],
+)
+def test_a_whole_value_is_written_as_in_the_midst_of_a_text(value: Any, said: str) -> None:
+    template(title="refs.data.v", body="{{data.v}}")
+    output_ = output(ran(WELCOME, data={"v": value}))
+    assert (output_["title"], output_["body"]) == (said, said)
+    inline = {"action": "send", "message": {"content": {"title": "${data.v}", "body": "({{data.v}})"}}}
+    output_ = output(ran(inline, data={"v": value}))
+    assert (output_["title"], output_["body"]) == (said, f"({said})")
+
+
 def test_an_override_is_said_instead_of_the_template() -> None:
     template()
     said = output(ran({**WELCOME, "override": {"title": "{{data.plan}}"}}))

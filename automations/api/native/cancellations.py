@@ -39,7 +39,7 @@ from automations.api.schemas import (
     text,
 )
 from automations.cancellation import CancelRequest
-from automations.definition import LONGEST_HOLD, parse_moment
+from automations.definition import LONGEST_HOLD, LONGEST_TAG, parse_moment
 from automations.models import Cancellation, CancellationFilter, Environment, No, Origin, Refusal
 from automations.rehearsal import planned, rehearse
 
@@ -61,7 +61,7 @@ FILTER: Mapping[str, Schema] = {
     "recipients": listed(text(255), MOST_RECIPIENTS, least=1),
     "idempotency_key": text(255),
     "source": text(255),
-    "tags": listed(text(100), MOST_TAGS, least=1),
+    "tags": listed(text(LONGEST_TAG), MOST_TAGS, least=1),
     **dict.fromkeys(("created_before", "created_after", "due_before", "due_after"), TIME),
 }
 _ASKED = request_of(
@@ -132,6 +132,8 @@ class Cancellations(Endpoint):
             undo_for=undo_for,
         )
         if is_rehearsal:
+            if at is not None:
+                scheduled.check_moment(at)
             return Response(rehearsed(rehearse(asked), request=asked))
         done, replayed = cancellation.cancel(asked) if at is None else scheduled.schedule(asked, at=at)
         settled = cancellation.wait_until_settled(done, seconds=wait)
@@ -230,7 +232,7 @@ def _fields(members: Body) -> CancellationFilter:
         invocation=UUID(invocation) if invocation else None,
         idempotency_key=members.label("idempotency_key", longest=255),
         source=members.label("source", longest=255),
-        tags=tuple(members.labels("tags", most=MOST_TAGS, longest=100)),
+        tags=tuple(members.labels("tags", most=MOST_TAGS, longest=LONGEST_TAG)),
         created_after=members.moment("created_after"),
         created_before=members.moment("created_before"),
         due_after=members.moment("due_after"),

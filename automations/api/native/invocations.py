@@ -20,6 +20,7 @@ from automations.api.endpoint import Endpoint
 from automations.api.limits import asked_by_steps
 from automations.api.reading import Body
 from automations.api.schemas import OBJECT, either, listed, ref, request_of, text
+from automations.definition import LONGEST_TAG
 from automations.invocation import LISTED, MOST_RECIPIENTS, InvokeRequest, Recipient
 from automations.models import (
     Cancellation,
@@ -48,7 +49,7 @@ _ASKED = request_of(
         "profile": OBJECT,
         "cancellation_key": text(255),
         "source": text(255),
-        "tags": listed(text(128), MOST_TAGS),
+        "tags": listed(text(LONGEST_TAG), MOST_TAGS),
     }
 )
 INVOKE = {**_ASKED, "oneOf": [{"required": ["automation"]}, {"required": ["definition"]}]}
@@ -83,7 +84,7 @@ class Invocations(Endpoint):
         data, profile = body.document("data"), body.document("profile")
         label = body.label("cancellation_key", longest=255)
         source = body.label("source", longest=255)
-        tags = body.labels("tags", most=MOST_TAGS, longest=128)
+        tags = body.labels("tags", most=MOST_TAGS, longest=LONGEST_TAG)
         body.finish()
         return InvokeRequest(
             environment=self.environment,

@@ -86,19 +86,20 @@ def asked_of(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def rehearsed(rehearsal: Rehearsal, *, request: CancelRequest) -> dict[str, Any]:
     """The receipt that the request would get, with what a dry run adds to it."""
+    finished, steps = rehearsal.already_finished(), rehearsal.steps_in_flight()
     return {
         "id": None,
         "as_of": stamp(rehearsal.as_of),
         "actor": request.actor,
         "reason": request.reason or None,
         "filter": asked_of(rehearsal.scope.as_json()),
-        "matched": rehearsal.matched,
-        "cancelled": rehearsal.matched,
+        "matched": None if finished is None else rehearsal.cancelled + finished,
+        "cancelled": rehearsal.cancelled,
         "cancelled_run_ids": [],
-        "already_finished": None,
-        "in_flight": [],
-        "settled": not rehearsal.in_flight,
-        "counted": True,
+        "already_finished": finished,
+        "in_flight": in_flight(steps),
+        "settled": not steps,
+        "counted": finished is not None,
         "dry_run": True,
         "plan": rehearsal.plan,
         "by_automation": [{"automation": key, "runs": count} for key, count in rehearsal.by_automation],

@@ -14,7 +14,7 @@ NAMES = (
     "start.moved", "start.committed",
     "effect.begins", "effect.sends", "effect.ended",
     "finish.begins", "finish.moved", "finish.committed",
-    "cancel.begins", "cancel.moved", "cancel.committed", "descend.begins", "child.born", "wake.moved",
+    "cancel.begins", "cancel.moved", "cancel.committed", "descend.begins", "descend.seen", "child.born", "wake.moved",
     "bar.placed", "sweep.moved",
     "event.placed", "event.judged", "event.moved",
     "renew.begins", "reschedule.moved",

@@ -91,6 +91,9 @@ WHERE environment_id = %s AND parent_id IS NOT NULL AND cancellation_id = %s AND
 """
 ABOVE = "SELECT ancestor_id FROM automations_descent WHERE run_id IN ({marks})"
 BELOW = "SELECT run_id FROM automations_descent WHERE ancestor_id IN ({marks})"
+LEFT_BELOW = (
+    "SELECT EXISTS (SELECT 1 FROM automations_liverun WHERE run_id IN ({below}) AND state IN ({states}))"
+)
 PARENTS = "SELECT EXISTS (SELECT 1 FROM automations_descent WHERE ancestor_id > %s AND ancestor_id <= %s)"
 DESCENDED_AT_ONCE = 5_000
 # Whether the archived runs of an undone cancellation are being brought back at the moment.
@@ -265,16 +268,20 @@ class BarredRuns(models.QuerySet["LiveRun"]):
         """Gives the same cancellation everything beneath the runs that it has just moved; what that was.
 
         A statement of its own: a child that was born while the first one waited for its parent's row is there by
-        now. Until nothing is found: a child whose row this one waits for may bear another meanwhile.
+        now. Until a later one sees nothing: a child whose row this one waits for may bear another and be gone, so that
+        it moves none and still leaves one.
         """
         found: list[Cancelled] = []
         for start in range(0, len(moved), DESCENDED_AT_ONCE):
             pks = [pk for pk, *_ in moved[start : start + DESCENDED_AT_ONCE]]
-            text = CANCEL.format(where=f"run_id IN ({BELOW.format(marks=_marks(pks))})", states=ACTIVE)
+            below = BELOW.format(marks=_marks(pks))
+            text = CANCEL.format(where=f"run_id IN ({below})", states=ACTIVE)
             given = [uid_parameter(cancellation.pk), cancellation.environment_id, *pks]
+            look = (LEFT_BELOW.format(below=below, states=ACTIVE), pks)
             testpoint("descend.begins")
-            while rows := fetch([returning((text, given))])[0]:
-                found += moved_of(rows)
+            while fetch([look])[0][0][0]:
+                testpoint("descend.seen")
+                found += moved_of(fetch([returning((text, given))])[0])
         return found
 
     def give_to_bars(self, pks: Sequence[int]) -> set[int]:

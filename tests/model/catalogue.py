@@ -112,6 +112,7 @@ FALL: dict[str, Fall] = {
     "tree-bears-whatever": Fall(trees.BearsWhateverBecame, "C7", 7),
     "tree-one-snapshot": Fall(trees.OneSnapshot, "C7", 7),
     "tree-looks-once": Fall(trees.LooksOnce, "C7", 11),
+    "tree-goes-by-what-it-moved": Fall(trees.GoesByWhatItMoved, "C7", 11),
     "tree-cut-by-the-finished": Fall(trees.CutByTheFinished, "C7", 10),
     "tree-rests-afterwards": Fall(trees.RestsAfterwards, "I2", 4),
 }

@@ -158,6 +158,16 @@ class LooksOnce(OneByOne):
         return False
 
 
+class GoesByWhatItMoved(OneByOne):
+    """It looks again where it has moved something, and not where all that it saw was gone when it came to it."""
+
+    def descend(self, state: Tree) -> Actions:
+        for action, after in super().descend(state):
+            moved = after.off != state.off
+            looks = state.seen is None and after.seen is not None
+            yield action, after._replace(found=moved or (state.found and not looks))
+
+
 class CutByTheFinished(OneByOne):
     """The way down leads over unfinished runs alone."""
 

@@ -63,20 +63,40 @@ def tree_is_read_with_its_top() -> None:
 
 @mutant(only="postgresql")
 def tree_is_walked_once() -> None:
-    """Until nothing is found: a child whose row the walk waits for may bear another meanwhile."""
+    """Until nothing is seen: a child whose row the walk waits for may bear another meanwhile."""
     real = statements.fetch
     walked: set[Any] = set()
 
     def once(asked: Sequence[Any]) -> Any:
         text, given = asked[0]
-        if len(asked) > 1 or "automations_descent" not in text or not text.strip().startswith("UPDATE"):
+        if not text.startswith("SELECT EXISTS (SELECT 1 FROM automations_liverun WHERE run_id IN"):
             return real(asked)
-        if given[0] in walked:
-            return [[]]
-        walked.add(given[0])
+        if tuple(given) in walked:
+            return [[(False,)]]
+        walked.add(tuple(given))
         return real(asked)
 
     swap(live_run_bars, "fetch", once)
+
+
+@mutant(only="postgresql")
+def tree_is_walked_until_nothing_moves() -> None:
+    """A child that ends with the birth of another leaves nothing to move, and one that was not there to be seen."""
+    real = statements.fetch
+    moved: list[bool] = []
+
+    def by_what_moved(asked: Sequence[Any]) -> Any:
+        text, _ = asked[0]
+        if text.startswith("SELECT EXISTS (SELECT 1 FROM automations_liverun WHERE run_id IN"):
+            if moved and not moved.pop():
+                return [[(False,)]]
+            return real(asked)
+        found = real(asked)
+        if len(asked) == 1 and "automations_descent" in text and text.strip().startswith("UPDATE"):
+            moved[:] = [bool(found[0])]
+        return found
+
+    swap(live_run_bars, "fetch", by_what_moved)
 
 
 @mutant()

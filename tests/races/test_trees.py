@@ -31,6 +31,7 @@ GRAND = {"action": "invoke", "template": "grandchild"}
 def _automations() -> None:
     publish("grandchild", {"steps": [DELAY, SEND]})
     publish("child", {"cancellation_token": "c", "steps": [SEND, GRAND, DELAY, SEND]})
+    publish("last", {"cancellation_token": "c", "steps": [SEND, GRAND]})
     publish("single", {"cancellation_token": "c", "steps": [{**SEND, "on_crash": "fail"}]})
 
 
@@ -50,9 +51,9 @@ def bearing(history: History) -> dict[str, Transition]:
     }
 
 
-def in_the_middle(history: History) -> dict[str, Transition]:
+def in_the_middle(history: History, child: str = "child") -> dict[str, Transition]:
     """A run that has gone on, and its child, which is about to bear one of its own."""
-    history.invoke(INVOKE, DELAY, SEND, token="t")
+    history.invoke({**INVOKE, "template": child}, DELAY, SEND, token="t")
     history.finish(*[execution.perform(task) for task in history.start()])
     (task,) = history.start()
     done = execution.perform(task)
@@ -65,6 +66,11 @@ def in_the_middle(history: History) -> dict[str, Transition]:
         "reap": lambda: housekeeping.reap(production()),
         "sweep": lambda: housekeeping.sweep(production()),
     }
+
+
+def at_the_end(history: History) -> dict[str, Transition]:
+    """The same, but that the child has ended when it has borne."""
+    return in_the_middle(history, "last")
 
 
 def awaiting(history: History) -> dict[str, Transition]:
@@ -87,7 +93,12 @@ def awaiting(history: History) -> dict[str, Transition]:
     }
 
 
-SITUATIONS = {"bearing": bearing, "in the middle": in_the_middle, "awaiting": awaiting}
+SITUATIONS = {
+    "bearing": bearing,
+    "in the middle": in_the_middle,
+    "at the end": at_the_end,
+    "awaiting": awaiting,
+}
 HELD_AT = {
     "bear": ("child.born", "finish.moved"), "cancel": ("descend.begins", "cancel.moved"), "bar": ("bar.placed",),
     "cancel one": ("cancel.moved",), "cancel child": ("descend.begins", "cancel.moved"), "reap": ("reap.read",),
@@ -97,6 +108,7 @@ HELD_AT = {
 MET = {
     "bearing": ("bear", "cancel", "cancel one", "reap", "bar"),
     "in the middle": ("bear", "cancel", "cancel child", "reap", "bar"),
+    "at the end": ("bear", "cancel", "cancel child", "reap", "bar"),
     "awaiting": ("end", "cancel", "cancel child", "reap", "archive", "start", "reschedule", "bar"),
 }
 
@@ -200,6 +212,16 @@ def test_a_grandchild_born_while_the_cancel_waits_for_the_child_is_found() -> No
     _, receipt = overlap(known["bear"], known["cancel"], at="child.born")
     assert (receipt.cancelled, Run.objects.count()) == (3, 3)
     assert set(LiveRun.objects.values_list("state", flat=True)) == {"cancelled"}
+    clear()
+
+
+def test_a_grandchild_born_with_the_end_of_its_parent_while_the_cancel_waits_for_that_is_found() -> None:
+    history = History()
+    known = at_the_end(history)
+    _, receipt = overlap(known["bear"], known["cancel"], at="child.born")
+    statuses = Run.objects.with_state().order_by("pk")
+    assert receipt.cancelled == 2
+    assert [run.public_status for run in statuses] == ["cancelled", "completed", "cancelled"]
     clear()
 
 

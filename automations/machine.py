@@ -218,6 +218,14 @@ def _wants_a_transition(step: Step, carried: list[Carried], *, bears: bool) -> b
     return isinstance(step, Cancel) and any(item.order is not None for item in carried)
 
 
+def broken(definition: Definition, *, position: str, message: str, now: datetime) -> Plan:
+    """The run fails at that position for a fault that no step of it foresaw."""
+    step = definition.step_at(position)
+    if step is None:
+        return ended(position=position, status_reason="step_failed", now=now)
+    return _failed(step, "internal", message, carried=[], now=now, reason="step_failed")
+
+
 def after_failure(*, step: Step, attempt: int, retryable: bool, now: datetime) -> Plan:
     """After a failed attempt of an effect: again at the same place later, or the end of the run."""
     if retryable and attempt < step.retry.max_attempts:

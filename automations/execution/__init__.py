@@ -6,8 +6,8 @@ from automations.execution.housekeeping import keep_house, tidy
 from automations.execution.on_cancel import start_what_follows
 from automations.execution.replay import ReplayRequest, replay
 from automations.execution.rescheduling import NOW, reschedule
-from automations.execution.tasks import Task
-from automations.execution.work import Done, lease, perform, renew, turn
+from automations.execution.tasks import Done, Task
+from automations.execution.work import lease, perform, renew, turn
 from automations.models import what_is_due
 
 __all__ = [

@@ -11,7 +11,7 @@ from automations.machine import Plan
 from automations.models import LiveRun
 
 if TYPE_CHECKING:
-    from automations.execution.work import Done
+    from automations.execution.tasks import Done
 
 
 def without_record_steps(done: Sequence[Done], *, now: datetime) -> list[Done]:

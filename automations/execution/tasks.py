@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from automations.definition import DEFAULT_TIMEOUT, Definition, Step
 from automations.expressions import Scope
+from automations.machine import Plan
 from automations.models import (
     LATE_AFTER,
     Claim,
@@ -18,6 +19,8 @@ from automations.models import (
     inputs_of,
     own_of,
 )
+from automations.steps import Outcome
+from automations.steps.invoke import Birth
 
 OVERDUE_SECONDS = 5.0
 
@@ -59,9 +62,30 @@ class Task(NamedTuple):
         seconds = (self.step.timeout if self.step else DEFAULT_TIMEOUT).total_seconds()
         return time.monotonic() > self.started + seconds + OVERDUE_SECONDS
 
+    @property
+    def owner(self) -> str:
+        """Whom its expressions are reckoned to: its environment's workers, and no other's."""
+        return f"{self.claim.environment_id}/run"
+
     def scope(self, now: datetime) -> Scope:
         """What the step's expressions may read at that moment."""
         return Scope(self.data, self.profile, now, self.claim.uid, self.refs)
+
+
+class Done(NamedTuple):
+    """A performed task: what came of its effect (None where there was none), where the run goes, and the children
+    that it bears on the way."""
+
+    task: Task
+    outcome: Outcome | None
+    plan: Plan
+    births: Sequence[Birth] = ()
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether its transition is a transaction of its own: it calls other runs off, bears some, or changes a
+        profile."""
+        return any(carried.writes for carried in self.plan.carried)
 
 
 def tasks_of(claims: Sequence[Claim], *, started: float) -> list[Task]:

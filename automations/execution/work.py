@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from automations import machine, steps
 from automations.definition import Kind
+from automations.execution import faults
 from automations.execution.holding import without_record_steps
-from automations.execution.tasks import Task, tasks_of
+from automations.execution.tasks import Done, Task, tasks_of
 from automations.machine import Plan
 from automations.models import (
     Ending,
@@ -33,26 +36,13 @@ from automations.models import (
     suspects,
 )
 from automations.models.statements import Rows, Statement, fetch
-from automations.steps import Ask, Attempt, Outcome
+from automations.steps import Ask, Attempt
 from automations.steps.cancel import Errands
 from automations.steps.invoke import Birth, Family
 from automations.testpoints import testpoint
 
-
-class Done(NamedTuple):
-    """A performed task: what came of its effect (None where there was none), where the run goes, and the children
-    that it bears on the way."""
-
-    task: Task
-    outcome: Outcome | None
-    plan: Plan
-    births: Sequence[Birth] = ()
-
-    @property
-    def stands_alone(self) -> bool:
-        """Whether its transition is a transaction of its own: it calls other runs off, bears some, or changes a
-        profile."""
-        return any(carried.writes for carried in self.plan.carried)
+AWAY = (OperationalError, InterfaceError)  # the database, or a row of it for the moment
+log = logging.getLogger(__name__)
 
 
 def lease() -> timedelta:
@@ -65,10 +55,7 @@ def perform(task: Task, *, ask: Ask = answers) -> Done:
     step = task.step
     if step is None or step.kind is not Kind.EFFECT:
         now = task.now()
-        plan = machine.advance(
-            definition=task.definition, position=task.claim.position, scope=task.scope(now), now=now,
-            bears=True,
-        )  # fmt: skip
+        plan = faults.advance(task, position=task.claim.position, scope=task.scope(now), now=now)
         return Done(task=task, outcome=None, plan=plan)
     attempt = Attempt(
         run=task.run,
@@ -94,7 +81,7 @@ def perform(task: Task, *, ask: Ask = answers) -> Done:
     if step.ref:
         status = "SENT" if outcome.status == "completed" else "SKIPPED"
         scope = scope._replace(refs={**task.refs, step.ref: {"status": status}})
-    plan = machine.advance(definition=task.definition, position=following, scope=scope, now=now, bears=True)
+    plan = faults.advance(task, position=following, scope=scope, now=now)
     return Done(task=task, outcome=outcome, plan=plan)
 
 
@@ -109,15 +96,46 @@ def turn(
     """Writes back finished tasks and starts at most `room` due ones for the worker (primary key), in one
     transaction with one clock; of those long overdue at most `late` (None: as they come).
 
-    A task whose plan holds a record step is a transaction of its own.
+    A task whose plan holds a record step is a transaction of its own; and each, where something of one of them cannot
+    be stored.
     """
     alone = [item for item in done if item.stands_alone]
     for item in alone:
-        _turn_alone(environment, item)
+        _turn_singly(environment, item)
     together = [item for item in done if not item.stands_alone] if alone else done
     if not together and not room:
         return []
-    return _turn(environment=environment, done=together, room=room, worker=worker, late=late)
+    try:
+        return _turn(environment=environment, done=together, room=room, worker=worker, late=late)
+    except AWAY:
+        raise
+    except Exception:
+        if not together:
+            raise
+        log.exception("%s steps could not be written back together", len(together))
+    for item in together:
+        _turn_singly(environment, item)
+    return _turn(environment=environment, done=[], room=room, worker=worker, late=late) if room else []
+
+
+def _turn_singly(environment: Environment, item: Done) -> None:
+    """Writes back one task in a transaction of its own; or, where it cannot be, that its run has failed."""
+    try:
+        return _turn_alone(environment, item)
+    except AWAY:
+        raise
+    except Exception as error:
+        log.exception("a step of run %s could not be written back", item.task.run)
+        fault = error
+    for instead in faults.failed(item, fault):
+        try:
+            return _turn_alone(environment, instead)
+        except AWAY:
+            raise
+        except Exception as error:
+            log.exception("nor that it failed, of run %s", item.task.run)
+            fault = error
+    raise fault
 
 
 def _turn_alone(environment: Environment, item: Done) -> None:

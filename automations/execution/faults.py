@@ -1,4 +1,4 @@
-"""What a fault that nobody foresaw, such as a value that no database stores, does: it fails its run and stops nobody."""
+"""What a fault that nobody foresaw, such as a value that no database stores, does: it fails its run, and no more."""
 
 from __future__ import annotations
 

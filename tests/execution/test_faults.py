@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import DataError, IntegrityError
 
-from automations import execution
+from automations import execution, machine
 from automations.execution import Done, faults
 from automations.models import Run
 from automations.steps import Outcome
@@ -82,7 +82,7 @@ def test_a_machine_that_fails_fails_the_step_at_which_it_does(monkeypatch: pytes
     def boom(**_: Any) -> None:
         raise RecursionError("too deep\nand more")
 
-    monkeypatch.setattr(faults.machine, "advance", boom)
+    monkeypatch.setattr(machine, "advance", boom)
     turn([execution.perform(task)])
     assert ended(run)[:2] == ("failed", "step_failed")
     (folded,) = run.events.get(kind="step_completed").data["folded"]
@@ -93,7 +93,7 @@ def test_what_cannot_even_be_failed_is_raised(monkeypatch: pytest.MonkeyPatch) -
     run = run_of(invoke(SEND))
     (done,) = (execution.perform(task) for task in start())
     monkeypatch.setattr(faults, "said", lambda error: "x" * 2_000)
-    monkeypatch.setattr(faults.Outcome, "failed", lambda *_, **__: Outcome("failed", error=UNSTORABLE))
+    monkeypatch.setattr(Outcome, "failed", lambda *_, **__: Outcome("failed", error=UNSTORABLE))
     with pytest.raises((DataError, IntegrityError)):
         turn([done._replace(outcome=Outcome(status="failed", error=UNSTORABLE))])
     assert read(run).public_status == "running"

@@ -15,7 +15,7 @@ NAMES = (
     "effect.begins", "effect.sends", "effect.ended",
     "finish.begins", "finish.moved", "finish.committed",
     "cancel.begins", "cancel.moved", "cancel.committed", "descend.begins", "descend.seen", "child.born", "wake.moved",
-    "bar.placed", "sweep.moved",
+    "bar.placed", "sweep.moved", "sweep.looked",
     "event.placed", "event.judged", "event.moved",
     "renew.begins", "reschedule.moved",
     "disable.placed", "disable.committed", "park.moved", "enable.moved", "resume.read",

@@ -74,6 +74,8 @@ def _lift(row: Cancellation, *, now: datetime) -> None:
     if row.cancelled is None:
         row.cancelled = row.restored
     OnCancelStart.objects.filter(cancellation=row.pk).delete()
+    # What it lets go may be under a younger bar, behind where that was swept to.
+    standing(environment=row.environment_id).exclude(pk=row.pk).update(swept_to=0)
     is_archived = Run.objects.filter(cancellation=row.pk).exists()
     row.restored_at = None if is_archived else now
     row.archived_at = now if row.counted and not is_archived else None

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
+from automations import execution, publication, testpoints, undo
 from automations import occurrence as verb
-from automations import publication
 from automations.execution import tidy
 from automations.models import (
     Cancellation,
@@ -29,6 +29,7 @@ from tests.scenes import (
     DELAY,
     SEND,
     archive_all,
+    cancel_runs,
     invoke,
     production,
     publish,
@@ -55,6 +56,12 @@ def ad_hoc(*rules: dict[str, Any], **given: Any) -> Run:
 def report(name: str = "order.paid", **given: Any) -> Occurrence:
     """The accepted event."""
     return verb.report(ReportRequest(environment=production(), name=name, actor="key/test", **given))[0]
+
+
+def bring_back() -> None:
+    """Housekeeping until what was undone is there again."""
+    while Cancellation.objects.filter(undone_at__isnull=False, restored_at=None).exists():
+        execution.keep_house(production())
 
 
 def test_an_event_calls_off_the_runs_whose_rules_name_it() -> None:
@@ -256,6 +263,42 @@ def test_an_event_that_too_many_runs_listen_to_is_refused_and_changes_nothing(
     assert (refused.value.kind, refused.value.code) == (No.INVALID, "too_many_runs")
     assert Occurrence.objects.count() == Cancellation.objects.count() == 0
     assert report(recipient="a").cancelled == 1
+
+
+def test_while_an_undo_brings_runs_back_an_event_is_to_be_sent_again() -> None:
+    run = ad_hoc({"event": "order.paid"})
+    receipt = cancel_runs(run_pks=(run.pk,))
+    archive_all()
+    undo.undo(environment=production(), pk=receipt.pk, actor="user/ana")
+    with pytest.raises(Refusal) as refused:
+        report()
+    assert (refused.value.kind, refused.value.code) == (No.UNAVAILABLE, "restoring")
+    assert report("nobody.listens").cancelled == 0
+    bring_back()
+    assert status(run) == "waiting"
+    assert (report().cancelled, status(run)) == (1, "cancelled")
+
+
+def test_an_event_that_meets_an_undo_in_the_midst_is_to_be_sent_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CALLED_OFF_AT_ONCE", 1)
+    runs = [ad_hoc({"event": "order.paid"}) for _ in range(2)]
+    other = run_of(invoke(DELAY))
+    receipt = cancel_runs(run_pks=(other.pk,))
+    archive_all()
+    undoing = iter([lambda: undo.undo(environment=production(), pk=receipt.pk, actor="user/ana")])
+
+    def undo_after_the_first(name: str) -> None:
+        if name == "event.moved" and (act := next(undoing, None)) is not None:
+            act()
+
+    fields: dict[str, Any] = {"idempotency_key": "k", "fingerprint": "f"}
+    with testpoints.watched(undo_after_the_first), pytest.raises(Refusal, match="send it again"):
+        report(**fields)
+    assert [status(run) for run in runs] == ["cancelled", "waiting"]
+    bring_back()
+    assert (report(**fields).cancelled, status(runs[1]), status(other)) == (2, "cancelled", "waiting")
 
 
 def test_an_invocation_s_listeners_go_with_its_last_run() -> None:

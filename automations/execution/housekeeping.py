@@ -36,6 +36,7 @@ from automations.models import (
     definition_of,
     gate,
     insert,
+    is_restoring,
     owed,
     retried,
     standing,
@@ -88,13 +89,12 @@ def keep_house(environment: Environment) -> bool:
 def sweep(environment: Environment) -> int | None:
     """Gives the oldest bar some more of the runs under it; the number given. None where no bar stands, or another
     sweeper has it in hand: a younger bar waits, since a run is the oldest one's that is over it. None as well where
-    it must stand until an earlier undo has brought back what may be under it."""
+    it must stand until an undo has brought back what may be under it."""
     bar, given = _sweep_on(environment)
     if bar is None:
         return None
     if bar.swept_to >= (bar.as_of_run or 0):
-        restoring = Cancellation.objects.filter(environment=environment, restored_at=None)
-        if restoring.filter(undone_at__lte=bar.as_of).exists():
+        if is_restoring(environment.pk):
             return None
         _end_sweep(environment, bar)
     return given
@@ -119,11 +119,13 @@ def _sweep_on(environment: Environment) -> tuple[Cancellation | None, int]:
 @retried
 def _end_sweep(environment: Environment, swept: Cancellation) -> None:
     """It is swept when none is left, which a full look says and not a short chunk: workers give it runs at the same
-    time. The look takes as long as the bar is big, so nobody waits for it; what it saw only becomes less."""
+    time. The look takes as long as the bar is big, so nobody waits for it; what it saw only becomes less, but by an
+    undo, which sets the bar back."""
     left, cancelled = LiveRun.objects.under(swept)
+    testpoint("sweep.looked")
     with gate(environment_id=environment.pk) as (now, *_):
         bar = _oldest_bar(environment)
-        if bar is None or bar.pk != swept.pk:
+        if bar is None or bar.pk != swept.pk or bar.swept_to < (bar.as_of_run or 0):
             return
         bar.swept_to = 0 if left else bar.swept_to
         bar.swept_at, bar.cancelled = (None, None) if left else (now, cancelled)

@@ -14,7 +14,6 @@ from automations.invocation import InvokeRequest, Recipient
 from automations.models import (
     Event,
     EventKind,
-    Invocation,
     No,
     OnCancelStart,
     Refusal,
@@ -63,7 +62,7 @@ def _claim(*, most: int, now: datetime) -> list[OnCancelStart]:
 
 def _carry_out(start: OnCancelStart) -> None:
     run = Run.objects.select_related("environment", "invocation").get(pk=start.run_id)
-    generation = _generation(run.invocation) + 1
+    generation = _generation(run) + 1
     if generation > MOST_GENERATIONS:
         message = f"{MOST_GENERATIONS} runs in a row were started by on_cancel"
         _close(start, error={"kind": "too_deep", "message": message})
@@ -93,8 +92,11 @@ def _request(start: OnCancelStart, run: Run, generation: int) -> InvokeRequest:
     )  # fmt: skip
 
 
-def _generation(invocation: Invocation) -> int:
-    """How many starts by on_cancel, one after the other, led to this invocation."""
+def _generation(run: Run) -> int:
+    """How many starts by on_cancel, one after the other, led to this run or to the one at the top of its tree."""
+    while run.parent_id is not None:
+        run = Run.objects.select_related("invocation").get(pk=run.parent_id)
+    invocation = run.invocation
     if invocation.dialect != DIALECT or invocation.idempotency_key is None:
         return 0
     return int(invocation.idempotency_key.partition("/")[0])

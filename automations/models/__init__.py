@@ -47,6 +47,7 @@ from automations.models.live_run_bars import (
     Cancelled,
     counting,
     counting_ended,
+    is_restoring,
     labels_of_bars,
     restoring,
 )
@@ -194,6 +195,7 @@ __all__ = [
     "identify",
     "inputs_of",
     "insert",
+    "is_restoring",
     "kept_signing_secrets",
     "labels_of_bars",
     "listeners_of",

@@ -145,6 +145,12 @@ def restoring(environment_id: int) -> Statement:
     return Kept(RESTORING, [environment_id])
 
 
+def is_restoring(environment_id: int) -> bool:
+    """Its answer."""
+    (((found,),),) = fetch([restoring(environment_id)])
+    return bool(found)
+
+
 def _either(parts: Sequence[tuple[str, Sequence[Any]]]) -> tuple[str, list[Any]]:
     """The rows of all these."""
     return " UNION ALL ".join(text for text, _ in parts), [value for _, given in parts for value in given]

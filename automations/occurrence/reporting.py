@@ -17,12 +17,15 @@ from automations.models import (
     CancellationFilter,
     Environment,
     Listener,
+    No,
     Occurrence,
     Origin,
+    Refusal,
     Run,
     clock,
     gate,
     insert,
+    is_restoring,
     retried,
 )
 from automations.occurrence.judgement import Judgement, judge
@@ -102,7 +105,15 @@ def _place(*, environment_id: int) -> tuple[datetime, int]:
     """A moment at which no invoke is half-way, and the newest run: a run up to it is committed, hence read by
     what follows, and a later one was accepted later. Behind the exclusive gate, which is held for no longer."""
     with gate(environment_id=environment_id, exclusive=True) as (now, *_):
+        _refuse_while_restoring(environment_id)
         return now, Run.objects.newest_pk()
+
+
+def _refuse_while_restoring(environment_id: int) -> None:
+    """Refusal while an undo brings archived runs back: what is not there yet would go on in spite of the event."""
+    if is_restoring(environment_id):
+        message = "an undo is bringing runs back, perhaps some of this event's; send it again"
+        raise Refusal(No.UNAVAILABLE, "restoring", message)
 
 
 def _judged(occurrence: Occurrence) -> Judgement:
@@ -142,6 +153,7 @@ def _write(
                 environment=new.environment,
             )  # fmt: skip
         if chunk is not None:
+            _refuse_while_restoring(occurrence.environment_id)
             done = cancellation.carry_out(_request(written, chunk), now=now)
             written.cancellations = [*written.cancellations, str(done.pk)]
             written.cancelled += done.cancelled or 0

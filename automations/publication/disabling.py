@@ -192,10 +192,10 @@ def _skip(automation: Automation, *, now: datetime, most: int) -> int:
         rows = list(group)
         definition = definition_of_version(version)
         step = definition.step_at(position)
+        to = definition.after(position) if step is not None else position
+        runs.skip([row.run_id for row in rows], position=position, to=to, now=now)
         if step is None:  # at the end there is nothing to leave out
             continue
-        to = definition.after(position)
-        runs.skip([row.run_id for row in rows], position=position, to=to, now=now)
         data = {"reason": "held", "position": to, "due_at": now.isoformat(), "fence": 0}  # of no attempt
         insert(
             Event(

@@ -270,6 +270,23 @@ def test_skip_leaves_out_what_was_to_be_tried_again() -> None:
     assert (live(run).position, live(run).attempt, len(live(run).unsettled or [])) == ("1", 0, 1)
 
 
+def test_skip_lets_runs_behind_their_last_step_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disabling, "SKIPPED_AT_ONCE", 2)
+    monkeypatch.setattr(disabling, "RESUMED_BEHIND", 2)
+    runs = of("a", SEND, DELAY, amount=5)
+    work_off()
+    hold()
+    overdue(*runs)
+    assert LiveRun.objects.filter(position="2", parked_due_at__isnull=False).count() == 5
+    enable("skip")
+    for _ in range(10):
+        if not execution.keep_house(production()):
+            break
+    assert Automation.objects.get(key="a").resuming is None
+    assert work_off() == 5
+    assert [(status(run), kinds(run)) for run in runs] == [("completed", ["invoked", "step_completed"])] * 5
+
+
 def test_more_than_are_let_go_at_once_are_let_go_by_housekeeping(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disabling, "RESUMED_AT_ONCE", 2)
     monkeypatch.setattr(disabling, "SKIPPED_AT_ONCE", 2)

@@ -27,6 +27,7 @@ from tests.scenes import (
     run_of,
     start,
     status,
+    work_off,
 )
 
 pytestmark = pytest.mark.django_db
@@ -200,6 +201,23 @@ def test_a_run_that_calls_itself_off_does_not_go_on_for_ever() -> None:
     last = Run.objects.order_by("-pk")[0]
     assert followed(last)[0]["error"]["kind"] == "too_deep"
     assert LiveRun.objects.count() == 0
+
+
+def test_nor_does_one_that_calls_off_the_child_which_it_bears() -> None:
+    publish("child", {"cancellation_token": "c", "on_cancel": {"invoke": "parent"}, "steps": [DELAY]})
+    invoke_step, cancel_step = (
+        {"action": "invoke", "template": "child"},
+        {"action": "cancel", "cancellation_token": "c"},
+    )
+    publish("parent", {"steps": [invoke_step, cancel_step]})
+    invoke(automation="parent", definition=None)
+    for _ in range(on_cancel.MOST_GENERATIONS + 5):
+        work_off()
+        archive_all()
+        execution.start_what_follows(most=10)
+    assert Run.objects.filter(automation__key="parent").count() == 1 + on_cancel.MOST_GENERATIONS
+    last = Run.objects.filter(automation__key="child").order_by("-pk")[0]
+    assert followed(last)[0]["error"]["kind"] == "too_deep"
 
 
 def test_where_the_token_cannot_be_evaluated_now_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from automations import cancellation as cancelling
+from automations import undo
 from automations.execution import housekeeping
 from automations.models import Cancellation, LiveRun
 from tests.races.held import held, overlap
@@ -60,6 +62,23 @@ def test_a_run_that_starts_nothing_meanwhile_is_not_left_behind() -> None:
     receipt.refresh_from_db()
     assert (receipt.cancelled, receipt.swept_to) == (5, receipt.as_of_run)
     assert set(LiveRun.objects.values_list("state", "cancellation")) == {("cancelled", receipt.pk)}
+
+
+def test_what_an_undo_lets_fall_to_a_bar_between_the_look_and_the_end_is_swept() -> None:
+    accepted = invoke(DELAY, token="t", key="k", recipients=[f"r{n}" for n in range(3)])
+    runs = [run_of(accepted, index) for index in range(3)]
+    older = cancel_runs(run_pks=(runs[0].pk,), undo_for=timedelta(minutes=10))
+    younger = bar(token="t")
+    with held(sweep, at="sweep.looked") as sweeper:
+        sweeper.meanwhile(lambda: undo.undo(environment=production(), pk=older.pk, actor="user/ana")).result()
+    assert read(runs[0]).called_off_by == younger
+    while sweep() is not None:
+        pass
+    younger.refresh_from_db()
+    assert [(read(run).public_status, read(run).called_off_by) for run in runs] == [
+        ("cancelled", younger)
+    ] * 3
+    assert (younger.cancelled, younger.swept_at is None) == (3, False)
 
 
 def test_what_was_left_behind_is_looked_for_again() -> None:

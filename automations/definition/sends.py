@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from automations.definition.fields import Fields
-from automations.definition.shape import Send, SendList, Step
+from automations.definition.fields import Fields, Problem, below
+from automations.definition.shape import Definition, Send, SendList, Step
 
 CHANNEL_NAMES = {"apprise", "console", "email", "webhook"}
 ADDRESSES = ("email", "webhook", "apprise")
@@ -28,13 +28,29 @@ def read_send(fields: Fields, common: Mapping[str, Any]) -> Step:
 def read_send_list(fields: Fields, common: Mapping[str, Any]) -> Step:
     """The same for every member of a list."""
     written = _written(fields)
-    if written.get("to") is not None or written.get("recipient") is not None:
+    if _can_be_reached(written.get("to")) or written.get("recipient") is not None:
         fields.refuse(
             "message", "invalid", "a list's message has no “to”: each member has an address of its own"
         )
     list_key = fields.expression("list", required=True)
     fields.close(later=frozenset({"data_source", "recipient", "profile"}))
     return SendList(list_key=list_key or "", **written, **common)
+
+
+def unreachable(definition: Definition) -> Iterator[Problem]:
+    """What stands in a message's “to” in place of an address: a lenient reader lets it pass, so that what is stored
+    can be read, but such a message is delivered to nobody."""
+    for step in definition.steps:
+        if isinstance(step, Send) and step.to is not None and not _can_be_reached(step.to):
+            known = ", ".join((*ADDRESSES, "user_id"))
+            for name in step.to:
+                pointer = below(f"/steps/{step.position}/message/to", name)
+                message = f"“{name[:100]}” in “to” is not supported; it needs one of: {known}"
+                yield Problem(pointer=pointer, code="not_supported", message=message)
+
+
+def _can_be_reached(to: Mapping[str, Any] | None) -> bool:
+    return to is not None and to.keys() <= set(ADDRESSES)
 
 
 def _written(fields: Fields) -> dict[str, Any]:
@@ -68,9 +84,11 @@ def _message(message: Fields, written: dict[str, Any]) -> dict[str, Any]:
     title, body = _wording(content) if content is not None else ("", "")
     to = message.object("to")
     address, recipient = _address(to) if to is not None else (None, None)
+    # Of a “to” in which nothing is known, what it says is kept: nobody is sent to in its place.
+    said = dict(to.value) if to is not None and address is None else address
     read = {
         "template": template, "data": _values(message, "data") or written["data"], "title": title, "body": body,
-        "to": address, "channel": _channel(message, address), "recipient": recipient,
+        "to": said, "channel": _channel(message, address), "recipient": recipient,
     }  # fmt: skip
     message.close()
     return {**written, **read}

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from automations import expressions
-from automations.definition import Definition, DefinitionError, parse
+from automations.definition import Definition, DefinitionError, parse, unreachable
 from automations.expressions import ExpressionError, Scope
 from automations.invocation import acquaintance
 from automations.invocation.acquaintance import identified, known_profiles, was_presumed_wrongly
@@ -101,7 +101,10 @@ def _readable(definition: Definition) -> Definition:
 
 def _brought(request: InvokeRequest) -> Definition:
     try:
-        return parse(request.definition, strict=request.strict)
+        definition = parse(request.definition, strict=request.strict)
+        if problems := list(unreachable(definition)):
+            raise DefinitionError(problems)
+        return definition
     except DefinitionError as error:
         raise Refusal.of_definition(error) from error
 

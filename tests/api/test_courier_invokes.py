@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 
-from automations.models import Invocation, LiveRun, Run, database_now
+from automations.models import Invocation, LiveRun, Run, database_now, definitions
 from tests.api.conftest import Caller, courier_refused, decoded
 from tests.scenes import DELAY, SEND, invoke, publish, run_of, status, work_off
 
@@ -89,6 +90,43 @@ def test_an_accessor_is_the_value_at_its_path(api: Caller) -> None:
     assert timedelta(hours=1, minutes=59) < live.due_at - database_now() <= timedelta(hours=2)
     sent = run.events.get(step="1").data["output"]
     assert sent["recipient"] == "u9"
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        {"list_id": "beta"}, {"audience_id": "a"}, {"phone_number": "+431"}, {"tenant_id": "t"}, {"slack": {}},
+        {"users": [{"user_id": "u1"}]}, {"data": {"a": 1}},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("action", [{"action": "send"}, {"action": "send-list", "list": "l"}])
+def test_whom_we_cannot_reach_nobody_is_sent_to_instead(api: Caller, action: Any, to: dict[str, Any]) -> None:
+    message = {"to": {**to, "email": None}, "content": {"title": "t", "body": "b"}}
+    body = {"recipient": "victim", "automation": {"steps": [DELAY, {**action, "message": message}]}}
+    (name,) = to
+    said = f"“{name}” in “to” is not supported; it needs one of: email, webhook, apprise, user_id "
+    refused = courier_refused(api.post(AD_HOC, body))
+    assert refused == invalid(f"{said}(/automation/steps/1/message/to/{name})")
+    assert Invocation.objects.count() == 0
+
+
+def test_a_message_that_was_stored_with_such_a_to_fails_and_reaches_nobody(api: Caller) -> None:
+    message = {"to": {"email": "a@b.co"}, "content": {"title": "t", "body": "b"}}
+    body = {"recipient": "victim", "automation": {"steps": [{"action": "send", "message": message}]}}
+    run = Run.objects.get(uid=run_id(api.post(AD_HOC, body)))
+    Invocation.objects.update(definition={
+        "steps": [{"action": "send", "message": {**message, "to": {"list_id": "beta"}}}],
+    })  # fmt: skip
+    definitions.forget()
+    work_off()
+    error = run.events.get(step="0").data["error"]
+    assert (status(run), error["kind"], mail.outbox) == ("failed", "delivery", [])
+    assert api.get("/api/v1/runs")["items"][0]["status"] == "failed"
+
+
+def test_beside_an_address_what_is_not_known_is_ignored(api: Caller) -> None:
+    message = {"to": {"user_id": "u9", "list_id": "beta"}, "content": {"title": "t", "body": "b"}}
+    run_id(api.post(AD_HOC, {"automation": {"steps": [{"action": "send", "message": message}]}}))
 
 
 @pytest.mark.parametrize("accessor", [{"$ref": 5}, {"$ref": "data.x", "y": 1}, {}, {"ref": "data.x"}, []])

@@ -50,6 +50,14 @@ def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
     return None if answer is None else _respond(context["request"], answer)
 
 
+def is_keyed(request: HttpRequest | Request) -> bool:
+    """Whether a program asks, with a key. A browser says that it takes pages: a proxy that knows its people may add an
+    Authorization to whatever they ask for."""
+    meta = request.META
+    asks_for_pages = "text/html" in meta.get("HTTP_ACCEPT", "") or "HTTP_HX_REQUEST" in meta
+    return "HTTP_AUTHORIZATION" in meta and not asks_for_pages
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Django's handler400."""
     if not _is_api(request):
@@ -65,8 +73,8 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """Django's handler404."""
-    if not _is_api(request):
+    """Django's handler404; in JSON to a program also where no vendor has anything."""
+    if not _is_api(request) and not is_keyed(request):
         return defaults.page_not_found(request, exception)
     return _respond(request, Answer(status=404, code="not_found", message="there is nothing at this address"))
 
@@ -112,7 +120,7 @@ def answer_to(error: Exception) -> Answer | None:
 def _respond(request: HttpRequest | Request, answer: Answer) -> HttpResponse:
     """The answer in the dialect that the path belongs to."""
     identifier = request_id(request)
-    dialect = dialect_of(request.path_info) or NATIVE
+    dialect = _dialect(request) or NATIVE
     if dialect == NATIVE:
         document = problem_document(answer, identifier)
         response = JsonResponse(document, status=answer.status, content_type="application/problem+json")
@@ -126,4 +134,9 @@ def _respond(request: HttpRequest | Request, answer: Answer) -> HttpResponse:
 
 
 def _is_api(request: HttpRequest) -> bool:
-    return dialect_of(request.path_info) is not None
+    return _dialect(request) is not None
+
+
+def _dialect(request: HttpRequest | Request) -> str | None:
+    """The dialect that the caller reads; None for a person."""
+    return dialect_of(request.path_info, keyed=is_keyed(request))

@@ -10,12 +10,24 @@ from automations.definition import Problem
 
 NATIVE, COURIER, KNOCK, SUPRSEND = "native", "courier", "knock", "suprsend"
 VENDORS = (COURIER, KNOCK, SUPRSEND)
+# Also what is not served: an SDK must be able to read that there is nothing.
 ROOTS = {
     **dict.fromkeys(("api", "compat", "healthz", "readyz", "metrics"), NATIVE),
-    **dict.fromkeys(("automations", "journeys"), COURIER),
+    **dict.fromkeys(
+        (
+            "automations", "journeys", "audiences", "audit-events", "auth", "brands", "broadcasts", "digests",
+            "inbound", "lists", "notifications", "previews", "profiles", "requests", "routing-strategies", "send",
+            "tenants", "translations",
+        ),
+        COURIER,
+    ),
     "v1": KNOCK,
-    "trigger": SUPRSEND,
-}
+    **dict.fromkeys(("trigger", "event", "v2"), SUPRSEND),
+}  # fmt: skip
+SHARED = frozenset({"bulk", "messages", "preferences", "providers", "users"})  # Courier's, and pages'
+OF_SUPRSEND = frozenset({  # below /v1/, where Knock's are plural
+    "brand", "bulk", "message", "object", "subscriber_list", "tenant", "user", "workflow_run",
+})  # fmt: skip
 PAGES = ("templates", "logs", "static")  # below which something may be called “trigger”
 
 
@@ -31,13 +43,16 @@ class Answer:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-def dialect_of(path: str) -> str | None:
-    """Whose path it is, known or not; None for a page's. Each vendor's also stand below `/compat/<vendor>/`."""
+def dialect_of(path: str, *, keyed: bool = False) -> str | None:
+    """Whose path it is, known or not; None for a page's. Each vendor's also stand below `/compat/<vendor>/`. What
+    Courier has where we have pages is Courier's for a `keyed` request."""
     first, *rest = path.removeprefix("/").split("/")
     if first == "compat" and rest and rest[0] in VENDORS:
         return rest[0]
-    if first == "v1" and rest[:1] == ["workflow_run"]:
+    if first == "v1" and rest and rest[0] in OF_SUPRSEND:
         return SUPRSEND
+    if first in SHARED and keyed:
+        return COURIER
     if first in ROOTS:
         return ROOTS[first]
     # `/<workspace>/trigger/`, whatever the workspace: an SDK with a wrong key must be able to read its answer.

@@ -41,6 +41,25 @@ COURIER = [
     "/journeys/runs/x/y",
     "/compat/courier",
     "/compat/courier/v1/notify",
+    "/audiences",
+    "/audit-events",
+    "/auth/issue-token",
+    "/brands",
+    "/lists",
+    "/lists/l/subscriptions",
+    "/notifications",
+    "/profiles/x",
+    "/send",
+    "/tenants",
+]
+OF_PAGES_TOO = [
+    "/messages/",
+    "/messages",
+    "/messages/1-abc",
+    "/users/u1/tenants",
+    "/bulk",
+    "/bulk/",
+    "/providers",
 ]
 KNOCK = ["/v1", "/v1/schedules", "/v1/users/u/schedules", "/v1/workflows/x", "/compat/knock/trigger/"]
 SUPRSEND = [
@@ -51,6 +70,11 @@ SUPRSEND = [
     "/ws_AbCd1234/trigger",
     "/compat/suprsend/ws_AbCd1234/trigger/",
     "/compat/suprsend/v2/event/",
+    "/v2/event/",
+    "/v2/bulk/event/",
+    "/event/",
+    "/v1/user/u1/",
+    "/v1/bulk/user/",
 ]
 
 
@@ -66,6 +90,31 @@ def test_an_unknown_path_of_an_api_is_answered_in_json(method: str) -> None:
         assert knock_refused(Client().generic(method, path)) == (404, "not_found", text)
     for path in SUPRSEND:
         assert suprsend_refused(Client().generic(method, path)) == (404, "not_found", text)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_where_courier_and_we_have_something_a_key_says_who_asks(method: str) -> None:
+    text = "there is nothing at this address"
+    client = Client(enforce_csrf_checks=True)
+    for path in OF_PAGES_TOO:
+        answer = client.generic(method, path, b"{}", headers={"Authorization": "Bearer k", "Accept": "*/*"})
+        assert courier_refused(answer) == (404, "invalid_request_error", text)
+    answer = client.generic(method, "/elsewhere/x", headers={"Authorization": "Bearer k"})
+    assert refused(answer) == (404, "not_found", [("", "not_found")])
+
+
+@pytest.mark.django_db
+def test_a_browser_behind_a_proxy_that_adds_an_authorization_gets_pages() -> None:
+    headers = {"Authorization": "Basic YW5hOg==", "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    for path in ("/messages/", "/users/", "/bulk/", "/providers/"):
+        answers = [Client().get(path, headers=given) for given in (headers, {})]
+        assert {(answer.status_code, answer["Location"]) for answer in answers} == {(302, "/setup/")}
+    htmx = {"Authorization": "Basic YW5hOg==", "Accept": "*/*", "HX-Request": "true"}
+    assert Client().get("/messages/", headers=htmx)["HX-Redirect"] == "/setup/"
+    for given in (headers, htmx):
+        unknown = Client().get("/users/u1/tenants", headers=given)
+        assert (unknown.status_code, unknown["Content-Type"]) == (404, "text/html; charset=utf-8")
 
 
 @pytest.mark.django_db

@@ -33,20 +33,20 @@ def issue(
     return key, text
 
 
-def roll(key: ApiKey, *, by: str, until: datetime) -> str:
-    """The text of a new key like this one, which itself goes on until that moment (UTC) at most."""
+def roll(key: ApiKey, *, by: str, until: datetime) -> tuple[ApiKey, str]:
+    """A new key like this one, and its text; this one goes on until that moment (UTC) at most."""
     before = _facts(key)
     with transaction.atomic():
-        text = ApiKey.objects.roll(key, by=by, until=until)
+        new, text = ApiKey.objects.roll(key, by=by, until=until)
         audit(
             "key.rolled",
             of=_named(key),
             by=by,
             environment_id=key.environment_id,
             before=before,
-            after={**_facts(key), "replaced_by": text.split("_")[2]},  # the public part of the new one
+            after={**_facts(key), "replaced_by": new.public_id},
         )
-    return text
+    return new, text
 
 
 def revoke(key: ApiKey, *, by: str) -> None:

@@ -60,15 +60,15 @@ class ApiKeyManager(models.Manager["ApiKey"]):
         )
         return key, text
 
-    def roll(self, key: ApiKey, *, by: str, until: datetime) -> str:
-        """The text of a new key like this one, which itself goes on until that moment (UTC) at most."""
-        _, text = self.issue(
+    def roll(self, key: ApiKey, *, by: str, until: datetime) -> tuple[ApiKey, str]:
+        """A new key like this one, and its text; this one goes on until that moment (UTC) at most."""
+        new, text = self.issue(
             environment=key.environment, name=key.name, scopes=tuple(key.scopes), created_by=by,
-            expires_at=key.expires_at,
+            expires_at=key.expires_at, signs=key.signs,
         )  # fmt: skip
         key.expires_at = min(until, key.expires_at or until)
         key.save(update_fields=["expires_at"])
-        return text
+        return new, text
 
     def matching(self, *, text: str, now: datetime) -> ApiKey | None:
         """The live key this text is, with its environment; None for a wrong, revoked or expired one.
@@ -124,6 +124,11 @@ class ApiKey(models.Model):
     def workspace(self) -> str:
         """What SuprSend's SDKs call a workspace key, or its uid: they sign with the key's text, or send it."""
         return f"ws_{self.public_id}"
+
+    @property
+    def signs(self) -> bool:
+        """Whether it signs requests, as SuprSend's SDKs do."""
+        return self.sealed_text is not None
 
     @property
     def signing_text(self) -> str | None:

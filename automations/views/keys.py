@@ -28,11 +28,11 @@ def keys(request: PageRequest) -> HttpResponse:
     if form.is_valid():
         given = form.cleaned_data
         lasts = KEPT[given["expires"]]
-        _, text = admission.issue(
+        key, text = admission.issue(
             environment=request.environment, name=given["name"], scopes=tuple(given["scopes"]),
             by=request.user.actor, expires_at=timezone.now() + lasts if lasts else None,
         )  # fmt: skip
-        return _shown(request, name=given["name"], text=text)
+        return _shown(request, key, text)
     return render(
         request, "automations/keys.html", _listed(request, form), status=422 if form.is_bound else 200
     )
@@ -46,8 +46,8 @@ def roll(request: PageRequest, public_id: str) -> HttpResponse:
     form = RollForm(request.POST)
     if not key.is_live(now=timezone.now()) or not form.is_valid():
         return render(request, "automations/keys.html", _listed(request, KeyForm()), status=422)
-    text = admission.roll(key, by=request.user.actor, until=timezone.now() + form.kept)
-    return _shown(request, name=key.name, text=text, until=key.expires_at)
+    new, text = admission.roll(key, by=request.user.actor, until=timezone.now() + form.kept)
+    return _shown(request, new, text, until=key.expires_at)
 
 
 @require_POST
@@ -72,9 +72,10 @@ def _listed(request: PageRequest, form: KeyForm) -> dict[str, Any]:
     return {"form": form, "page": page, "lines": sorted(lines, key=lambda line: not line[1])}
 
 
-def _shown(request: PageRequest, *, name: str, text: str, until: datetime | None = None) -> HttpResponse:
+def _shown(request: PageRequest, key: ApiKey, text: str, *, until: datetime | None = None) -> HttpResponse:
     context = {
-        "name": name, "key": text, "until": until, "host": request.build_absolute_uri("/").rstrip("/"),
+        "name": key.name, "key": text, "until": until, "workspace": key.workspace if key.signs else None,
+        "host": request.build_absolute_uri("/").rstrip("/"),
     }  # fmt: skip
     return render(request, "automations/key_made.html", context)
 

@@ -75,6 +75,21 @@ def test_rolling_gives_a_new_key_and_ends_the_old_one_when_asked(keep: str, live
     assert browser.post(f"/keys/{key.public_id}/roll/", {"keep": "2y"}).status_code == 422
 
 
+def test_what_is_rolled_signs_as_the_old_one_did_and_says_its_workspace_key() -> None:
+    browser = client("admin")
+    made(browser)
+    plain = ApiKey.objects.get()
+    rolled = read(browser.post(f"/keys/{plain.public_id}/roll/", {"keep": "0"}))
+    assert (ApiKey.objects.latest("pk").signing_text, rolled.all("#workspace-key")) == (None, [])
+    key, _ = ApiKey.objects.issue(
+        environment=production(), name="shop", scopes=("invoke",), created_by="command", signs=True
+    )
+    rolled = read(browser.post(f"/keys/{key.public_id}/roll/", {"keep": "0"}))
+    new = ApiKey.objects.latest("pk")
+    assert (new.name, new.signing_text) == ("shop", rolled.one("#api-key").text)
+    assert rolled.one("#workspace-key").text == f"ws_{new.public_id}" != key.workspace
+
+
 def test_a_key_is_revoked_by_typing_its_name() -> None:
     browser = client("admin")
     text = made(browser)

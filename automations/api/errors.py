@@ -15,6 +15,7 @@ from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.request import Request
 
 from automations.api.shapes import NATIVE, SHAPES, Answer, dialect_of, problem_document
+from automations.api.unread import discard
 from automations.models import No, Refusal, new_uid
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,8 @@ def answer_to(error: Exception) -> Answer | None:
 
 
 def _respond(request: HttpRequest | Request, answer: Answer) -> HttpResponse:
-    """The answer in the dialect that the path belongs to."""
+    """The answer in the dialect that the path belongs to, once what the request still holds has been read."""
+    discard(request._request if isinstance(request, Request) else request)
     identifier = request_id(request)
     dialect = _dialect(request) or NATIVE
     if dialect == NATIVE:

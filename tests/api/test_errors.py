@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, UnreadablePostError
 from django.test import Client, RequestFactory
 
-from automations.api import errors
+from automations.api import errors, unread
+from automations.api.knock.triggers import LARGEST_BODY
 from automations.definition import Problem
 from automations.models import No, Refusal
 from tests.api.conftest import (
@@ -176,6 +178,32 @@ def test_every_kind_of_no_has_its_status(error: Exception, status: int, code: st
     assert response is not None
     assert refused(response) == (status, code, [("", code)])
     assert response.get("Retry-After") == ("1" if status == 503 else None)
+
+
+@pytest.mark.pure
+def test_a_refusal_reads_what_is_left_of_the_body_and_no_more_than_any_address_takes() -> None:
+    said: list[str] = []
+    factory = RequestFactory()
+    assert unread.MOST == LARGEST_BODY
+    for size, left in ((0, 0), (100_000, 0), (unread.MOST, 0), (unread.MOST + 1, unread.MOST + 1)):
+        request = factory.post("/v1/x", b"x" * size, content_type="application/json")
+        request.META["countermand.hang_up"] = lambda size=size: said.append(size)
+        errors.not_found(request, Http404())
+        assert len(request.read()) == left
+    assert said == [unread.MOST + 1]
+
+
+@pytest.mark.pure
+def test_of_a_body_in_chunks_no_more_is_read_either() -> None:
+    said: list[str] = []
+    for size, left in ((100_000, 0), (unread.MOST + 20_000, 20_000 - unread.CHUNK)):
+        stream = BytesIO(b"x" * size)
+        request = RequestFactory().get("/v1/x")
+        request.META |= {"wsgi.input": stream, "wsgi.input_terminated": True}
+        request.META["countermand.hang_up"] = lambda size=size: said.append(size)
+        errors.not_found(request, Http404())
+        assert len(stream.read()) == left
+    assert said == [unread.MOST + 20_000]
 
 
 @pytest.mark.pure

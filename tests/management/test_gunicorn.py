@@ -72,6 +72,31 @@ def test_couriers_filters_have_as_many_characters_as_it_documents(
     assert (status, [run["template_id"] for run in answer["runs"]]) == (200, [key])
 
 
+@pytest.mark.parametrize("path", ["/automations/invoke", "/v1/workflows/x/trigger", "/send", "/api/v1/runs"])
+def test_after_a_refusal_the_connection_is_as_good_as_before(connection: Connection, path: str) -> None:
+    connection.headers = {"Authorization": "Bearer nobodys"}
+    connection.connect()
+    kept = connection.sock
+    for _ in range(3):
+        status, answer = connection.ask("POST", path, {"data": "x" * 1_000_000})
+        assert (status in (401, 404), isinstance(answer, dict), connection.sock is kept) == (True, True, True)
+    connection.request("POST", path, iter([b"x" * 500_000, b"y" * 500_000]), connection.headers)  # in chunks
+    connection.getresponse().read()
+    assert connection.ask("GET", "/healthz")[0] == 200
+    assert connection.sock is kept
+
+
+@pytest.mark.parametrize("sent", [10 * 1024 * 1024 + 1, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_where_a_body_is_too_long_or_does_not_come_the_answer_says_that_it_hangs_up(
+    connection: Connection, sent: int
+) -> None:
+    connection.putrequest("POST", "/v1/nothing")
+    connection.putheader("Content-Length", str(sent))
+    connection.endheaders(b"x" * 50_000)
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Connection"]) == (404, "close")
+
+
 def test_a_line_without_end_is_refused(connection: Connection) -> None:
     connection.putrequest("GET", "/automations/runs?cursor=" + "x" * 1024 * 1024)
     connection.endheaders()

@@ -15,8 +15,10 @@ that nothing is; the invoke looks inside the gate, in a round trip that it makes
 
 
 def known_profiles(request: InvokeRequest) -> tuple[Mapping[str, Mapping[str, Any]], bool]:
-    """The stored profiles of the recipients; and whether that there are none is a presumption, to be confirmed."""
-    ids = {recipient.id for recipient in request.recipients if recipient.id is not None}
+    """The stored profiles of all whom the request names; and whether that there are none is a presumption, to be
+    confirmed."""
+    named = (*request.recipients, *request.acquaintances)
+    ids = {recipient.id for recipient in named if recipient.id is not None}
     if not ids:
         return {}, False
     if request.environment.pk not in _inhabited:
@@ -44,9 +46,9 @@ def forget() -> None:
 def identified(
     request: InvokeRequest, known: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
-    """What came with the recipients, of those whose stored profile it changes. Refusal for a profile too large."""
+    """What the request says of whom, where that changes what is stored. Refusal for a profile too large."""
     said: dict[str, Mapping[str, Any]] = {}
-    for recipient in request.recipients:
+    for recipient in (*request.recipients, *request.acquaintances):
         if recipient.id is not None and recipient.profile:
             said[recipient.id] = {**said.get(recipient.id, {}), **recipient.profile}
     changed = {}

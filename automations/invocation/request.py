@@ -33,7 +33,8 @@ class InvokeRequest:
 
     `strict` says how a brought definition is read. `data` and profiles are JSON objects; `profile` is for the runs
     alone, laid over what is stored of their recipients. `performer` is who did what the runs are about, an id like a
-    recipient's; `request_id` what a repeated request is told; with `skips_delays` its runs pass over their delays.
+    recipient's; `acquaintances` are others of whom the request tells, stored as recipients are; `request_id` what a
+    repeated request is told; with `skips_delays` its runs pass over their delays.
     """
 
     environment: Environment
@@ -51,6 +52,7 @@ class InvokeRequest:
     tags: Sequence[str] = ()
     tenant: str | None = None
     performer: str | None = None
+    acquaintances: Sequence[Recipient] = ()
     request_id: str | None = None
     skips_delays: bool = False
     idempotency_key: str | None = None

@@ -9,8 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from automations.models import Invocation, LiveRun, Run
+from automations.models import Invocation, LiveRun, Recipient, Run, database_now
 from tests.api.conftest import Caller, decoded, knock_refused
+from tests.captured import Captured
 from tests.scenes import DELAY, SEND, production, publish, status, work_off
 
 pytestmark = pytest.mark.django_db
@@ -60,6 +61,42 @@ def test_a_workflow_runs_once_for_each_recipient_under_one_id(api: Caller) -> No
         ("object:pro%20jects/p/1", {"title": "P"}, "ck-1"),
     ]
     assert set(LiveRun.objects.values_list("tenant", flat=True)) == {"t1"}
+
+
+def test_what_is_said_of_actor_and_tenant_is_kept_as_what_is_said_of_recipients(api: Caller) -> None:
+    Recipient.objects.create(
+        environment=production(),
+        key="a",
+        profile={"plan": "pro"},
+        created_at=database_now(),
+        updated_at=database_now(),
+    )
+    body = {
+        "recipients": ["acme"],
+        "actor": {"id": "a", "email": "a@x.y"},
+        "tenant": {"id": "acme", "name": "Acme"},
+    }
+    invocation = triggered(api, body)
+    assert (invocation.performer, invocation.tenant) == ("a", "acme")
+    assert dict(Recipient.objects.values_list("key", "profile")) == {
+        "a": {"plan": "pro", "email": "a@x.y"}, "object:%24tenants/acme": {"name": "Acme"},
+    }  # fmt: skip
+    assert Run.objects.get().profile == {}
+    triggered(api, {"recipients": ["u"], "tenant": {"id": "p", "collection": "projects", "n": 1}})
+    assert Recipient.objects.get(key="object:projects/p").profile == {"n": 1}
+    too_long = {"recipients": ["u"], "tenant": {"id": "x" * 250, "n": 1}}
+    assert errors(api.post(PATH, too_long)) == [("tenant", "too_long")]
+
+
+def test_an_actor_and_a_tenant_without_properties_cost_no_statement(api: Caller) -> None:
+    triggered(api, {"recipients": [{"id": "u", "n": 1}]})  # so that something is stored
+    costs = []
+    for others in ({}, {"actor": "a", "tenant": {"id": "t"}}):
+        triggered(api, {"recipients": ["u"], **others})
+        with Captured() as captured:
+            triggered(api, {"recipients": ["u"], **others})
+        costs.append(len(captured))
+    assert costs[0] == costs[1]
 
 
 @pytest.mark.parametrize("name", ["delayed", "delayed%20key%2F1", "delayed key/1"])

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from automations import execution
-from automations.models import ApiKey, Contact, Invocation, Run, contact
+from automations.models import ApiKey, Contact, Invocation, Recipient, Run, contact
 from tests.api.conftest import Caller, decoded, suprsend_refused
 from tests.captured import Captured
 from tests.scenes import DELAY, SEND, archive_all, cancel_runs, production, publish, status
@@ -79,6 +79,17 @@ def test_a_workflow_runs_once_for_each_recipient(api: Caller) -> None:
         ("u2", {}, "ck-1"),
         ("own@b.co", {"$sms": "+15555550100", "email": "own@b.co", "phone_number": "+15555550100"}, "ck-1"),
     ]
+
+
+def test_what_is_said_of_the_actor_is_kept_as_what_is_said_of_recipients(api: Caller) -> None:
+    triggered(
+        api,
+        {**BODY, "recipients": ["u1"], "actor": {"distinct_id": "boss", "$email": ["b@x.y"], "plan": "pro"}},
+    )
+    triggered(api, {**BODY, "recipients": ["u1"], "actor": {"distinct_id": "plain"}})
+    assert dict(Recipient.objects.values_list("key", "profile")) == {
+        "boss": {"$email": ["b@x.y"], "email": "b@x.y", "plan": "pro"}
+    }
 
 
 def test_addresses_are_learnt_once(api: Caller) -> None:

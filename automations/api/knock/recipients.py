@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -11,6 +12,7 @@ from automations.invocation import Recipient
 
 LONGEST_ID = 255
 OBJECT = "object:"
+TENANTS = "$tenants"  # the collection in which Knock keeps them
 # What identifies a recipient; all else are properties.
 _NAMES = frozenset({"id", "collection"})
 
@@ -43,6 +45,18 @@ def read_recipient(body: Body, name: str) -> Recipient:
     return Recipient(
         id=identifier, profile={key: value for key, value in members.items() if key not in _NAMES}
     )
+
+
+def acquaintances(body: Body, *, actor: Recipient, tenant: Recipient) -> Sequence[Recipient]:
+    """Those of the two of whom the body tells more than the id. A tenant is not the user of the same id."""
+    if tenant.id is not None and tenant.profile and not tenant.id.startswith(OBJECT):
+        tenant = replace(tenant, id=object_text(TENANTS, tenant.id))
+        if len(tenant.id or "") > LONGEST_ID:
+            longest = LONGEST_ID - len(object_text(TENANTS, ""))
+            body.refuse(
+                "tenant", "too_long", f"a tenant's id may have {longest} characters where more is told"
+            )
+    return [one for one in (actor, tenant) if one.id is not None and one.profile]
 
 
 def object_text(collection: str, identifier: str) -> str:

@@ -13,7 +13,7 @@ from automations.api import idempotency
 from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
-from automations.api.knock.recipients import LONGEST_ID, read_recipient, read_recipients
+from automations.api.knock.recipients import LONGEST_ID, acquaintances, read_recipient, read_recipients
 from automations.api.reading import Body, is_one_line
 from automations.invocation import MOST_RECIPIENTS, InvokeRequest
 from automations.models import No, Refusal
@@ -99,10 +99,12 @@ def _asked(body: Body, *, key_name: str) -> dict[str, Any]:
     settings = body.members("settings")
     if settings is not None and settings.flag("sandbox_mode"):
         settings.refuse("sandbox_mode", "not_supported", "there is no sandbox here: messages would be sent")
+    actor, tenant = read_recipient(body, "actor"), read_recipient(body, "tenant")
     asked = {
         "recipients": recipients,
-        "performer": read_recipient(body, "actor").id,
-        "tenant": read_recipient(body, "tenant").id,
+        "performer": actor.id,
+        "tenant": tenant.id,
+        "acquaintances": acquaintances(body, actor=actor, tenant=tenant),
         "key": body.label(key_name, longest=255),
         "data": body.document("data"),
         "skips_delays": settings is not None and settings.flag("skip_delay"),

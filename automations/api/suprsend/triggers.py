@@ -114,8 +114,10 @@ class TriggerDynamic(_Triggers):
 
 def _shared(body: Body) -> dict[str, Any]:
     """What both forms may say."""
+    actor = read_recipient(body, "actor", required=False).recipient
     return {
-        "performer": read_recipient(body, "actor", required=False).recipient.id,
+        "performer": actor.id,
+        "acquaintances": [actor] if actor.profile else [],
         "tenant": body.label("tenant_id", longest=255) or body.label("brand_id", longest=255),
         "key": body.label("cancellation_key", longest=255),
         "idempotency_key": body.label("$idempotency_key", longest=255),

@@ -179,9 +179,35 @@ def test_a_journeys_id_that_is_no_key_is_its_alias(tmp_path: Path) -> None:
     assert Automation.objects.values_list("key", "alias").get() == ("pk5b-a6", "PK5B A6")
 
 
+def test_a_journey_does_not_take_the_place_of_another_whose_id_folds_to_the_same_key(tmp_path: Path) -> None:
+    file = tmp_path / "journey.json"
+    said = f"{file} at /id: there is an automation “abc” with "
+    taken = [
+        ("ABC", "abc", "the alias “ABC”; if it is the same one, take that away first"),
+        ("abc", "ABC", "no alias; if it is the same one, make it “ABC” first"),
+        ("aBc", "ABC", "the alias “aBc”; if it is the same one, make it “ABC” first"),
+    ]
+    for first, second, message in taken:
+        Automation.objects.update(published=None)
+        Version.objects.all().delete()
+        Automation.objects.all().delete()
+        file.write_text(json.dumps({**JOURNEY, "id": first}))
+        run("import_courier", str(file))
+        assert run("import_courier", str(file)) == "abc: unchanged, version 1\n"
+        file.write_text(json.dumps({**JOURNEY, "id": second, "name": "Another"}))
+        with pytest.raises(CommandError) as refused:
+            run("import_courier", str(file))
+        assert str(refused.value) == said + message
+        assert Automation.objects.values_list("name", flat=True).get() == "Welcome"
+
+
 @pytest.mark.parametrize(
     ("journey", "message"),
     [
+        (
+            {**JOURNEY, "enabled": False},
+            " at /enabled: the journey is disabled, and would be live here",
+        ),
         ([], ": a journey must be an object"),
         ({**JOURNEY, "id": None}, " at /id: “id” is required"),
         ({**JOURNEY, "nodes": []}, " at /nodes: a journey needs a node that does something"),

@@ -30,7 +30,7 @@ class Command(BaseCommand):
         faults: list[str] = []
         for file in options["files"]:
             try:
-                document = self.read(file)
+                document = self.read(file, environment)
                 automation, done = publication.apply(environment=environment, document=document, by="apply")
             except OSError as error:
                 faults.append(f"{file}: {error.strerror}")
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         if faults:
             raise CommandError("\n".join(faults))
 
-    def read(self, file: Path) -> object:
+    def read(self, file: Path, environment: Environment) -> object:
         """The file's JSON, its members of the right types; what they say is for `publication.apply` to judge."""
         document = parse(file.read_bytes())
         if isinstance(document, dict):

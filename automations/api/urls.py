@@ -124,7 +124,7 @@ COURIER: Routes = {
     "journeys/runs": JourneyRuns,
     f"journeys/runs/{RUN}": OneJourneyRun,
     f"journeys/runs/{RUN}/steps": JourneyRunSteps,
-    "journeys/(?P<template_id>[^/]+)": OneJourney,
+    "journeys/(?P<template_id>.+?)": OneJourney,  # the last of them; an alias may hold slashes
 }
 WORKFLOW = "(?P<workflow>.+)"
 KNOCK: Routes = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -119,6 +120,24 @@ def test_versions_come_in_pages(api: Caller, monkeypatch: Any) -> None:
         "paging": {"more": False},
         "results": [{"version": "v1", "name": "Welcome", "published": at, "creator": "key/backend"}],
     }
+
+
+@pytest.mark.parametrize("spelt", ["team/welcome", "team%2Fwelcome", "team/welcome/"])
+def test_an_alias_with_a_slash_is_read_replaced_and_archived_under_it(api: Caller, spelt: str) -> None:
+    publish("welcome", {"steps": [DELAY]}, alias="team/welcome")
+    assert api.get(f"{PATH}/{spelt}")["id"] == "welcome"
+    assert decoded(api.put(f"{PATH}/{spelt}", BODY))["name"] == "Welcome"
+    assert api.send("DELETE", f"{PATH}/{spelt}").status_code == 204
+    gone = courier_refused(api.send("GET", f"{PATH}/{spelt}"))
+    assert gone == (404, "invalid_request_error", "Automation not found")
+
+
+@pytest.mark.parametrize("path", ["x/templates", "x/templates/y", "runs/x/y"])
+def test_what_of_a_journey_is_not_kept_here_is_not_found(api: Caller, path: str) -> None:
+    publish("x", {"steps": [DELAY]})
+    for method, status_code in (("GET", 404), ("PUT", 404), ("DELETE", 404), ("POST", 405)):
+        refused = courier_refused(api.send(method, f"{PATH}/{path}", json.dumps(BODY).encode()))
+        assert refused[:2] == (status_code, "invalid_request_error")
 
 
 def test_archiving_stops_no_run_in_flight(api: Caller) -> None:

@@ -38,9 +38,6 @@ NATIVE = [
 COURIER = [
     "/automations/x",
     "/automations/x/y/z",
-    "/journeys/x/templates",
-    "/journeys/x/templates/y/publish/z",
-    "/journeys/runs/x/y",
     "/compat/courier",
     "/compat/courier/v1/notify",
     "/audiences",

@@ -147,9 +147,21 @@ def test_the_same_key_again_is_skipped_whatever_comes_with_it(api: Caller) -> No
     assert triggered(api, {**BODY, "$idempotency_key": None}).pk != first.pk
 
 
+def test_of_a_transient_recipient_without_an_address_the_run_alone_knows(api: Caller) -> None:
+    slack = {"access_token": "xoxb-1", "channel_id": "C1"}
+    people = [{"is_transient": True, "$slack": slack}, {"is_transient": True, "$inbox": ["i"]}]
+    triggered(api, {**BODY, "recipients": people})
+    assert list(Run.objects.order_by("pk").values_list("recipient", "profile")) == [
+        (None, {"$slack": slack}), (None, {"$inbox": ["i"]}),
+    ]  # fmt: skip
+    assert (Recipient.objects.count(), Contact.objects.count()) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
+        ({"recipients": [{"is_transient": False, "$slack": {}}]}, "/recipients/0/distinct_id"),
+        ({"recipients": [{"is_transient": True, "distinct_id": ""}]}, "/recipients/0/distinct_id"),
         ({"workflow": None}, "/workflow"),
         ({"workflow": ""}, "/workflow"),
         ({"recipients": None}, "/recipients"),

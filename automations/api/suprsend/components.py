@@ -46,7 +46,8 @@ COMPONENTS: dict[str, Schema] = {
         text(LONGEST_ID),
         {
             **request_of(maybe={"distinct_id": text(LONGEST_ID)}, strict=False),
-            "description": "With `distinct_id`, else known by the first address in `$email`, `$sms` or `$whatsapp`.",
+            "description": "With `distinct_id`, else known by the first address in `$email`, `$sms` or `$whatsapp`; "
+            "one of them, unless `is_transient`.",
         },
     ),
     "Workflow": request_of({"workflow": text(LONGEST_ID), "recipients": _PEOPLE}, _SHARED, strict=False),

@@ -34,7 +34,7 @@ def read_recipients(body: Body, name: str) -> Sequence[Named]:
 
 def read_recipient(body: Body, name: str, *, required: bool = True) -> Named:
     """A distinct id; or an object with one and what is known of the recipient. Who has none is known by the first
-    address."""
+    address; of whom there is no such address either, if transient, only the run knows."""
     if not isinstance(body.value.get(name), dict):
         return Named(recipient=Recipient(id=body.label(name, longest=LONGEST_ID, required=required)))
     members = body.document(name)
@@ -44,7 +44,11 @@ def read_recipient(body: Body, name: str, *, required: bool = True) -> Named:
     if identifier is None and "distinct_id" not in inline.value:
         fit = (address for address in (*emails, *numbers) if len(address) <= LONGEST_ID)
         identifier = next(fit, None)
-    if identifier is None and "distinct_id" not in inline.value:
+    if (
+        identifier is None
+        and "distinct_id" not in inline.value
+        and inline.value.get("is_transient") is not True
+    ):
         inline.refuse("distinct_id", "required", "a recipient needs “distinct_id”, or an address")
     profile = {key: value for key, value in members.items() if key not in _NAMES}
     for plain, known in (("email", emails), ("phone_number", numbers)):

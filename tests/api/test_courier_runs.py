@@ -114,7 +114,20 @@ def test_runs_are_found_by_inclusive_dates(api: Caller) -> None:
     assert found(api, "start_date=2026-11-20T15:02:11.205%2B01:00&end_date=2026-11-20") == []
 
 
-@pytest.mark.parametrize("date", ["yesterday", "2026-13-01", "20-11-2026", "1763647331", "%00", "x" * 200])
+@pytest.mark.parametrize(
+    "date",
+    [
+        "yesterday",
+        "2026-13-01",
+        "20-11-2026",
+        "1763647331",
+        "%00",
+        "x" * 200,
+        "20261120",
+        "2026-W47-5",
+        "2026-W47",
+    ],
+)
 def test_any_other_date_is_a_400(api: Caller, date: str) -> None:
     for name in ("start_date", "end_date"):
         status, kind, message = courier_refused(api.send("GET", f"{PATH}?{name}={date}"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -216,13 +216,26 @@ def _words(query: Query, name: str) -> Collection[str] | None:
 
 def _moment(query: Query, name: str, *, at_end: bool = False) -> datetime | None:
     """An inclusive bound: a day stands for its first moment, or its last one."""
-    moment = query.moment(name)
+    moment, text = query.moment(name), query.text(name, longest=100) or ""
+    is_day = _DAY.fullmatch(text) is not None
+    if moment is not None and not is_day and _names_a_day(text):
+        query.refuse(name, "invalid", f"{text!r} is not a day; write it as 2026-11-20")
+        return None
     if moment is None or not at_end:
         return moment
-    if _DAY.fullmatch(query.text(name) or ""):
+    if is_day:
         return datetime.combine(moment.date(), time.max, UTC)
     # Courier's timestamps, like ours, end with milliseconds: one shown and sent back includes its own run.
     return moment + timedelta(microseconds=999) if moment.microsecond % 1000 == 0 else moment
+
+
+def _names_a_day(text: str) -> bool:
+    """Whether it is one of ISO 8601's ways to write a day, or a week."""
+    try:
+        date.fromisoformat(text.strip())
+    except ValueError:
+        return False
+    return True
 
 
 def _item(run: Run) -> dict[str, Any]:

@@ -175,6 +175,9 @@ def test_a_page_has_at_most_fifty(api: Caller) -> None:
         ("after=x", "invalid"),
         ("page_size=0", "invalid"),
         ("before=MQ", "not_supported"),
+        ("recipient[collection]=projects", "required"),
+        ("recipient[collection]=projects&recipient=u1", "required"),
+        ("recipient[collection]=projects&recipient[id]=", "required"),
     ],
 )
 def test_what_is_not_understood_is_refused(api: Caller, query: str, code: str) -> None:

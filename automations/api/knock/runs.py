@@ -135,6 +135,8 @@ def _recipient(query: Query) -> str | None:
     collection = query.text("recipient[collection]", longest=LONGEST_ID)
     if identifier is not None and collection is not None:
         return object_text(collection, identifier)
+    if collection is not None:
+        query.refuse("recipient[id]", "required", "“recipient[collection]” needs a “recipient[id]”")
     return identifier or query.text("recipient", longest=LONGEST_ID)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 
 from automations.definition import DefinitionError, Problem
@@ -36,6 +37,13 @@ class Refusal(Exception):
     def at(cls, pointer: str, code: str, message: str, *, kind: No = No.INVALID) -> Refusal:
         """A refusal because of one member of the request."""
         return cls(kind, code, message, [Problem(pointer=pointer, code=code, message=message)])
+
+    def point(self, places: Mapping[str, str]) -> None:
+        """Has the problems whose pointers these are point to those places of the caller's own words."""
+        self.problems = [
+            replace(problem, pointer=places.get(problem.pointer, problem.pointer))
+            for problem in self.problems
+        ]
 
     @classmethod
     def of_definition(cls, error: DefinitionError, *, below: str = "/definition") -> Refusal:

@@ -157,6 +157,15 @@ def test_what_is_no_accessor_is_refused(api: Caller, accessor: Any) -> None:
             "“cancelation_token” must be a non-empty text (/automation/steps/0/cancelation_token)",
         ),
         (
+            {"automation": {"steps": [DELAY, {"action": "cancel"}]}},
+            "a cancel step needs “cancelation_token”, “run_id” or “filter” "
+            "(/automation/steps/1/cancelation_token)",
+        ),
+        (
+            {"automation": {"steps": [{"action": "cancel", "cancellation_token": ""}]}},
+            "“cancellation_token” must be a non-empty text (/automation/steps/0/cancellation_token)",
+        ),
+        (
             {"automation": {"cancelation_token": 5, "steps": [DELAY]}},
             "“cancelation_token” must be a non-empty text (/automation/cancelation_token)",
         ),

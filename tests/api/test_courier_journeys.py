@@ -132,6 +132,12 @@ def test_an_alias_with_a_slash_is_read_replaced_and_archived_under_it(api: Calle
     assert gone == (404, "invalid_request_error", "Automation not found")
 
 
+def test_a_token_that_is_missing_is_named_as_courier_spells_it(api: Caller) -> None:
+    body = {**BODY, "state": "PUBLISHED", "nodes": [TRIGGER, {"type": "cancel"}]}
+    said = "a cancel step needs “cancelation_token”, “run_id” or “filter” (/nodes/1/cancelation_token)"
+    assert courier_refused(api.post(PATH, body)) == (400, "invalid_request_error", said)
+
+
 @pytest.mark.parametrize("path", ["x/templates", "x/templates/y", "runs/x/y"])
 def test_what_of_a_journey_is_not_kept_here_is_not_found(api: Caller, path: str) -> None:
     publish("x", {"steps": [DELAY]})

@@ -198,7 +198,11 @@ def test_an_unknown_and_an_inactive_workflow_are_told_apart(api: Caller) -> None
         response = api.post(f"/v1/workflows/{name}/trigger", {"recipients": ["u"]})
         assert knock_refused(response)[:2] == (404, "workflow_missing")
     production().automations.update(disabled_at="2026-01-01T00:00:00Z")
-    assert knock_refused(api.post(PATH, {"recipients": ["u"]}))[:2] == (422, "workflow_inactive")
+    for path, body, field in ((PATH, {}, ""), ("/v1/notify", {"name": "delayed"}, "name")):
+        response = api.post(path, {"recipients": ["u"], **body})
+        assert knock_refused(response)[:2] == (422, "workflow_inactive")
+        (error,) = json.loads(response.content)["errors"]
+        assert (error["field"], error["type"]) == (field, "disabled")
 
 
 def test_a_token_without_its_field_is_named(api: Caller) -> None:

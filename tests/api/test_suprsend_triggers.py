@@ -253,6 +253,25 @@ def test_a_message_may_have_a_moment_or_no_delay(api: Caller, legacy: str) -> No
     assert (steps(later)[0], later.tenant) == ({"action": "delay", "until": moment}, "b")
 
 
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"delay": "x"}, "/delay"),
+        ({"trigger_at": "soon"}, "/trigger_at"),
+    ],
+)
+def test_what_is_wrong_is_named_as_the_caller_sent_it(
+    api: Caller, legacy: str, change: dict[str, Any], pointer: str
+) -> None:
+    assert suprsend_refused(api.post(legacy, {**LEGACY, **change}))[2].endswith(f" ({pointer})")
+
+
+def test_a_workflow_that_is_disabled_is_named_as_the_caller_named_it(api: Caller) -> None:
+    production().automations.update(disabled_at="2026-01-01T00:00:00Z")
+    message = "the automation “delayed” is disabled (/workflow)"
+    assert suprsend_refused(api.post("/trigger/", BODY)) == (400, "bad_request", message)
+
+
 def test_many_are_brought_at_once(api: Caller, legacy: str) -> None:
     answer = decoded(api.post(legacy, [LEGACY, {**LEGACY, "delay": "long"}]), 207)
     assert [record["status_code"] for record in answer["records"]] == [202, 400]

@@ -17,7 +17,7 @@ from automations.api import idempotency
 from automations.api.courier.authentication import CourierAuthentication
 from automations.api.endpoint import Endpoint
 from automations.api.reading import is_one_line
-from automations.definition import parse_duration, parse_moment
+from automations.definition import Problem, parse_duration, parse_moment
 from automations.invocation import KEY_KEPT
 from automations.models import No, Refusal
 
@@ -54,10 +54,23 @@ def checked(template_id: str) -> str:
 def respelt(refusal: Refusal, *, at: str) -> Refusal:
     """The refusal with pointers into Courier's body, where the definition stands at `at`."""
     problems = [
-        replace(problem, pointer=_OURS.sub(lambda found: at + _THEIRS[found[1]], problem.pointer))
+        in_spelling(
+            replace(problem, pointer=_OURS.sub(lambda found: at + _THEIRS[found[1]], problem.pointer))
+        )
         for problem in refusal.problems
     ]
     return Refusal(refusal.kind, refusal.code, refusal.message, problems)
+
+
+def in_spelling(problem: Problem) -> Problem:
+    """The problem with Courier's name for a token that is missing; one that was given is called as it was."""
+    pointer = problem.pointer
+    if problem.code == "required" and pointer.endswith("/cancellation_token"):
+        pointer = pointer.removesuffix("cancellation_token") + "cancelation_token"
+    if not pointer.endswith("/cancelation_token"):
+        return problem
+    message = problem.message.replace("“cancellation_token”", "“cancelation_token”")
+    return replace(problem, pointer=pointer, message=message)
 
 
 _OURS = re.compile(r"^/definition(/cancellation_token\b)?")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from automations.api.courier.conditions import from_javascript, to_javascript
+from automations.api.courier.endpoint import in_spelling
 from automations.definition import ACTIONS, DefinitionError, Problem, parse
 from automations.definition.fields import Fields, Notes
 from automations.models import Refusal
@@ -191,7 +192,7 @@ def _in_nodes(problem: Problem, places: Sequence[int]) -> Problem:
         pointer = "/nodes" if first == "steps" else problem.pointer
     nothing = pointer == "/nodes" and problem.code == "required"
     message = "a journey needs a node that does something" if nothing else problem.message
-    return Problem(pointer=pointer, code=problem.code, message=message)
+    return in_spelling(Problem(pointer=pointer, code=problem.code, message=message))
 
 
 def _node(step: Mapping[str, Any], index: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Trigger(Endpoint):
     @described("trigger", {200: "Triggered"}, body="Trigger", repeatable=True)
     def post(self, request: Request, workflow: str) -> Response:
         """When this answers, the runs are stored and can be cancelled."""
-        return _trigger(self, self.body(), workflow=workflow, key_name="cancellation_key")
+        return _trigger(self, self.body(), workflow=workflow, at="", key_name="cancellation_key")
 
 
 class Notify(Endpoint):
@@ -43,7 +43,7 @@ class Notify(Endpoint):
     def post(self, request: Request) -> Response:
         """As `Trigger` does."""
         raw = self.body()
-        return _trigger(self, raw, workflow=workflow_named(raw), key_name=key_name(raw))
+        return _trigger(self, raw, workflow=workflow_named(raw), at="/name", key_name=key_name(raw))
 
 
 def workflow_named(raw: Mapping[str, Any]) -> str:
@@ -65,24 +65,30 @@ def key_name(raw: Mapping[str, Any]) -> str:
     return "cancelation_key" if raw.get("cancelation_key") is not None else "cancellation_key"
 
 
-def _trigger(endpoint: Endpoint, raw: Mapping[str, Any], *, workflow: str, key_name: str) -> Response:
+def _trigger(
+    endpoint: Endpoint, raw: Mapping[str, Any], *, workflow: str, at: str, key_name: str
+) -> Response:
+    """The answer; a refusal of the workflow, which the body names at `at`, points there."""
     key = idempotency.key_of(endpoint.request)
     check_name(workflow)
     fingerprint = idempotency.fingerprint(address=f"trigger/{workflow}", body=raw) if key else None
-    accepted = execution.accept(
-        InvokeRequest(
-            environment=endpoint.environment,
-            actor=endpoint.actor,
-            source=f"trigger/{workflow}"[:255],
-            dialect="knock",
-            request_id=request_id(endpoint.request),
-            automation=workflow,
-            by_alias=True,
-            idempotency_key=key,
-            fingerprint=fingerprint,
-            **_asked(Body(raw, strict=False), key_name=key_name),
-        )
+    asked = InvokeRequest(
+        environment=endpoint.environment,
+        actor=endpoint.actor,
+        source=f"trigger/{workflow}"[:255],
+        dialect="knock",
+        request_id=request_id(endpoint.request),
+        automation=workflow,
+        by_alias=True,
+        idempotency_key=key,
+        fingerprint=fingerprint,
+        **_asked(Body(raw, strict=False), key_name=key_name),
     )
+    try:
+        accepted = execution.accept(asked)
+    except Refusal as refusal:
+        refusal.point({"/automation": at})
+        raise
     response = Response({"workflow_run_id": str(accepted.invocation.uid)})
     if accepted.replayed:
         response["Idempotent-Replayed"] = "true"

@@ -25,6 +25,12 @@ from automations.invocation import InvokeRequest
 from automations.models import ApiKey, Contact, No, Refusal
 
 ANSWERS = {202: "Triggered", 207: "TriggeredMany"}
+# Where the caller says what an automation's or a definition's members say here.
+SENT_AS = {
+    "/automation": "/workflow",
+    "/definition/steps/0/duration": "/delay",
+    "/definition/steps/0/until": "/trigger_at",
+}
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -87,6 +93,7 @@ class _Triggers(Endpoint):
             return str(execution.accept(request).invocation.uid)
         except Refusal as refusal:
             if refusal.kind is not No.NOT_FOUND:
+                refusal.point(SENT_AS)
                 raise
             message = f"workflow '{str(request.automation)[:100]}' not found"
             raise Refusal(No.NOT_FOUND, refusal.code, message) from refusal

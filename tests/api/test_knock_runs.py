@@ -11,7 +11,18 @@ import pytest
 from automations.api.moments import stamp
 from automations.models import Cancellation, LiveRun, Run, RunStatus, database_now
 from tests.api.conftest import Caller, decoded, knock_refused
-from tests.scenes import DELAY, SEND, cancel_runs, invoke, production, publish, run_of, start, work_off
+from tests.scenes import (
+    DELAY,
+    SEND,
+    archive_all,
+    cancel_runs,
+    invoke,
+    production,
+    publish,
+    run_of,
+    start,
+    work_off,
+)
 
 pytestmark = pytest.mark.django_db
 PATH = "/v1/workflow_recipient_runs"
@@ -190,6 +201,24 @@ def test_the_events_say_what_became_of_the_steps(api: Caller) -> None:
     events = api.get(f"{PATH}/{run.uid}")["events"]
     told = [(event["event"], event["status"], event["step_ref"], event["step_type"]) for event in events]
     assert told == [("invoked", "ok", None, None), ("step_completed", "ok", "tell", "send")]
+
+
+def test_a_cancel_stands_among_the_events_at_once_and_no_second_time_when_it_is_written(api: Caller) -> None:
+    run = run_of(invoke(DELAY, SEND))
+    cancellation = cancel_runs(run_pks=(run.pk,))
+    at_once = api.get(f"{PATH}/{run.uid}")
+    assert (at_once["status"], [event["event"] for event in at_once["events"]]) == (
+        "cancelled",
+        ["invoked", "cancelled"],
+    )
+    told = at_once["events"][1]
+    assert (told["id"], told["inserted_at"]) == (str(cancellation.pk), stamp(cancellation.as_of))
+    archive_all()
+    written = api.get(f"{PATH}/{run.uid}")["events"]
+    assert [event["event"] for event in written] == ["invoked", "cancelled"]
+    for name in ("event", "inserted_at", "step_ref", "step_type", "attempt", "status"):
+        assert written[1][name] == told[name]
+    assert written[1]["data"].items() >= told["data"].items()
 
 
 def test_an_unknown_run_is_404(api: Caller) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -96,7 +96,8 @@ class OneRun(Endpoint):
         if run is None:
             raise Refusal(No.NOT_FOUND, "run_not_found", "there is no such workflow recipient run")
         actions = {step.name: step.action for step in definition_of_run(run).steps}
-        events = [_event(event, actions) for event in run.events.all()]
+        written = list(run.events.all())
+        events = [_event(event, actions) for event in (*written, *_not_yet_written(run, written))]
         return Response({**_shown(run, run.invocation), "events": events})
 
 
@@ -158,6 +159,19 @@ def _shown(run: Run, invocation: Invocation) -> dict[str, Any]:
         "inserted_at": stamp(run.created_at),
         "updated_at": stamp(changed),
     }
+
+
+def _not_yet_written(run: Run, written: Sequence[Event]) -> Iterator[Event]:
+    """The cancel of a run that is not archived yet, which is when its log tells of it; under the cancellation's id."""
+    live, cancellation = run.live_run, run.called_off_by
+    if run.status is not None or live is None or cancellation is None:
+        return
+    said = {"cancellation": str(cancellation.pk)}
+    if not any(event.kind == EventKind.CANCELLED and said.items() <= event.data.items() for event in written):
+        yield Event(
+            pk=str(cancellation.pk), run=run, at=cancellation.as_of, kind=EventKind.CANCELLED, step=live.position,
+            attempt=live.attempt, data={**said, "due_at": live.due_at.isoformat()},
+        )  # fmt: skip
 
 
 def _event(event: Event, actions: Mapping[str, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 MOST = 10 * 1024 * 1024  # the largest body that any address takes
 CHUNK = 16 * 1024
-PATIENCE = 5.0  # seconds for all of it
+PATIENCE = 2.0  # seconds for all of it
 
 
 class _Stream(Protocol):

@@ -61,6 +61,8 @@ class CancellationPage:
     def may_change(self) -> bool:
         """Whether there is something to wait for."""
         row = self.row
+        if row.undone_at is not None and not row.is_carried_out:
+            return False
         restoring = row.undone_at is not None and row.restored_at is None
         return restoring or not row.counted or row.in_flight is None or bool(self.open_steps)
 

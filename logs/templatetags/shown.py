@@ -41,6 +41,7 @@ LOOKS: dict[str, Callable[[datetime], str]] = {
     "second": lambda at: f"{at.day} {at:%b %Y %H:%M:%S} {at.tzname() or ''}",
     "clock": lambda at: f"{at:%H:%M:%S}",
     "fine": lambda at: f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}",
+    "date": lambda at: f"{at.day} {at:%b %Y}, {at.tzname() or ''}",
     "day": lambda at: f"{at.day} {at:%b}, {at.tzname() or ''}",
     "relative": lambda at: relative(at, now=timezone.now()),
 }
@@ -49,7 +50,8 @@ LOOKS: dict[str, Callable[[datetime], str]] = {
 @register.simple_tag
 def moment(at: datetime, look: str = "full") -> SafeString:
     """A time in the zone of the page. `look`: full (date, milliseconds, zone), second (without the milliseconds),
-    clock (14:02:11), fine (14:02:11.204), day (20 Nov, UTC), relative (in 23 h; app.js keeps it fresh)."""
+    clock (14:02:11), fine (14:02:11.204), day (20 Nov, UTC), date (20 Nov 2026, UTC), relative (in 23 h;
+    app.js keeps it fresh)."""
     local = timezone.localtime(at)
     utc = words.stamp(at)
     attribute = " data-relative" if look == "relative" else ""

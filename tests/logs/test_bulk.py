@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from automations import cancellation as cancelling
-from automations.models import Cancellation, Run, database_now
+from automations import scheduled, undo
+from automations.cancellation import CancelRequest
+from automations.models import Cancellation, CancellationFilter, Origin, Run, database_now
 from logs import bulk_forms
 from logs.bulk_forms import FilterForm, asked_by
 from logs.search import Search
@@ -288,6 +290,27 @@ def test_history_tells_every_request_also_one_that_matched_nothing() -> None:
         == "No older cancellations."
     )
     assert client("viewer").get("/bulk/?before=x").status_code == 404
+
+
+def test_one_for_later_says_when_and_one_withdrawn_that_it_is() -> None:
+    scope = CancellationFilter(token="t")
+    request = CancelRequest(environment=production(), filter=scope, actor="user/ana", origin=Origin.API)
+    year = database_now().year + 2
+    at = datetime(year, 1, 1, 9, tzinfo=UTC)
+    later, withdrawn = (scheduled.schedule(request, at=at)[0] for _ in range(2))
+    undo.undo(environment=production(), pk=withdrawn.pk, actor="user/otto")
+    viewer = client("viewer")
+    assert [line.texts("td")[2:] for line in read(viewer.get("/bulk/")).all("[data-row]")] == [
+        ["withdrawn", "", f"09:00:00 1 Jan {year}, UTC"],
+        [f"for 1 Jan {year}, UTC", "", f"09:00:00 1 Jan {year}, UTC"],
+    ]
+    told = read(viewer.get(f"/bulk/{later.pk}/"))
+    assert told.one("#called-off").text == f"It will be carried out 1 Jan {year} 09:00:00.000 UTC."
+    assert "Had finished before" not in told.texts("dt")
+    assert told.one("#cancellation").has("hx-get")
+    told = read(viewer.get(f"/bulk/{withdrawn.pk}/"))
+    assert re.fullmatch(r"Withdrawn .+ UTC by otto\. It will not happen\.", told.one("#called-off").text)
+    assert not told.one("#cancellation").has("hx-get")
 
 
 def test_of_many_runs_their_number_is_told_in_groups_of_three() -> None:

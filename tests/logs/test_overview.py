@@ -8,7 +8,9 @@ import pytest
 from django.core.cache import cache
 
 from automations import cancellation as cancelling
-from automations.models import LiveRun, Run, Worker, database_now
+from automations import scheduled, undo
+from automations.cancellation import CancelRequest
+from automations.models import CancellationFilter, LiveRun, Origin, Run, Worker, database_now
 from logs.overview import Overview
 from logs.search import Search, Span
 from tests.captured import Captured
@@ -148,6 +150,19 @@ def test_what_was_called_off_and_what_failed_is_told() -> None:
     short = f"{str(run.uid)[:8]}…{str(run.uid)[-4:]}"
     assert any(f"run {short} → 1 run" in line and "asked to" in line for line in recent)
     assert any("Failed · step 1 Send · Error: no" in line for line in recent)
+
+
+def test_a_cancel_for_later_says_when_and_a_withdrawn_one_that_it_is() -> None:
+    request = CancelRequest(
+        environment=production(), filter=CancellationFilter(token="t"), actor="user/ana", origin=Origin.API
+    )
+    year = database_now().year + 2
+    row, _ = scheduled.schedule(request, at=datetime(year, 1, 1, 9, tzinfo=UTC))
+    found = page()
+    assert f"token t → for 1 Jan {year}, UTC by ana · API" in found.texts("li")
+    undo.undo(environment=production(), pk=row.pk, actor="user/ana")
+    polled = client("viewer").get(found.one("#overview")["hx-get"], headers=HTMX)
+    assert "token t → withdrawn by ana · API" in read(polled).texts("li")
 
 
 def test_a_poll_is_answered_with_nothing_until_something_changes() -> None:

@@ -62,7 +62,7 @@ class Pages(mistune.HTMLRenderer):
     def heading(self, text: str, level: int, **attrs: Any) -> str:
         """The first becomes the page's title; the others can be linked to."""
         if level == 1:
-            self.title = text
+            self.title = mistune.util.striptags(text)
             return ""
         anchor = slugify(mistune.util.striptags(text))
         if level == 2:

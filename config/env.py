@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
+
+import dj_database_url
 
 
 class BadSetting(Exception):
@@ -54,8 +57,28 @@ def keys(name: str, given: str) -> tuple[str, ...]:
 
 def folder(name: str, default: Path) -> Path:
     """An absolute path to a folder, which need not exist yet."""
-    return Path(text(name, str(default))).expanduser().resolve()
+    path = Path(text(name, str(default))).expanduser().resolve()
+    if path.exists() and not path.is_dir():
+        raise BadSetting(name, str(path), "a folder, and this is a file")
+    return path
 
 
+def database(name: str, default: str) -> dict[str, Any]:
+    """Django's settings of the database at that URL. Of a bad one nothing is said but its beginning: it may hold a
+    password."""
+    given = text(name, default)
+    scheme, found, _ = given.partition("://")
+    shown = f"{scheme}://…" if found else "…"
+    wanted = "postgres://user:password@host/name or sqlite:///path"
+    try:
+        parsed = dj_database_url.parse(given, conn_max_age=None, conn_health_checks=True)
+    except ValueError:
+        raise BadSetting(name, shown, wanted) from None
+    if parsed["ENGINE"] not in _ENGINES:
+        raise BadSetting(name, shown, wanted)
+    return dict(parsed)
+
+
+_ENGINES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 _FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import dj_database_url
 from csp.constants import NONE, SELF
 
 from config import env
+from config.env import BadSetting
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 COUNTERMAND_DATA = env.folder("COUNTERMAND_DATA", BASE_DIR / "var")
@@ -25,15 +25,24 @@ def _kept(variable: str, made: str) -> str:
     if given := env.text(variable):
         return given
     file = COUNTERMAND_DATA / variable.lower()
-    if not file.exists():
-        COUNTERMAND_DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = file.with_suffix(f".{secrets.token_hex(4)}")
-        draft.touch(mode=0o600)
-        draft.write_text(made)
-        with suppress(FileExistsError):  # two processes starting at once: the first link wins
-            file.hardlink_to(draft)
-        draft.unlink()
-    return file.read_text().strip()
+    try:
+        if not file.exists():
+            _keep(file, made)
+        return file.read_text().strip()
+    except OSError as error:
+        wanted = f"a folder to read and write in ({error.strerror})"
+        raise BadSetting("COUNTERMAND_DATA", str(COUNTERMAND_DATA), wanted) from None
+
+
+def _keep(file: Path, made: str) -> None:
+    """Writes it, unless another process that starts at the same time was faster."""
+    COUNTERMAND_DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = file.with_suffix(f".{secrets.token_hex(4)}")
+    draft.touch(mode=0o600)
+    draft.write_text(made)
+    with suppress(FileExistsError):  # two processes starting at once: the first link wins
+        file.hardlink_to(draft)
+    draft.unlink()
 
 
 SECRET_KEY = _kept("SECRET_KEY", secrets.token_urlsafe(48))
@@ -105,9 +114,7 @@ TEMPLATES: list[dict[str, Any]] = [
 ]
 
 DATABASE_URL = env.text("DATABASE_URL", f"sqlite:///{COUNTERMAND_DATA / 'countermand.sqlite3'}")
-DATABASES: dict[str, Any] = {
-    "default": dj_database_url.parse(DATABASE_URL, conn_max_age=None, conn_health_checks=True)
-}
+DATABASES: dict[str, Any] = {"default": env.database("DATABASE_URL", DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A transaction that begins as a reader and then writes is refused at once when another writer was
     # faster, whatever the timeout; beginning as the writer makes it wait its turn instead.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,68 @@ def test_a_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert env.folder("CM_X", Path("/elsewhere")) == tmp_path.resolve() / "data"
     monkeypatch.delenv("CM_X")
     assert env.folder("CM_X", Path("/elsewhere")) == Path("/elsewhere")
+
+
+def test_a_file_is_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.touch()
+    monkeypatch.setenv("CM_X", str(file))
+    with pytest.raises(BadSetting) as refused:
+        env.folder("CM_X", Path("/elsewhere"))
+    assert str(refused.value) == f"CM_X={str(file)!r}: expected a folder, and this is a file"
+
+
+@pytest.mark.parametrize(
+    ("given", "engine", "name"),
+    [
+        ("postgres://ana:word@db.example/shop", "postgresql", "shop"),
+        ("postgresql://ana@%2Frun%2Fpg:5433/shop", "postgresql", "shop"),
+        ("sqlite:////data/shop.sqlite3", "sqlite3", "/data/shop.sqlite3"),
+    ],
+)
+def test_a_database_is_a_postgresql_or_an_sqlite(
+    monkeypatch: pytest.MonkeyPatch, given: str, engine: str, name: str
+) -> None:
+    monkeypatch.setenv("CM_X", given)
+    read = env.database("CM_X", "sqlite:///elsewhere")
+    assert (read["ENGINE"], read["NAME"]) == (f"django.db.backends.{engine}", name)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("mysql://ana:word@db.example/shop", "mysql://…"),
+        ("postgres://ana:word@db.example:port/shop", "postgres://…"),
+        ("ana:word@db.example/shop", "…"),
+    ],
+)
+def test_any_other_database_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, given: str, shown: str
+) -> None:
+    monkeypatch.setenv("CM_X", given)
+    with pytest.raises(BadSetting) as refused:
+        env.database("CM_X", "sqlite:///elsewhere")
+    assert str(refused.value) == (
+        f"CM_X={shown!r}: expected postgres://user:password@host/name or sqlite:///path"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("WORKERS", "x", "WORKERS='x': expected a whole number from 1 to 64"),
+        ("COUNTERMAND_DATA", "/dev/null/data",
+         "COUNTERMAND_DATA='/dev/null/data': expected a folder to read and write in (Not a directory)"),
+    ],
+)  # fmt: skip
+def test_a_command_says_what_is_wrong_in_one_line(tmp_path: Path, name: str, value: str, said: str) -> None:
+    given = {**os.environ, "COUNTERMAND_DATA": str(tmp_path), "NO_BOOTSTRAP": "1"}
+    given.pop("SECRET_KEY", None)
+    manage = Path(__file__).resolve().parents[2] / "manage.py"
+    done = subprocess.run(
+        [sys.executable, manage, "up"], env={**given, name: value}, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{said}\n")
 
 
 def test_keys_are_read_in_their_order() -> None:

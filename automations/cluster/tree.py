@@ -15,6 +15,7 @@ from django_q.cluster import Cluster
 from automations.cluster import pump
 from automations.cluster.mailbox import Mailbox
 from automations.cluster.parentage import tie_forks
+from automations.models import is_prepared, unprepared
 
 PAUSE_SECONDS = 0.5
 
@@ -45,16 +46,19 @@ def run_tree() -> int:
 
 
 def _await_database() -> None:
-    """django-q2 ends when the database does not answer at its start."""
-    said = False
-    while True:
-        try:
-            connection.ensure_connection()
-        except OperationalError as error:
-            if not said:
-                log.warning("waiting for the database: %s", str(error).strip())
-            said = True
-            time.sleep(PAUSE_SECONDS)
-        else:
-            connection.close()  # processes forked from here open their own
-            return
+    """django-q2 ends when the database does not answer at its start, or has no tables yet."""
+    said = ""
+    while missing := _what_is_missing():
+        if missing != said:
+            log.warning("waiting for the database: %s", missing)
+        said = missing
+        time.sleep(PAUSE_SECONDS)
+
+
+def _what_is_missing() -> str:
+    try:
+        return "" if is_prepared() else unprepared()
+    except OperationalError as error:
+        return str(error).strip()
+    finally:
+        connection.close()  # processes forked from here open their own

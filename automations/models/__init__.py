@@ -58,6 +58,7 @@ from automations.models.message_template import MESSAGE_KEY, MessageTemplate, Wo
 from automations.models.occurrence import Occurrence
 from automations.models.on_cancel import OnCancelStart
 from automations.models.overdue import Overdue
+from automations.models.prepared import database_name, is_prepared, unprepared
 from automations.models.provider import Provider, forget_signing_secrets, kept_signing_secrets
 from automations.models.questions import About, Answers, Question, answers
 from automations.models.recipient import (
@@ -181,6 +182,7 @@ __all__ = [
     "counting",
     "counting_ended",
     "covered",
+    "database_name",
     "database_now",
     "definition_of",
     "definition_of_run",
@@ -195,6 +197,7 @@ __all__ = [
     "identify",
     "inputs_of",
     "insert",
+    "is_prepared",
     "is_restoring",
     "kept_signing_secrets",
     "labels_of_bars",
@@ -215,6 +218,7 @@ __all__ = [
     "steps_of_run",
     "suspects",
     "uid_parameter",
+    "unprepared",
     "unseal",
     "what_cannot_hold",
     "what_is_due",

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from automations import publication
 from automations.api.parsing import parse
 from automations.api.reading import Body
+from automations.management.preparing import PreparedCommand
 from automations.models import DEFAULT_ENVIRONMENT, Environment, Refusal
 
 
-class Command(BaseCommand):
-    requires_system_checks = ()  # the tests run them; here they would double the start
+class Command(PreparedCommand):
     help = (
         "Creates or updates automations from JSON files {key, alias?, name, definition}, and publishes them."
     )

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, connection
+
+from automations.models import database_name, is_prepared, unprepared
+
+PATIENCE = 30.0  # seconds that another machine has to make the tables
+PAUSE = 0.5
 
 
 class Command(BaseCommand):
@@ -22,4 +29,28 @@ class Command(BaseCommand):
             sys.exit(run_tree())
         from automations.cluster.watchdog import Watchdog
 
+        self.stdout.write(f"The workers' database is {database_name()}.")
+        self.stdout.flush()
+        self._await_tables()
         sys.exit(Watchdog().watch())
+
+    def _await_tables(self) -> None:
+        """Returns when the tables are there. CommandError when they are not within PATIENCE."""
+        until, said = time.monotonic() + PATIENCE, False
+        while not _may_have_tables():
+            if time.monotonic() > until:
+                raise CommandError(unprepared())
+            if not said:
+                said = True
+                self.stderr.write(f"{unprepared()} Waiting {PATIENCE:.0f} s for whoever does that now ...")
+            time.sleep(PAUSE)
+
+
+def _may_have_tables() -> bool:
+    """False of a database that answers and has none; one that is down the workers wait for."""
+    try:
+        return is_prepared()
+    except OperationalError:
+        return True
+    finally:
+        connection.close()

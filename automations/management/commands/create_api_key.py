@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from automations.admission import keys
+from automations.management.preparing import PreparedCommand
 from automations.models import DEFAULT_ENVIRONMENT, SCOPES, Environment
 
 
-class Command(BaseCommand):
-    requires_system_checks = ()  # the tests run them; here they would double the start
+class Command(PreparedCommand):
     help = "Makes an API key and prints it. It is shown this once and cannot be read again."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from automations.admission import users
+from automations.management.preparing import PreparedCommand
 from automations.models import Role, User
 
 
-class Command(BaseCommand):
-    requires_system_checks = ()  # the tests run them; here they would double the start
+class Command(PreparedCommand):
     """Asks for the password on the terminal, or reads one line from standard input."""
 
     help = "Creates a person who may log in."

@@ -23,7 +23,7 @@ from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from automations import publication
-from automations.management.preparing import one_at_a_time
+from automations.management.preparing import answering, one_at_a_time
 from automations.management.processes import Program, Supervisor
 from automations.management.trial import SERVING
 from automations.models import User
@@ -48,7 +48,7 @@ class Command(BaseCommand):
 
             sys.exit(0 if proof.prove(say=self._say) else 1)
         with closing(_listener(options["host"], options["port"])) as listener:
-            with _alone(settings.COUNTERMAND_DATA):
+            with answering(), _alone(settings.COUNTERMAND_DATA):
                 self._prepare()
                 code = _setup_code(settings.COUNTERMAND_DATA / "setup_code")
             connections.close_all()

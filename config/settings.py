@@ -228,6 +228,7 @@ LOGGING: dict[str, Any] = {
         "logs": {"level": "INFO"},
         "django": {"handlers": [], "level": "WARNING", "propagate": True},
         "django.request": {"level": "ERROR"},  # a client's mistake is the client's to read, in its answer
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # said in one line by who answers it
     },
 }
 

@@ -7,9 +7,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.exceptions import DisallowedHost
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    JsonResponse,
+    UnreadablePostError,
+)
 from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
 from django.views import defaults
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.request import Request
@@ -22,6 +31,7 @@ log = logging.getLogger(__name__)
 
 STATUSES = {No.MALFORMED: 400, No.NOT_FOUND: 404, No.INVALID: 422, No.STALE: 412, No.UNAVAILABLE: 503}
 LATER = {"Retry-After": "1"}
+LONGEST_NAME = 255
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 
@@ -61,9 +71,21 @@ def is_keyed(request: HttpRequest | Request) -> bool:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Django's handler400."""
+    if isinstance(exception, DisallowedHost):
+        return _unknown_name(request)
     if not _is_api(request):
         return defaults.bad_request(request, exception)
     return _respond(request, Answer(status=400, code="bad_request", message="the request is malformed"))
+
+
+def _unknown_name(request: HttpRequest) -> HttpResponseBase:
+    """Asked for under a name that is none of this server's: whoever runs it reads here what to set."""
+    name = request.META.get("HTTP_HOST", "")[:LONGEST_NAME]
+    log.warning("refused a request for the host %r: set ALLOWED_HOSTS or SITE_URL", name)
+    if not _is_api(request):
+        return HttpResponseBadRequest(render_to_string("400_host.html", {"name": name}))
+    message = f"This server does not go by the name “{name}”: set ALLOWED_HOSTS or SITE_URL."
+    return _respond(request, Answer(status=400, code="unknown_host", message=message))
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:

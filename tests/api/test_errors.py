@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.core.exceptions import DisallowedHost
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, UnreadablePostError
 from django.test import Client, RequestFactory
@@ -24,6 +25,8 @@ from tests.api.conftest import (
     refused_at,
     suprsend_refused,
 )
+from tests.pages import read
+from tests.people import client
 
 NATIVE = [
     "/api",
@@ -152,6 +155,32 @@ def test_what_django_answers_itself_is_json_too(
     assert suprsend_refused(answer(RequestFactory().get("/trigger/")))[0] == status
     page = answer(RequestFactory().get("/logs/"))
     assert (page.status_code, page["Content-Type"].partition(";")[0]) == (status, "text/html")
+
+
+@pytest.mark.django_db
+def test_a_name_that_is_not_this_servers_is_told_on_a_page_and_in_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    name = "<b>shop</b>.example"
+    page = client("viewer").get("/", headers={"Host": name})
+    assert (page.status_code, "<b>shop" in page.content.decode()) == (400, False)
+    assert read(page).one(".refusal").text == (
+        f"400 This server does not go by the name “{name}”."
+        " Whoever runs it: set ALLOWED_HOSTS or SITE_URL. Nothing was changed. Back to the logs"
+    )
+    assert caplog.messages == [
+        f"refused a request for the host {name!r}: set ALLOWED_HOSTS or SITE_URL",
+    ]
+    assert [record.exc_info for record in caplog.records] == [None]
+
+
+@pytest.mark.pure
+def test_a_name_that_is_not_this_servers_is_told_in_json() -> None:
+    request = RequestFactory().get("/api/v1/x", headers={"Host": "shop.example"})
+    answer: Any = errors.bad_request(request, DisallowedHost())
+    assert refused(answer) == (400, "unknown_host", [("", "unknown_host")])
+    said = "This server does not go by the name “shop.example”: set ALLOWED_HOSTS or SITE_URL."
+    assert json.loads(answer.content)["detail"] == said
 
 
 @pytest.mark.pure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from automations.management.commands.up import Command
 from automations.management.trial import running
 from tests.live import Product, started
 
@@ -118,6 +120,24 @@ def test_nothing_outlives_an_up_that_was_killed() -> None:
         await_that(lambda: works(product), seconds=30)
         os.kill(product.pid, signal.SIGKILL)
         await_that(lambda: set(processes_of(product)) <= {product.pid}, seconds=15)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_open", "said"),
+    [({}, True, True), ({}, False, False), ({"SITE_URL": "http://a.example"}, True, False),
+     ({"ALLOWED_HOSTS": "a.example"}, True, False)],
+)  # fmt: skip
+def test_a_server_for_other_machines_says_where_its_names_are_set(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], *, is_open: bool, said: bool
+) -> None:
+    for name in ("SITE_URL", "ALLOWED_HOSTS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    out = io.StringIO()
+    Command(stdout=out)._announce("http://127.0.0.1:8000", None, is_open=is_open)
+    hint = "Asked for under any other name, this server refuses: set ALLOWED_HOSTS or SITE_URL.\n"
+    assert (hint in out.getvalue()) is said
 
 
 def test_a_taken_port_is_told_in_a_sentence(tmp_path: Path) -> None:

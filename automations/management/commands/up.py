@@ -28,6 +28,7 @@ from automations.management.processes import Program, Supervisor
 from automations.management.trial import SERVING
 from automations.models import User
 
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared, not bound)
 PATIENCE = 60.0  # seconds after which we say that the web server has not answered yet
 
 
@@ -80,7 +81,7 @@ class Command(BaseCommand):
             if _answers(listener):
                 announced = True
                 supervisor.add(cluster)  # only now: side by side, the two would take longer to serve
-                self._announce(address, code)
+                self._announce(address, code, is_open=host in _EVERYWHERE)
             elif not warned and time.monotonic() - begun > PATIENCE:
                 warned = True
                 self._say(f"The web server has not answered for {PATIENCE:.0f} s; still waiting.")
@@ -88,11 +89,13 @@ class Command(BaseCommand):
         supervisor.run(each_tick=look)
         self._say("Stopped.")
 
-    def _announce(self, address: str, code: str | None) -> None:
+    def _announce(self, address: str, code: str | None, *, is_open: bool) -> None:
         database = "SQLite" if connection.vendor == "sqlite" else "PostgreSQL"
         self._say(f"{SERVING}{address}/  ({database}; data in {settings.COUNTERMAND_DATA})")
         if code:
             self._say(f"No user exists yet. Make the first one here:  {address}/setup/?code={code}")
+        if is_open and not (os.environ.get("ALLOWED_HOSTS") or os.environ.get("SITE_URL")):
+            self._say("Asked for under any other name, this server refuses: set ALLOWED_HOSTS or SITE_URL.")
         self._say("Ctrl-C stops everything.")
 
     def _say(self, line: str) -> None:
@@ -123,7 +126,7 @@ def _listener(host: str, port: int) -> socket.socket:
 
 def _address(host: str, listener: socket.socket) -> str:
     """Where a browser on this machine finds us, without a slash at the end."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  (compared, not bound)
+    reachable = _EVERYWHERE.get(host, host)
     shown = f"[{reachable}]" if ":" in reachable else reachable
     return f"http://{shown}:{listener.getsockname()[1]}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,28 @@ def words(name: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text(name).split(",") if word.strip())
 
 
+def address(name: str, default: str) -> str:
+    """Where a server is reached, `http(s)://host` with or without a port; without the slash at the end."""
+    value = text(name, default)
+    if not _ADDRESS.fullmatch(value):
+        raise BadSetting(name, value, "http://host or https://host, with :port where it has one of its own")
+    return value.rstrip("/")
+
+
+def hosts(name: str) -> tuple[str, ...]:
+    """Host names, addresses and networks, comma-separated, each with or without a port. What holds a slash must be
+    a network."""
+    found = words(name)
+    for word in found:
+        start, slash, length = word.partition("/")
+        network = f"{start.strip('[')}/{length.partition(':')[0].strip(']')}"
+        try:
+            ip_network(network if slash else "::", strict=False)
+        except ValueError:
+            raise BadSetting(name, word, "a host name, an address, or a network such as 10.0.0.0/8") from None
+    return found
+
+
 def keys(name: str, given: str) -> tuple[str, ...]:
     """The comma-separated keys in `given`: each 32 bytes in base64 for URLs, one at least. What is wrong is said
     by its place, without the key."""
@@ -80,5 +103,6 @@ def database(name: str, default: str) -> dict[str, Any]:
 
 
 _ENGINES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
+_ADDRESS = re.compile(r"https?://([\w.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/?", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_-]{43}=")
 _FLAGS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)

@@ -16,7 +16,7 @@ from config.env import BadSetting
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 COUNTERMAND_DATA = env.folder("COUNTERMAND_DATA", BASE_DIR / "var")
-SITE_URL = env.text("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
+SITE_URL = env.address("SITE_URL", "http://127.0.0.1:8000")
 _site = urlsplit(SITE_URL)
 
 
@@ -196,7 +196,7 @@ INVOKES_PER_SECOND = env.number("INVOKES_PER_SECOND", 1000, least=0, most=1_000_
 CANCELS_PER_SECOND = env.number("CANCELS_PER_SECOND", 1000, least=0, most=1_000_000)
 REQUESTS_PER_SECOND = env.number("REQUESTS_PER_SECOND", 1000, least=0, most=1_000_000)
 INVOKES_AT_ONCE = env.number("INVOKES_AT_ONCE", 12, least=0, most=256)
-ALLOW_PRIVATE_NETWORKS = env.words("ALLOW_PRIVATE_NETWORKS")
+ALLOW_PRIVATE_NETWORKS = env.hosts("ALLOW_PRIVATE_NETWORKS")
 
 Q_CLUSTER: dict[str, Any] = {
     "name": "countermand",

@@ -62,6 +62,62 @@ def test_words_lose_their_blanks_and_the_empty_ones(monkeypatch: pytest.MonkeyPa
     assert env.words("CM_X") == ()
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("https://countermand.example.com", "https://countermand.example.com"),
+        ("http://127.0.0.1:8000/", "http://127.0.0.1:8000"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("http://web", "http://web"),
+    ],
+)
+def test_an_address_is_a_scheme_and_a_host(monkeypatch: pytest.MonkeyPatch, given: str, read: str) -> None:
+    monkeypatch.setenv("CM_X", given)
+    assert env.address("CM_X", "http://elsewhere") == read
+    monkeypatch.delenv("CM_X")
+    assert env.address("CM_X", "http://elsewhere") == "http://elsewhere"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "nonsense", "countermand.example.com", "ftp://x", "https://", "https://a.example/below", "https://a b",
+        "https://ana@a.example", "https://a.example:port", "https://a.example?x", " https://a.example",
+    ],
+)  # fmt: skip
+def test_any_other_address_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("CM_X", given)
+    with pytest.raises(BadSetting) as refused:
+        env.address("CM_X", "http://elsewhere")
+    wanted = "http://host or https://host, with :port where it has one of its own"
+    assert str(refused.value) == f"CM_X={given!r}: expected {wanted}"
+
+
+def test_hosts_are_names_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = (
+        "sink.example",
+        "10.0.0.5:8080",
+        "::1",
+        "10.1.2.3/8",
+        "10.0.0.0/8:8080",
+        "fd00::/8",
+        "[fd00::/8]:80",
+    )
+    monkeypatch.setenv("CM_X", ", ".join(given))
+    assert env.hosts("CM_X") == given
+
+
+@pytest.mark.parametrize(
+    "given", ["300.1.1.1/99", "10.0.0.0/33", "http://sink.example", "sink.example/hooks"]
+)
+def test_a_slash_without_a_network_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("CM_X", f"127.0.0.1, {given}")
+    with pytest.raises(BadSetting) as refused:
+        env.hosts("CM_X")
+    wanted = "a host name, an address, or a network such as 10.0.0.0/8"
+    assert str(refused.value) == f"CM_X={given!r}: expected {wanted}"
+
+
 def test_a_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CM_X", "data")

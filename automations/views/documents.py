@@ -99,7 +99,7 @@ def document(request: PageRequest, slug: str) -> HttpResponse:
         raise Http404("there is no such document")
     host = format_html("{}", request.build_absolute_uri("/").rstrip("/"))
     read = read_document(slug)
-    html = mark_safe(read.html.replace("$HOST", host).replace("$URL", host))  # noqa: S308  (both are escaped)
+    html = mark_safe(read.html.replace("$HOST", host))  # noqa: S308  (it is escaped)
     context = {"document": read, "html": html, "titles": TITLES.items(), "slug": slug}
     return render(request, "automations/document.html", context)
 

@@ -21,7 +21,12 @@ class Command(PreparedCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-        parser.add_argument("--environment", default=DEFAULT_ENVIRONMENT)
+        parser.add_argument(
+            "--environment",
+            default=DEFAULT_ENVIRONMENT,
+            metavar="KEY",
+            help="where the automations belong (default: %(default)s)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         environment = Environment.objects.filter(key=options["environment"]).first()

@@ -18,9 +18,16 @@ class Command(PreparedCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="what the log calls whoever uses it, such as the backend's name")
         parser.add_argument(
-            "--scopes", default="read,invoke,cancel", help=f"comma-separated, of: {', '.join(SCOPES)}"
+            "--scopes",
+            default="read,invoke,cancel",
+            help=f"comma-separated, of: {', '.join(SCOPES)} (default: %(default)s)",
         )
-        parser.add_argument("--environment", default=DEFAULT_ENVIRONMENT)
+        parser.add_argument(
+            "--environment",
+            default=DEFAULT_ENVIRONMENT,
+            metavar="KEY",
+            help="the one environment that it is good for (default: %(default)s)",
+        )
         parser.add_argument(
             "--suprsend",
             action="store_true",

@@ -169,7 +169,7 @@ def _followed(command: list[str], total: int) -> tuple[int, str]:
     """Run an installer, saying every two seconds how far it is; its exit status and all it printed."""
     environment = {name: value for name, value in os.environ.items() if name != "PIP_USER"}
     lines: list[str] = []
-    collected, last = 0, time.monotonic()
+    collected, last, unpacking = 0, time.monotonic(), False
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as child:
@@ -179,9 +179,9 @@ def _followed(command: list[str], total: int) -> tuple[int, str]:
             collected += line.startswith("Collecting ") or (
                 "already satisfied" in line and "(from -r" in line
             )
-            unpacking = line.startswith(
-                "Installing collected"
-            )  # pip's words; uv says nothing before it is done
+            if unpacking:
+                continue
+            unpacking = line.startswith("Installing collected")  # pip's words; uv says nothing until the end
             if unpacking or time.monotonic() - last > 2:
                 last = time.monotonic()
                 _say("  unpacking ..." if unpacking else f"  {collected} of {total}")

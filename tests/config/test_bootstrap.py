@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -171,3 +173,13 @@ def test_an_environment_of_ones_own_that_has_the_packages_is_used(monkeypatch: p
     monkeypatch.delenv("NO_BOOTSTRAP", raising=False)
     for command in ("up", "test", "migrate"):
         bootstrap.ensure(["manage.py", command])
+
+
+def test_how_far_it_is_ends_with_the_unpacking(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bootstrap, "time", SimpleNamespace(monotonic=count(0, 3).__next__))
+    lines = ["Collecting django", "Collecting httpx", "Installing collected packages: django, httpx", "Done"]
+    said = bootstrap._followed(["printf", "%s\\n", *lines], 2)
+    assert said == (0, "".join(f"{line}\n" for line in lines))
+    assert capsys.readouterr().err.splitlines() == ["  1 of 2", "  2 of 2", "  unpacking ..."]

@@ -90,8 +90,12 @@
       ? fail("too_long", "the result is larger than 64 KiB")
       : `={"value":${json},"missing":${stringify(bare(missing))}}`;
   const lookAgain = (memory) => `?${stringify(bare(memory))}`;
-  const unsupported = (value) =>
-    fail("unsupported_type", `the result is ${typeof value === "boolean" ? value : `a ${typeof value}`}`);
+  const shape = (value) => {
+    if (typeof value === "boolean") return value;
+    if (typeof value !== "object") return `a ${typeof value}`;
+    return Array.isArray(value) ? "a list" : "an object";
+  };
+  const unsupported = (value) => fail("unsupported_type", `the result is ${shape(value)}`);
 
   const failure = (error) => {
     const known = Error.isError(error);

@@ -85,6 +85,22 @@ def test_what_identifies_nobody_or_cannot_be_stored_is_refused(form: str, data: 
 
 
 @pytest.mark.parametrize(
+    ("javascript", "said"),
+    [("({})", "an object"), ("new Date()", "an object"), ("[1]", "a list"), ("() => 1", "a function"),
+     ("Symbol('a')", "a symbol"), ("true", "true")],
+)  # fmt: skip
+def test_what_no_token_can_be_is_called_by_its_name(javascript: str, said: str) -> None:
+    with pytest.raises(ExpressionError) as refused:
+        resolve_token(f"${{{javascript}}}", scope({}))
+    assert (refused.value.kind, refused.value.message) == ("unsupported_type", f"the result is {said}")
+
+
+def test_a_list_that_throws_when_looked_at_is_refused_too() -> None:
+    revoked = "(() => { const it = Proxy.revocable([], {}); it.revoke(); return it.proxy })()"
+    assert failure(f"${{{revoked}}}", {})[0] in ("runtime", "unsupported_type")
+
+
+@pytest.mark.parametrize(
     ("javascript", "kind"),
     [
         ("undefined", "unresolved"),

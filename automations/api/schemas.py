@@ -12,7 +12,6 @@ FLAG: Schema = {"type": "boolean"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 UID: Schema = {"type": "string", "format": "uuid"}
 OBJECT: Schema = {"type": "object"}
-ANYTHING: Schema = {}
 MOMENT: Schema = {
     "type": "string",
     "format": "date-time",

@@ -15,7 +15,6 @@ from automations.invocation.request import (
 from automations.invocation.storing import (
     ChangedMeanwhile,
     Composed,
-    answer_of,
     called_off,
     invoke,
     invoked_event,
@@ -33,7 +32,6 @@ __all__ = [
     "Recipient",
     "Replay",
     "RunDraft",
-    "answer_of",
     "called_off",
     "earlier",
     "forget",

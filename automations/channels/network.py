@@ -60,10 +60,17 @@ class Allowance:
 
     def covers(self, *, host: str, port: int, address: Address) -> bool:
         """Whether this address, reached under this name, is one of the exceptions."""
-        name = host.lower().rstrip(".")
-        if (name, None) in self.names or (name, port) in self.names:
+        if self._names(host, port):
             return True
         return any(address in network and wanted in (None, port) for network, wanted in self.networks)
+
+    def may_cover(self, *, host: str, port: int) -> bool:
+        """Whether this name may be one of the exceptions, whatever its addresses are."""
+        return self._names(host, port) or any(wanted in (None, port) for _, wanted in self.networks)
+
+    def _names(self, host: str, port: int) -> bool:
+        name = host.lower().rstrip(".")
+        return (name, None) in self.names or (name, port) in self.names
 
 
 def _host_and_port(entry: str) -> tuple[str, int | None]:
@@ -142,6 +149,11 @@ def _refuse_private(*, host: str, port: int, address: Address) -> None:
             f"{host} is not on the public internet; ALLOW_PRIVATE_NETWORKS names the exceptions",
             retryable=False,
         )
+    check_port(host=host, port=port)
+
+
+def check_port(*, host: str, port: int) -> None:
+    """Raises DeliveryError (not retryable) for a port that is none of PORTS."""
     if port not in PORTS:
         raise DeliveryError(
             f"port {port} of {host} is none of 80, 443, 8443; ALLOW_PRIVATE_NETWORKS names the exceptions",

@@ -247,16 +247,19 @@ def _check(*, url: str | None, events: Sequence[str] | None) -> None:
 
 
 def _check_address(url: str) -> None:
-    """DeliveryError for what is no address, and for a private one that can be told without a look-up; names are
-    looked up, and checked, at every attempt."""
+    """DeliveryError for what is no address, and for a private one or another port that can be told without a
+    look-up; names are looked up, and checked, at every attempt."""
     if len(url) > LONGEST_URL:
         raise DeliveryError(f"the URL may have at most {LONGEST_URL:,} characters", retryable=False)
     parsed = network.parse(url=url)
-    if network.literal(host=(host := parsed.raw_host.decode("ascii"))) is not None:
+    host, port = parsed.raw_host.decode("ascii"), parsed.port or (443 if parsed.scheme == "https" else 80)
+    allowance = network.Allowance.of(settings.ALLOW_PRIVATE_NETWORKS)
+    if network.literal(host=host) is not None:
         network.checked_addresses(
-            host=host, port=parsed.port or (443 if parsed.scheme == "https" else 80), deadline=0.0,
-            allowance=network.Allowance.of(settings.ALLOW_PRIVATE_NETWORKS), resolver=network.system_resolver,
-        )  # fmt: skip
+            host=host, port=port, deadline=0.0, allowance=allowance, resolver=network.system_resolver
+        )
+    elif not allowance.may_cover(host=host, port=port):
+        network.check_port(host=host, port=port)
 
 
 def _refuse_disabled(endpoint: WebhookEndpoint) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -55,6 +56,8 @@ def test_a_webhook_is_created_and_its_secret_told_once(admin: Caller) -> None:
         ({"url": "ftp://example.com/"}, "/url", "invalid"),
         ({"url": "https://user:secret@example.com/"}, "/url", "invalid"),
         ({"url": "http://10.0.0.1/"}, "/url", "invalid"),
+        ({"url": "https://example.com:8080/hook"}, "/url", "invalid"),
+        ({"url": "https://1.1.1.1:8080/hook"}, "/url", "invalid"),
         ({"url": "https://example.com/" + "x" * 2000}, "/url", "too_long"),
         ({"events": []}, "/events", "required"),
         ({"events": "run.failed"}, "/events", "invalid"),
@@ -75,6 +78,25 @@ def test_what_is_wrong_with_a_webhook_is_pointed_at(
 def test_a_private_address_may_be_allowed(admin: Caller, settings: Any) -> None:
     settings.ALLOW_PRIVATE_NETWORKS = ("10.0.0.0/8",)
     assert made(admin, url="http://10.0.0.1:8000/")["url"] == "http://10.0.0.1:8000/"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "is_refused"),
+    [("shop.example:8080", False), ("shop.example", False), ("10.0.0.0/8", False), ("10.0.0.0/8:8080", False),
+     ("10.0.0.0/8:9000", True), ("shop.example:9000", True), ("other.example", True)],
+)  # fmt: skip
+def test_another_port_takes_an_exception_that_may_cover_it(
+    admin: Caller, settings: Any, allowed: str, *, is_refused: bool
+) -> None:
+    settings.ALLOW_PRIVATE_NETWORKS = (allowed,)
+    answer = admin.post(PATH, {**GIVEN, "url": "https://shop.example:8080/hook"})
+    assert answer.status_code == (422 if is_refused else 201)
+    if is_refused:
+        said = (
+            "port 8080 of shop.example is none of 80, 443, 8443; ALLOW_PRIVATE_NETWORKS names the exceptions"
+        )
+        assert refused(answer) == (422, "invalid", [("/url", "invalid")])
+        assert json.loads(answer.content)["errors"][0]["message"] == said
 
 
 def test_an_environment_has_so_many_webhooks_at_most(admin: Caller) -> None:

@@ -14,6 +14,7 @@ from tests.people import client
 from tests.scenes import production
 
 pytestmark = pytest.mark.django_db
+NAMED = "ALLOW_PRIVATE_NETWORKS names the exceptions."
 NEW = {
     "url": "https://shop.example/hooks",
     "events": ["run.failed", "run.cancelled"],
@@ -56,8 +57,13 @@ def test_the_secret_is_shown_once_and_signs() -> None:
 @pytest.mark.parametrize(
     ("changes", "name", "said"),
     [
-        ({"url": "ftp://x.example/"}, "url", "A URL must begin with http:// or https://."),
-        ({"url": "http://127.0.0.1/"}, "url", "127.0.0.1 is a private address."),
+        ({"url": "ftp://x.example/"}, "url", "The URL must be a complete http or https URL."),
+        ({"url": "http://127.0.0.1/"}, "url", f"127.0.0.1 is not on the public internet; {NAMED}"),
+        (
+            {"url": "https://shop.example:8080/"},
+            "url",
+            f"Port 8080 of shop.example is none of 80, 443, 8443; {NAMED}",
+        ),
         ({"events": []}, "events", "This field is required."),
         (
             {"events": ["run.lost"]},
@@ -69,7 +75,7 @@ def test_the_secret_is_shown_once_and_signs() -> None:
 def test_what_is_wrong_is_said_at_its_field(changes: dict[str, Any], name: str, said: str) -> None:
     answer = client("admin").post("/webhooks/", {**NEW, **changes})
     assert answer.status_code == 422
-    assert read(answer).one(f"#{name}-errors").text
+    assert read(answer).one(f"#{name}-errors").text == said
     assert not WebhookEndpoint.objects.exists()
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from django.conf import settings
 
 from automations.management.commands.up import Command
 from automations.management.trial import running
@@ -88,6 +89,10 @@ def test_a_first_start_tells_the_address_and_the_one_time_link_and_keeps_both_fr
     assert lines[2].startswith(f"Countermand serves {own.url}/  (")
     assert lines[3] == f"No user exists yet. Make the first one here:  {own.url}/setup/?code={code}"
     assert lines[4] == "Ctrl-C stops everything."
+    found = f"COUNTERMAND_DATA={own.folder} "
+    assert lines[5] == (
+        f"In a second terminal, a key to invoke and cancel with:  {found}python3 manage.py create_api_key quickstart"
+    )
     assert len(code) == 16
     assert oct(own.folder.stat().st_mode & 0o777) == "0o700"
     kept = ("setup_code", "secret_key", "field_keys")
@@ -138,6 +143,27 @@ def test_a_server_for_other_machines_says_where_its_names_are_set(
     Command(stdout=out)._announce("http://127.0.0.1:8000", None, is_open=is_open)
     hint = "Asked for under any other name, this server refuses: set ALLOWED_HOSTS or SITE_URL.\n"
     assert (hint in out.getvalue()) is said
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [({}, ""), ({"COUNTERMAND_DATA": "/data"}, "COUNTERMAND_DATA='/my data' "),
+     ({"DATABASE_URL": "postgres://ana:secret@db/shop"}, "DATABASE_URL=… "),
+     ({"COUNTERMAND_DATA": "/data", "DATABASE_URL": "postgres://db/shop"},
+      "COUNTERMAND_DATA='/my data' DATABASE_URL=… ")],
+)  # fmt: skip
+def test_the_next_command_finds_the_same_data_and_shows_no_password(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], found: str
+) -> None:
+    for name in ("COUNTERMAND_DATA", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(settings, "COUNTERMAND_DATA", Path("/my data"))
+    out = io.StringIO()
+    Command(stdout=out)._announce("http://127.0.0.1:8000", None, is_open=False)
+    said = "In a second terminal, a key to invoke and cancel with:  "
+    assert out.getvalue().splitlines()[-1] == f"{said}{found}python3 manage.py create_api_key quickstart"
 
 
 def test_a_taken_port_is_told_in_a_sentence(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import fcntl
 import http.client
 import os
 import secrets
+import shlex
 import socket
 import sys
 import time
@@ -29,6 +30,7 @@ from automations.management.trial import SERVING
 from automations.models import User
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared, not bound)
+KEY_COMMAND = "python3 manage.py create_api_key quickstart"
 PATIENCE = 60.0  # seconds after which we say that the web server has not answered yet
 
 
@@ -97,6 +99,7 @@ class Command(BaseCommand):
         if is_open and not (os.environ.get("ALLOWED_HOSTS") or os.environ.get("SITE_URL")):
             self._say("Asked for under any other name, this server refuses: set ALLOWED_HOSTS or SITE_URL.")
         self._say("Ctrl-C stops everything.")
+        self._say(f"In a second terminal, a key to invoke and cancel with:  {_found_by()}{KEY_COMMAND}")
 
     def _say(self, line: str) -> None:
         with suppress(BrokenPipeError):  # whoever read along is gone; that is no reason to stop serving
@@ -129,6 +132,14 @@ def _address(host: str, listener: socket.socket) -> str:
     reachable = _EVERYWHERE.get(host, host)
     shown = f"[{reachable}]" if ":" in reachable else reachable
     return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def _found_by() -> str:
+    """The variables with which another command finds the same data, before it; of a database no more than its
+    variable, as its URL may hold a password."""
+    folder, database = (os.environ.get(name) for name in ("COUNTERMAND_DATA", "DATABASE_URL"))
+    named = [f"COUNTERMAND_DATA={shlex.quote(str(settings.COUNTERMAND_DATA))}"] if folder else []
+    return "".join(f"{one} " for one in [*named, *(["DATABASE_URL=…"] if database else [])])
 
 
 def _answers(listener: socket.socket) -> bool:

@@ -28,6 +28,7 @@ TITLES = {
     "migrating": "Coming from another vendor",
     "reliability": "Reliability",
     "deploying": "Deploying",
+    "settings": "Settings",
     "glossary": "Words",
 }
 ABOUT = {
@@ -39,6 +40,7 @@ ABOUT = {
     "migrating": "Courier, Knock and SuprSend: what to change, what stays.",
     "reliability": "The promise, and how it is proved.",
     "deploying": "Kept running for others: proxies, backups, upgrades.",
+    "settings": "Every variable of the environment, and what it is when unset.",
     "glossary": "What the words mean.",
 }
 

@@ -134,6 +134,7 @@ PAGES |= {
     "docs": ("viewer", "/docs/", None),
     "docs: steps": ("viewer", "/docs/steps/", None),
     "docs: webhooks": ("viewer", "/docs/webhooks/", None),
+    "docs: settings": ("viewer", "/docs/settings/", None),
 }
 
 

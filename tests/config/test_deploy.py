@@ -56,8 +56,8 @@ def test_every_variable_is_read_and_every_one_that_is_read_is_told_of() -> None:
     given |= set(re.findall(r"([A-Z_]+)=", " ".join(unit(file)["Service"]["Environment"] for file in UNITS)))
     given |= set(re.findall(r"--setenv=([A-Z_]+)=", (ROOT / "docs" / "deploying.md").read_text()))
     assert given - settings() == OTHERS | OF_POSTGRES
-    readme = (ROOT / "README.md").read_text()
-    assert [name for name in sorted(settings()) if f"`{name}`" not in readme] == []
+    document = (ROOT / "docs" / "settings.md").read_text()
+    assert [name for name in sorted(settings()) if f"`{name}`" not in document] == []
 
 
 def test_the_image_is_made_of_what_there_is() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from automations.cancellation import outstanding
-from automations.models import Cancellation, LiveRun
+from automations.definition import Definition
+from automations.models import Cancellation, LiveRun, Run
+from logs import rows, words
 from logs.tags import tag
+
+MOST_NAMED = 100  # of the steps in flight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +36,24 @@ class CancellationPage:
 
     @cached_property
     def steps(self) -> Sequence[Step]:
-        """The steps in flight, as the receipt lists them."""
+        """The steps in flight, as the receipt lists them; the first MOST_NAMED of them by their place."""
         left = {(entry["run"], entry["fence"]) for entry in outstanding(self.row)}
         return [
             Step(
-                run=UUID(entry["run"]), name=f"{entry['step']} {entry['action'].capitalize()}",
+                run=UUID(entry["run"]), name=_named(entry, self._definitions),
                 started_at=datetime.fromisoformat(entry["started_at"]),
                 is_open=(entry["run"], entry["fence"]) in left,
             )
             for entry in self.row.in_flight or ()
         ]  # fmt: skip
+
+    @cached_property
+    def _definitions(self) -> Mapping[str, Definition]:
+        """What the runs of the first steps in flight follow, by their public id."""
+        uids = {entry["run"] for entry in (self.row.in_flight or ())[:MOST_NAMED]}
+        runs = list(Run.objects.filter(uid__in=uids))
+        of_runs = rows.definitions_of(runs)
+        return {str(run.uid): of_runs[run.pk] for run in runs}
 
     @cached_property
     def open_steps(self) -> int:
@@ -71,3 +84,9 @@ class CancellationPage:
         row = self.row
         known = (row.counted, row.cancelled, row.swept_to, row.in_flight is None, self.open_steps)
         return tag(row.pk, known, row.undone_at, row.restored, row.restored_at)
+
+
+def _named(entry: Mapping[str, Any], definitions: Mapping[str, Definition]) -> str:
+    """“Step 1 Send”, as the run's own page calls it."""
+    definition = definitions.get(entry["run"])
+    return words.step_named(definition, entry["step"]) if definition else entry["action"].capitalize()

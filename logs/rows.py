@@ -74,7 +74,7 @@ def read_page(
 
 def rows_of(runs: Sequence[Run], *, now: datetime) -> list[Row]:
     """The rows; two statements more for what the runs follow, one for what made some fail."""
-    definitions = _definitions(runs)
+    definitions = definitions_of(runs)
     failures = _failures(run for run in runs if run.status == RunStatus.FAILED)
     return [
         Row(
@@ -166,8 +166,8 @@ def tag_of(runs: Sequence[Run], chips: Sequence[Chip]) -> str:
     )  # fmt: skip
 
 
-def _definitions(runs: Sequence[Run]) -> Mapping[int, Definition]:
-    """What each run follows, by its pk."""
+def definitions_of(runs: Sequence[Run]) -> Mapping[int, Definition]:
+    """What each run follows, by its pk, in two statements."""
     versions = dict(
         Version.objects.filter(pk__in={run.version_id for run in runs}).values_list("pk", "definition")
     )

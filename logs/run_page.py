@@ -169,7 +169,10 @@ class RunPage:
     @property
     def log(self) -> list[dict[str, Any]]:
         """The run's events, oldest first, in words and as stored."""
-        return [{"at": event.at, "words": _said(event), "data": event.data} for event in self.events]
+        return [
+            {"at": event.at, "words": _said(event, self.definition), "data": event.data}
+            for event in self.events
+        ]
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -219,10 +222,10 @@ _KINDS: dict[str, str] = {
 }
 
 
-def _said(event: Event) -> str:
+def _said(event: Event, definition: Definition) -> str:
     """What happened, and at which step and attempt."""
     what = _KINDS.get(event.kind, event.kind)
     if not event.step:
         return what
     attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
-    return f"{what} · {event.step}{attempt}"
+    return f"{what} · {words.step_named(definition, event.step)}{attempt}"

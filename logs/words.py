@@ -110,6 +110,12 @@ def step_at(definition: Definition, position: str) -> str:
     return f"step {int(position) + 1} {step.action.capitalize()}" if step else "end"
 
 
+def step_named(definition: Definition, name: str) -> str:
+    """“Step 2 Delay”, of the name that events and receipts have for it; that name for none of the definition's."""
+    step = definition.named(name)
+    return f"S{step_at(definition, step.position)[1:]}" if step is not None else name
+
+
 def who(actor: str) -> str:
     """An actor as people call it: a user by name, an API key by its name, a run by its short id."""
     kind, _, name = actor.partition("/")

@@ -236,7 +236,7 @@ def test_the_page_of_a_cancellation_follows_the_steps_in_flight() -> None:
     browser = client("viewer")
     page = read(browser.get(f"/bulk/{row.pk}/"))
     assert re.search(
-        r"0 Send of \w+…\w+ had started at [\d:.]+: it may still finish\.", page.one("#called-off").text
+        r"Step 1 Send of \w+…\w+ had started at [\d:.]+: it may still finish\.", page.one("#called-off").text
     )
     poll = page.one("#cancellation")["hx-get"]
     assert browser.get(poll, headers=HTMX).status_code == 204
@@ -244,6 +244,14 @@ def test_the_page_of_a_cancellation_follows_the_steps_in_flight() -> None:
     page = read(browser.get(f"/bulk/{quiet.pk}/"))
     assert page.one("#called-off").text == "No run was called off. No step was in flight."
     assert not page.one("#cancellation").has("hx-get")
+
+
+def test_a_step_in_flight_is_called_by_its_place_whatever_its_id() -> None:
+    run_of(invoke({"action": "cancel", "cancellation_token": "none"}, {**SEND, "id": "welcome"}, token="t"))
+    start()
+    row = cancel_runs(token="t")
+    told = read(client("viewer").get(f"/bulk/{row.pk}/")).one("#called-off").one("li").text
+    assert told.startswith("Step 2 Send of ")
 
 
 def test_a_bar_says_how_far_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:

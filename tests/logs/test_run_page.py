@@ -168,7 +168,7 @@ def test_data_profile_events_and_raw_json_stand_there_whole() -> None:
         "Hello ü",
     )
     assert [event.text.split(" ", 1)[1].split(" {")[0] for event in whole.one(".events").all("li")] == [
-        "Invoked", "Completed · 0",
+        "Invoked", "Completed · Step 1 Send",
     ]  # fmt: skip
 
 

@@ -14,7 +14,6 @@ from django.utils import timezone
 from automations.cancellation import LONGEST_REASON
 from automations.definition import LONGEST_TAG, parse_moment
 from automations.models import KEY_PATTERN, CancellationFilter
-from logs.search import Search
 
 MOST_RECIPIENTS, MOST_RUNS, MOST_TAGS = 1_000, 1_000, 20
 TYPED_ABOVE = 100  # runs; more are confirmed by typing their number
@@ -125,26 +124,3 @@ class ConfirmForm(forms.Form):
         if is_needed and re.sub(r"[\s,.]", "", typed) != str(self.most):
             raise ValidationError(f"Type {self.most:,} to confirm that so many runs are called off.")
         return typed
-
-
-def asked_by(search: Search, *, now: datetime) -> dict[str, str]:
-    """A search of the logs as the form's fields; what only a list can ask for is left out: a status, the beginning
-    of a word."""
-    fields = {
-        "recipients" if part.field == "recipient" else part.field: part.value for part in search.qualified
-    }
-    if search.bare:
-        fields.setdefault("token", search.bare)
-    if search.automation:
-        fields["automation"] = search.automation
-    asked = {"created": search.starting(now=now), "due": search.waking(now=now)}
-    return fields | {
-        f"{name}_{bound}": _written(moment)
-        for name, bounds in asked.items()
-        for bound, moment in bounds.items()
-    }
-
-
-def _written(moment: datetime) -> str:
-    """As a field of a form holds it, in the zone of the page."""
-    return timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M:%S")

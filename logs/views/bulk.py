@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -20,8 +21,9 @@ from automations.models import Automation, Cancellation, CancellationFilter, Ori
 from automations.rehearsal import Many, planned, rehearse
 from automations.undo import anybody_may, undo
 from logs import bulk_forms, http, words
-from logs.bulk_forms import ConfirmForm, FilterForm, asked_by
+from logs.bulk_forms import ConfirmForm, FilterForm
 from logs.cancellation_page import CancellationPage
+from logs.carried import asked_by
 from logs.http import PageRequest
 from logs.search import Search
 
@@ -66,7 +68,8 @@ def new(request: PageRequest) -> HttpResponseBase:
     asked = {name: value for name, value in given.items() if value}
     if asked and replace(search, automation="") == Search():  # both have an automation
         return _page(request, FilterForm(asked), at_once=COUNTED in request.GET)
-    return _page(request, FilterForm(initial=asked_by(search, now=timezone.now())))
+    carried = asked_by(search, environment=request.environment, now=timezone.now())
+    return _page(request, FilterForm(initial=carried.fields), left_out=carried.left_out)
 
 
 def _page(
@@ -75,6 +78,7 @@ def _page(
     *,
     confirm: ConfirmForm | None = None,
     refusal: str = "",
+    left_out: Sequence[str] = (),
     at_once: bool = True,
 ) -> HttpResponseBase:
     """The form and, once it is right, what would be hit."""
@@ -86,7 +90,8 @@ def _page(
         if form.errors:
             return http.to_page(request, request.get_full_path())
         return http.part(request, "logs/_plan.html", context)
-    context |= {"refusal": refusal, "automations": Automation.objects.within(request.environment).offered()}
+    automations = Automation.objects.within(request.environment).offered()
+    context |= {"refusal": refusal, "left_out": left_out, "automations": automations}
     status = 412 if refusal else 422 if form.errors or confirm.errors else 200
     return render(request, "logs/bulk_new.html", context, status=status)
 

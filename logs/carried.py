@@ -1,0 +1,83 @@
+"""A search of the logs as the fields of the form that cancels many runs, and what of it that form cannot ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils import timezone
+
+from automations.models import Environment, Invocation, Run
+from automations.models.run_search import CappedCount
+from logs.search import Search
+
+# The form's field of each field of a search, and what both are called.
+FIELDS = {"token": "token", "source": "source", "recipient": "recipients", "key": "key"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """`fields` of the form by name; `left_out` says in words what the list showed and the form will not ask for."""
+
+    fields: dict[str, str]
+    left_out: Sequence[str]
+
+
+def asked_by(search: Search, *, environment: Environment, now: datetime) -> Carried:
+    """What the form begins with. It finds what *is* a value, never what begins with it: one statement tells in which
+    field a text without a qualifier hits."""
+    fields: dict[str, str] = {}
+    left_out = [f"status {search.status}"] if search.status else []
+    if search.cancellation:
+        left_out.append("what one cancellation called off")
+    for part in search.qualified:
+        if (name := FIELDS[part.field]) in fields:
+            left_out.append(f"{part.field} {part.value}")
+            continue
+        fields[name] = part.value
+        if not part.whole:
+            left_out.append(f"what only begins with {part.field} {part.value}")
+    if search.bare:
+        field, *others = _fields_of(search, environment)
+        name = FIELDS.get(field, field.replace(" ", "_"))
+        left_out += [f"{other} {search.bare}" for other in others]
+        if name in fields:
+            left_out.append(f"{field} {search.bare}")
+        fields.setdefault(name, search.bare)
+        if name != "run_ids":
+            left_out.append(f"what only begins with {search.bare}")
+    if search.automation:
+        fields["automation"] = search.automation
+    return Carried(fields=fields | _moments(search, now), left_out=left_out)
+
+
+def _fields_of(search: Search, environment: Environment) -> Sequence[str]:
+    """Where the text hits that no qualifier stands before; a text that hits nowhere is sought as a token."""
+    if search.fault:
+        return ["token"]
+    runs = Run.objects.filter(environment=environment)
+    kinds = {name: runs.filter(**{name: search.bare}) for name in ("token", "recipient", "source", "key")}
+    if search.uid is not None:
+        kinds["run ids"] = runs.filter(uid=search.uid)
+    invoked = Invocation.objects.filter(environment=environment, idempotency_key=search.bare)
+    capped = [CappedCount(kind.order_by().values("pk")[:1]) for kind in (*kinds.values(), invoked)]
+    found = Environment.objects.filter(pk=environment.pk).values_list(*capped).get()
+    hit = [name for name, count in zip((*kinds, "idempotency key"), found, strict=True) if count]
+    if "token" in hit and "key" in hit:  # a token is looked for among keys as well
+        hit.remove("key")
+    return hit or ["token"]
+
+
+def _moments(search: Search, now: datetime) -> dict[str, str]:
+    asked = {"created": search.starting(now=now), "due": search.waking(now=now)}
+    return {
+        f"{name}_{bound}": _written(moment)
+        for name, bounds in asked.items()
+        for bound, moment in bounds.items()
+    }
+
+
+def _written(moment: datetime) -> str:
+    """As a field of a form holds it, in the zone of the page."""
+    return timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M:%S")

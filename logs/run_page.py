@@ -12,7 +12,9 @@ from uuid import UUID
 from automations.cancellation import unfinished_with_label
 from automations.definition import Cancel, Definition, Delay, Invoke, Send, Step
 from automations.models import (
+    UNFINISHED,
     Cancellation,
+    Descent,
     Environment,
     Event,
     EventKind,
@@ -30,10 +32,11 @@ MOST_SHARING = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class StepLine:
-    """A step of the timeline: its state, and what the definition says it does."""
+    """A step of the timeline: its state, what the definition says it does, and whether its run has ended."""
 
     state: StepState
     step: Step | None
+    is_over: bool = False
 
     @property
     def headline(self) -> str:
@@ -70,6 +73,19 @@ class StepLine:
         return self.state.skip_reason or ""
 
     @property
+    def unstarted(self) -> str:
+        """What stands there in place of a time; empty for a step that has one."""
+        if self.state.status == "pending":
+            return "not reached" if self.is_over else "to come"
+        if self.state.status != "cancelled":
+            return ""
+        if self.state.attempts:
+            return f"{words.tries(self.state)}, not again"
+        if isinstance(self.step, Invoke) and self.state.output:
+            return "its child is cancelled too" if self.step.follows else "its child goes on"
+        return "prevented"
+
+    @property
     def took(self) -> bool:
         """Whether it is told how long it took: effects only, the others take no time."""
         return self.step is not None and self.step.kind == "effect" and self.state.status != "running"
@@ -103,7 +119,8 @@ class RunPage:
     @cached_property
     def steps(self) -> list[StepLine]:
         return [
-            StepLine(state=state, step=self.definition.named(state.id)) for state in steps_of_run(self.run)
+            StepLine(state=state, step=self.definition.named(state.id), is_over=self.run.is_finished)
+            for state in steps_of_run(self.run)
         ]
 
     @cached_property
@@ -120,7 +137,9 @@ class RunPage:
     @property
     def prospects(self) -> list[str]:
         """What a cancel would do now."""
-        return words.prevented_by_cancel([line.state for line in self.steps])
+        beneath = Descent.objects.filter(ancestor=self.run.pk, run__live__state__in=UNFINISHED)
+        children = beneath[: words.MOST_CHILDREN + 1].count() if self.source_of_children else 0
+        return words.prevented_by_cancel([line.state for line in self.steps], children=children)
 
     @cached_property
     def in_flight(self) -> list[words.InFlight]:

@@ -16,6 +16,8 @@ from automations.forms import sentence as sentence
 from automations.models import CancellationFilter, Event, LiveRun, Origin, Run, RunStatus
 from automations.timeline import StepState
 
+MOST_CHILDREN = 1_000  # that a sentence counts
+
 ORIGINS: dict[str, str] = {
     Origin.API: "API",
     Origin.COURIER: "Courier API",
@@ -161,18 +163,45 @@ def short(uid: UUID | str) -> str:
     return f"{text[:8]}…{text[-4:]}" if len(text) == 36 else text
 
 
-def prevented_by_cancel(steps: Sequence[StepState]) -> list[str]:
-    """What a cancel of an unfinished run will do, in sentences."""
-    ahead = [step for step in steps if step.status in ("pending", "waiting") and step.action != "delay"]
+def prevented_by_cancel(steps: Sequence[StepState], *, children: int = 0) -> list[str]:
+    """What a cancel of an unfinished run will do, in sentences; it takes that many unfinished children along."""
+    left = [step for step in steps if step.status in ("pending", "waiting") and step.action != "delay"]
+    ahead = [step for step in left if not has_begun(step)]
     ran = [step for step in steps if step.status == "completed" and step.action != "delay"]
     sentences = [f"{listed(*ahead)} will not run." if ahead else "No further step of this run will start."]
     sentences += [
         f"{listed(step)} has started and may still finish; nothing after it starts."
         for step in steps if step.status == "running"
     ]  # fmt: skip
+    sentences += [f"{listed(step)} {_begun(step, children)}." for step in left if has_begun(step)]
+    if children:
+        sentences.append(f"{_of_its(children)} cancelled too.")
     if ran:
         sentences.append(f"{listed(*ran)} already ran and {'are' if len(ran) > 1 else 'is'} not undone.")
     return sentences
+
+
+def has_begun(step: StepState) -> bool:
+    """Whether a step that waits was tried before, or has started a run."""
+    return bool(step.attempts or step.output)
+
+
+def tries(step: StepState) -> str:
+    """“was tried once”, “was tried 3 times”."""
+    return f"was tried {'once' if step.attempts == 1 else f'{step.attempts} times'}"
+
+
+def _begun(step: StepState, children: int) -> str:
+    if step.attempts:
+        return f"{tries(step)} and will not be tried again"
+    return "has started its child" if children else "has started its child, which goes on"
+
+
+def _of_its(children: int) -> str:
+    if children == 1:
+        return "The run that it started is"
+    number = f"{MOST_CHILDREN:,} or more" if children > MOST_CHILDREN else f"{children:,}"
+    return f"The {number} runs that were started by it, or beneath it, are"
 
 
 def in_flight_of(run: Run) -> list[dict[str, str]]:

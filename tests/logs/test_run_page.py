@@ -91,7 +91,7 @@ def test_a_failed_run_says_what_went_wrong() -> None:
     assert failed[0] == "failed"
     assert failed[1].startswith("1 Send ${throw new Error('no plan')} … Failed: ")
     assert "no plan" in failed[1].partition("Failed: ")[2]
-    assert ahead == ("pending", "2 Send Hi to come")
+    assert ahead == ("pending", "2 Send Hi not reached")
     assert standing(run) == "Failed · step 1 Send"
 
 
@@ -153,6 +153,45 @@ def test_a_parent_and_its_child_lead_to_each_other() -> None:
     assert page(run).one("#to-children")["href"] == "/logs/?" + urlencode({"q": f'source:"run/{run.uid}"'})
     assert page(child).one("#to-parent")["href"] == f"/logs/{run.uid}/"
     assert page(child).all("#to-children") == page(run).all("#to-parent") == []
+
+
+@pytest.mark.parametrize(
+    ("left", "sentences", "said"),
+    [
+        (
+            "cancel",
+            ("Step 1 Invoke has started its child", "The run that it started is cancelled too"),
+            "is cancelled too",
+        ),
+        ("leave", ("Step 1 Invoke has started its child, which goes on",), "goes on"),
+    ],
+)
+def test_a_cancel_of_a_parent_says_what_becomes_of_its_child(
+    left: str, sentences: tuple[str, ...], said: str
+) -> None:
+    publish("child", {"steps": [DELAY]})
+    step = {"action": "invoke", "template": "child", "wait": True, "on_parent_cancel": left}
+    run = run_of(invoke(step, SEND))
+    work_off()
+    asked = read(client("operator").get(f"/logs/{run.uid}/cancel/")).one(".prospects").texts("li")
+    assert asked == [f"{sentence}." for sentence in ["Step 2 Send will not run", *sentences]]
+    cancel_runs(run_ids=(run.uid,))
+    invoked, ahead = (words for _, words in steps(run))
+    assert invoked.startswith(f"1 Invoke child its child {said}")
+    assert ahead == "2 Send Hi prevented"
+
+
+def test_a_step_that_was_tried_is_not_said_to_have_been_prevented(settings: Any) -> None:
+    settings.ALLOW_PRIVATE_NETWORKS = ("127.0.0.1",)
+    message = {"content": {"body": "x"}, "to": {"webhook": {"url": "http://127.0.0.1:1/"}}}
+    run = run_of(invoke({"action": "send", "message": message, "retry": {"max_attempts": 2}}, SEND))
+    work_off()
+    asked = read(client("operator").get(f"/logs/{run.uid}/cancel/")).one(".prospects").texts("li")
+    assert asked == ["Step 2 Send will not run.", "Step 1 Send was tried once and will not be tried again."]
+    cancel_runs(run_ids=(run.uid,))
+    tried, ahead = (words for _, words in steps(run))
+    assert tried.startswith("1 Send x was tried once, not again ")
+    assert ahead == "2 Send Hi prevented"
 
 
 def test_data_profile_events_and_raw_json_stand_there_whole() -> None:

@@ -114,6 +114,15 @@ def test_what_a_cancel_will_do_is_said_beforehand(
     assert words.prevented_by_cancel(steps(*states)) == sentences
 
 
+def test_how_many_children_a_cancel_takes_along_is_said() -> None:
+    told = [words.prevented_by_cancel([], children=count)[-1] for count in (1, 3, 1_001)]
+    assert told == [
+        "The run that it started is cancelled too.",
+        "The 3 runs that were started by it, or beneath it, are cancelled too.",
+        "The 1,000 or more runs that were started by it, or beneath it, are cancelled too.",
+    ]
+
+
 def test_a_remark_becomes_a_sentence() -> None:
     assert words.sentence("reads no data: all share it") == "Reads no data: all share it."
     assert words.sentence("refs. counts at the beginning") == "refs. counts at the beginning."

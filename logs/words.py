@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from automations.definition import Definition
 from automations.forms import sentence as sentence
-from automations.models import CancellationFilter, Event, LiveRun, Origin, Run, RunStatus
+from automations.models import Cancellation, CancellationFilter, Event, LiveRun, Origin, Run, RunStatus
 from automations.timeline import StepState
 
 MOST_CHILDREN = 1_000  # that a sentence counts
@@ -237,6 +237,16 @@ def cancelled_now(run: Run, in_flight: Sequence[InFlight]) -> str:
         f"{step.name} had started at {clock(step.started_at)}, {step.outcome}" for step in in_flight
     )
     return f"{by} {started}."
+
+
+def cancelled_many(cancellation: Cancellation) -> str:
+    """The same of several runs: what had started in any of them is not hidden."""
+    said = f"Cancelled {cancellation.cancelled:,} runs. No further step of them will start"
+    if cancellation.in_flight is None:
+        return f"{said}; steps that had started may still finish."
+    started = len(cancellation.in_flight)
+    steps = "1 step" if started == 1 else f"{started:,} steps"
+    return f"{said}; {steps} had started and may still finish." if started else f"{said}."
 
 
 def too_late(run: Run) -> str:

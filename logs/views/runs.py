@@ -176,7 +176,7 @@ def _said(page: RunPage, cancellation: Cancellation) -> str:
     if not ours:
         return words.too_late(page.run)
     if (cancellation.cancelled or 0) > 1:
-        return f"Cancelled {cancellation.cancelled:,} runs. No further step of them will start."
+        return words.cancelled_many(cancellation)
     return words.cancelled_now(page.run, page.in_flight)
 
 

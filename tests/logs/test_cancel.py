@@ -156,6 +156,18 @@ def test_all_runs_with_the_token_can_be_cancelled_at_once() -> None:
     assert [status(run) for run in (*runs, other)] == ["cancelled"] * 3 + ["waiting"]
 
 
+def test_of_several_runs_the_steps_that_had_started_are_counted() -> None:
+    for count, told in ((1, "1 step"), (2, "2 steps")):
+        token = f"t{count}"
+        for _ in range(count):
+            invoke(SEND, SEND, token=token)
+        assert len(start()) == count
+        waiting = run_of(invoke(DELAY, token=token))
+        said = read(press(client("operator"), waiting, scope="token", on="list")).one(".info").text
+        started = f"{told} had started and may still finish."
+        assert said == f"Cancelled {count + 1} runs. No further step of them will start; {started}"
+
+
 def test_the_token_is_not_offered_for_a_run_that_has_none_or_has_it_alone() -> None:
     for run in (run_of(invoke(DELAY)), run_of(invoke(DELAY, token="alone"))):
         dialog = read(client("operator").get(address(run), headers=HTMX))

@@ -32,11 +32,13 @@ MOST_SHARING = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class StepLine:
-    """A step of the timeline: its state, what the definition says it does, and whether its run has ended."""
+    """A step of the timeline: its state, what the definition says it does, whether its run has ended, and the moment
+    that is told above it."""
 
     state: StepState
     step: Step | None
-    is_over: bool = False
+    is_over: bool
+    above: datetime
 
     @property
     def headline(self) -> str:
@@ -86,6 +88,11 @@ class StepLine:
         return "prevented"
 
     @property
+    def at(self) -> datetime | None:
+        """When it ended, or started; None for one that has no time to tell."""
+        return None if self.unstarted else self.state.finished_at or self.state.started_at
+
+    @property
     def took(self) -> bool:
         """Whether it is told how long it took: effects only, the others take no time."""
         return self.step is not None and self.step.kind == "effect" and self.state.status != "running"
@@ -118,10 +125,18 @@ class RunPage:
 
     @cached_property
     def steps(self) -> list[StepLine]:
-        return [
-            StepLine(state=state, step=self.definition.named(state.id), is_over=self.run.is_finished)
-            for state in steps_of_run(self.run)
-        ]
+        lines: list[StepLine] = []
+        for state in steps_of_run(self.run):
+            step = self.definition.named(state.id)
+            lines.append(
+                StepLine(state=state, step=step, is_over=self.run.is_finished, above=_last(lines, self.run))
+            )
+        return lines
+
+    @property
+    def last_at(self) -> datetime:
+        """The moment that the last step tells which tells one."""
+        return _last(self.steps, self.run)
 
     @cached_property
     def badge(self) -> words.Badge:
@@ -188,9 +203,10 @@ class RunPage:
     @property
     def log(self) -> list[dict[str, Any]]:
         """The run's events, oldest first, in words and as stored."""
+        above = [None, *(event.at for event in self.events)]
         return [
-            {"at": event.at, "words": _said(event, self.definition), "data": event.data}
-            for event in self.events
+            {"at": event.at, "above": before, "words": _said(event, self.definition), "data": event.data}
+            for before, event in zip(above, self.events, strict=False)
         ]
 
     @property
@@ -239,6 +255,10 @@ _KINDS: dict[str, str] = {
     EventKind.CHILD_ENDED: "Its child ended",
     EventKind.RESTORED: "Its cancellation was undone",
 }
+
+
+def _last(lines: Sequence[StepLine], run: Run) -> datetime:
+    return next((line.at for line in reversed(lines) if line.at is not None), run.created_at)
 
 
 def _said(event: Event, definition: Definition) -> str:

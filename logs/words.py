@@ -269,9 +269,22 @@ def laid_out(value: Any) -> str:
 
 
 def clock(at: datetime) -> str:
-    """ "14:05:02.118 UTC", in the zone of the page."""
+    """ "14:05:02.118 UTC", in the zone of the page; "20 Nov 14:05:02.118 UTC" of another day than today."""
     local = timezone.localtime(at)
-    return f"{local:%H:%M:%S}.{local.microsecond // 1000:03d} {local.tzname()}"
+    return f"{dated(at)}{local:%H:%M:%S}.{local.microsecond // 1000:03d} {local.tzname()}"
+
+
+def day(at: datetime) -> str:
+    """ "20 Nov", in the zone of the page; with the year where it is not this one."""
+    local = timezone.localtime(at)
+    year = "" if local.year == timezone.localtime().year else f" {local.year}"
+    return f"{local.day} {local:%b}{year}"
+
+
+def dated(at: datetime, *, above: datetime | None = None) -> str:
+    """ "20 Nov ", to stand before a time of day; empty on the day of what stands `above`, by default today."""
+    is_same = timezone.localdate(at) == timezone.localdate(above)
+    return "" if is_same else f"{day(at)} "
 
 
 def listed(*steps: StepState) -> str:

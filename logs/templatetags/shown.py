@@ -40,22 +40,25 @@ LOOKS: dict[str, Callable[[datetime], str]] = {
     "full": lambda at: f"{at.day} {at:%b %Y %H:%M:%S}.{at.microsecond // 1000:03d} {at.tzname() or ''}",
     "second": lambda at: f"{at.day} {at:%b %Y %H:%M:%S} {at.tzname() or ''}",
     "clock": lambda at: f"{at:%H:%M:%S}",
+    "near": lambda at: f"{words.dated(at)}{at:%H:%M:%S}",
     "fine": lambda at: f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}",
     "date": lambda at: f"{at.day} {at:%b %Y}, {at.tzname() or ''}",
-    "day": lambda at: f"{at.day} {at:%b}, {at.tzname() or ''}",
+    "day": lambda at: f"{words.day(at)}, {at.tzname() or ''}",
     "relative": lambda at: relative(at, now=timezone.now()),
 }
 
 
 @register.simple_tag
-def moment(at: datetime, look: str = "full") -> SafeString:
+def moment(at: datetime, look: str = "full", above: datetime | None = None) -> SafeString:
     """A time in the zone of the page. `look`: full (date, milliseconds, zone), second (without the milliseconds),
-    clock (14:02:11), fine (14:02:11.204), day (20 Nov, UTC), date (20 Nov 2026, UTC), relative (in 23 h;
-    app.js keeps it fresh)."""
+    clock (14:02:11), near (the same, with the day unless it is today), fine (14:02:11.204, with the day where it is
+    not that of what stands `above`, or today), day (20 Nov, UTC), date (20 Nov 2026, UTC), relative (in 23 h; app.js
+    keeps it fresh)."""
     local = timezone.localtime(at)
     utc = words.stamp(at)
     attribute = " data-relative" if look == "relative" else ""
-    return format_html('<time datetime="{}" title="{}"{}>{}</time>', utc, utc, attribute, LOOKS[look](local))
+    told = (words.dated(at, above=above) if look == "fine" else "") + LOOKS[look](local)
+    return format_html('<time datetime="{}" title="{}"{}>{}</time>', utc, utc, attribute, told)
 
 
 def relative(at: datetime, *, now: datetime) -> str:
@@ -85,13 +88,16 @@ def number(count: int) -> str:
 
 @register.filter
 def stretch(span: Span) -> str:
-    """ "20:05 to 20:10 UTC", with the days where it takes more than one."""
+    """ "20:05 to 20:10 UTC", with the days unless both are today."""
     start, end = timezone.localtime(span.start), timezone.localtime(span.end)
     if len(span.bounds) < 2:  # open at one end
         word, moment = ("since", start) if "after" in span.bounds else ("until", end)
         return f"{word} {moment.strftime('%-d %b %Y %H:%M')} {moment.tzname()}"
-    look = "%H:%M" if span.end - span.start < timedelta(days=1) else "%a %-d %b %H:%M"
-    return f"{start.strftime(look)} to {end.strftime(look)} {end.tzname()}"
+    if span.end - span.start < timedelta(days=1):
+        first, last = words.dated(start), words.dated(end, above=start)
+    else:
+        first, last = (f"{at:%a} {words.day(at)} " for at in (start, end))
+    return f"{first}{start:%H:%M} to {last}{end:%H:%M} {end.tzname()}"
 
 
 @register.filter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -338,6 +339,21 @@ def test_what_was_sent_is_text_and_never_markup() -> None:
     assert b"<script>alert" not in answer.content
     assert b"<img" not in answer.content
     assert read(answer).one(".message").texts("p")[1:] == [evil, f"{evil} {evil}"]
+
+
+def test_where_the_day_changes_the_steps_and_the_events_say_so() -> None:
+    run = run_of(invoke(SEND, SEND, token="t"))
+    work_off()
+    began = run.created_at - timedelta(days=2)
+    Run.objects.filter(pk=run.pk).update(created_at=began)
+    run.events.filter(kind="invoked").update(at=began)
+    timeline, events = (page(run).one(name) for name in (".timeline", ".events"))
+    day = f"{began.day} {began:%b} "
+    for moments in ([time.text for time in part.all("time")] for part in (timeline, events)):
+        assert moments[0].startswith(day)
+        assert re.fullmatch(r"\d+ \w{3} (\d{4} )?[\d:.]+", moments[1])
+        assert all(re.fullmatch(r"[\d:.]+", moment) for moment in moments[2:])
+        assert len(moments) > 2
 
 
 def test_a_run_that_was_held_says_so() -> None:

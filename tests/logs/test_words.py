@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from automations.timeline import StepState
 from logs import words
+from logs.search import Span
 from logs.templatetags import shown
 
 NOW = datetime(2026, 11, 20, 14, 2, 11, 204_900, tzinfo=UTC)
@@ -67,14 +68,50 @@ def test_actors_are_called_by_name(actor: str, said: str) -> None:
     assert words.who(actor) == said
 
 
+@pytest.fixture(autouse=True)
+def today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if NOW were now, also for Django's own words."""
+    monkeypatch.setattr(timezone, "now", lambda: NOW)
+
+
 def test_times_are_told_in_the_zone_of_the_page() -> None:
     assert words.clock(NOW) == "14:02:11.204 UTC"
     with timezone.override("Europe/Berlin"):
         assert words.clock(NOW) == "15:02:11.204 CET"
+        assert words.clock(NOW + timedelta(hours=9)) == "21 Nov 00:02:11.204 CET"
         assert shown.moment(NOW) == (
             '<time datetime="2026-11-20T14:02:11.204Z" title="2026-11-20T14:02:11.204Z">'
             "20 Nov 2026 15:02:11.204 CET</time>"
         )
+
+
+def test_a_moment_of_another_day_or_year_says_so() -> None:
+    later, next_year = NOW + timedelta(days=3), NOW + timedelta(days=60)
+    assert [words.clock(at) for at in (later, next_year)] == [
+        "23 Nov 14:02:11.204 UTC", "19 Jan 2027 14:02:11.204 UTC",
+    ]  # fmt: skip
+    looks = {look: shown.moment(later, look).partition(">")[2] for look in ("clock", "near", "fine", "day")}
+    assert looks == {
+        "clock": "14:02:11</time>", "near": "23 Nov 14:02:11</time>", "fine": "23 Nov 14:02:11.204</time>",
+        "day": "23 Nov, UTC</time>",
+    }  # fmt: skip
+    assert shown.moment(next_year, "day").endswith(">19 Jan 2027, UTC</time>")
+    assert shown.moment(later, "fine", later - timedelta(hours=1)).endswith(">14:02:11.204</time>")
+    assert shown.moment(NOW, "fine", later).endswith(">20 Nov 14:02:11.204</time>")
+
+
+@pytest.mark.parametrize(
+    ("days", "hours", "said"),
+    [
+        (0, 1, "14:02 to 15:02 UTC"),
+        (0, 12, "14:02 to 21 Nov 02:02 UTC"),
+        (1, 1, "21 Nov 14:02 to 15:02 UTC"),
+        (60, 24, "Tue 19 Jan 2027 14:02 to Wed 20 Jan 2027 14:02 UTC"),
+    ],
+)
+def test_a_stretch_of_time_names_its_days(days: int, hours: int, said: str) -> None:
+    start = NOW + timedelta(days=days)
+    assert shown.stretch(Span(start=start, end=start + timedelta(hours=hours))) == said
 
 
 def steps(*states: tuple[str, str]) -> list[StepState]:

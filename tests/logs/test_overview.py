@@ -11,6 +11,7 @@ from automations import cancellation as cancelling
 from automations import scheduled, undo
 from automations.cancellation import CancelRequest
 from automations.models import CancellationFilter, LiveRun, Origin, Run, Worker, database_now
+from logs import words
 from logs.overview import Overview
 from logs.search import Search, Span
 from tests.captured import Captured
@@ -163,6 +164,21 @@ def test_a_cancel_for_later_says_when_and_a_withdrawn_one_that_it_is() -> None:
     undo.undo(environment=production(), pk=row.pk, actor="user/ana")
     polled = client("viewer").get(found.one("#overview")["hx-get"], headers=HTMX)
     assert "token t → withdrawn by ana · API" in read(polled).texts("li")
+
+
+def test_failures_are_told_by_when_they_failed_and_tiles_by_when_their_runs_started() -> None:
+    first, *others = (run_of(invoke(BROKEN)) for _ in range(7))
+    work_off()
+    ended = database_now() - timedelta(hours=1)
+    Run.objects.filter(pk__in=[run.pk for run in others]).update(finished_at=ended)
+    shown = page()
+    failures = [link["id"] for link in shown.all(".mono") if link["id"].startswith("failed-")]
+    assert failures == [f"failed-{run.uid}" for run in (first, *others[:1:-1])]
+    moments = [time["datetime"] for time in shown.all("section")[-1].all("time")]
+    assert moments[1:] == [words.stamp(ended)] * 4
+    assert shown.one("#tile-failed").text == "7 Failed, of those started in 24 h"
+    Run.objects.filter(pk=first.pk).update(created_at=ended - timedelta(days=3))
+    assert page().one("#tile-failed").text.startswith("6 ")
 
 
 def test_a_poll_is_answered_with_nothing_until_something_changes() -> None:

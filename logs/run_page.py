@@ -203,10 +203,11 @@ class RunPage:
     @property
     def log(self) -> list[dict[str, Any]]:
         """The run's events, oldest first, in words and as stored."""
-        above = [None, *(event.at for event in self.events)]
+        events = sorted(self.events, key=lambda event: event.at)  # one that is noted later may tell of before
+        above = [None, *(event.at for event in events)]
         return [
             {"at": event.at, "above": before, "words": _said(event, self.definition), "data": event.data}
-            for before, event in zip(above, self.events, strict=False)
+            for before, event in zip(above, events, strict=False)
         ]
 
     @property

@@ -341,6 +341,18 @@ def test_what_was_sent_is_text_and_never_markup() -> None:
     assert read(answer).one(".message").texts("p")[1:] == [evil, f"{evil} {evil}"]
 
 
+def test_events_are_told_in_the_order_in_which_they_happened() -> None:
+    run = run_of(invoke(SEND, SEND, token="t"))
+    (task,) = start()
+    row = cancel_runs(token="t")
+    finish(execution.perform(task))
+    archive_all()
+    run.events.filter(kind="step_completed").update(at=row.as_of + timedelta(seconds=1))
+    run.events.filter(kind="cancelled").update(at=row.as_of)
+    told = [event.text.partition(" ")[2].split(" {")[0] for event in page(run).one(".events").all("li")]
+    assert told == ["Invoked", "Cancelled · Step 1 Send", "Completed · Step 1 Send"]
+
+
 def test_where_the_day_changes_the_steps_and_the_events_say_so() -> None:
     run = run_of(invoke(SEND, SEND, token="t"))
     work_off()

@@ -70,9 +70,8 @@ class StepLine:
     def skip_reason(self) -> str:
         if self.state.skip_reason == "condition_false" and self.step is not None:
             return f"its condition was false: {self.step.condition}"
-        if self.state.skip_reason == "delays_skipped":
-            return "it was invoked without delays"
-        return self.state.skip_reason or ""
+        reason = self.state.skip_reason or ""
+        return _SKIPPED.get(reason, reason.replace("_", " "))
 
     @property
     def unstarted(self) -> str:
@@ -95,7 +94,13 @@ class StepLine:
     @property
     def took(self) -> bool:
         """Whether it is told how long it took: effects only, the others take no time."""
-        return self.step is not None and self.step.kind == "effect" and self.state.status != "running"
+        is_known = self.state.started_at is not None and self.state.finished_at is not None
+        return (
+            is_known
+            and self.step is not None
+            and self.step.kind == "effect"
+            and self.state.status != "running"
+        )
 
 
 @dataclass(frozen=True)
@@ -238,6 +243,13 @@ class RunPage:
         }  # fmt: skip
 
 
+_SKIPPED = {
+    "delays_skipped": "it was invoked without delays",
+    "held": "its time passed while the automation was disabled",
+    "undone": "its time passed while the run was called off",
+    "not_replayed": "this run is a replay that begins behind it",
+    "carried_over": "this run is a replay that begins behind it, and reads what came of it then",
+}
 _KINDS: dict[str, str] = {
     EventKind.INVOKED: "Invoked",
     EventKind.STEP_COMPLETED: "Completed",

@@ -103,6 +103,8 @@ def _waiting(run: Run, live: LiveRun, definition: Definition, now: datetime) -> 
     elif not live.attempt and position != "0":
         before = definition.step_at(str(int(position) - 1))
         position = before.position if before is not None and before.action == "delay" else position
+    if due_at > now and run.is_held:
+        note = "held; due"
     return Badge(look="waiting", words=f"Waiting · {step_at(definition, position)}", note=note, at=due_at)
 
 

@@ -11,8 +11,11 @@ from uuid import UUID
 
 import pytest
 
-from automations import execution
-from automations.models import Environment, Run
+from automations import execution, publication
+from automations.execution import ReplayRequest
+from automations.models import Environment, Run, database_now
+from automations.timeline import StepState
+from logs.run_page import StepLine
 from tests.captured import Captured
 from tests.pages import Element, read
 from tests.people import client
@@ -23,8 +26,10 @@ from tests.scenes import (
     cancel_runs,
     finish,
     invoke,
+    production,
     publish,
     run_of,
+    run_of_uid,
     start,
     work_off,
 )
@@ -378,6 +383,44 @@ def test_a_run_that_was_held_says_so() -> None:
     assert "This run only" not in called_off
     assert standing(run) == "Cancelled"
     assert shown.all("#cancel-run") == []
+
+
+def test_a_run_of_a_disabled_automation_is_said_to_be_held_and_not_to_wake() -> None:
+    publish("onboarding", {"steps": [DELAY, SEND]})
+    run = run_of(invoke(definition=None, automation="onboarding"))
+    publication.disable(environment=production(), key="onboarding", by="user/ana", mode="hold")
+    assert page(run).one(".standing").text.startswith("Waiting · step 1 Delay held; due ")
+    assert ", and then as long as it is held" in steps(run)[0][1]
+    listed = read(client("viewer").get("/logs/")).one(f"#row-{run.uid}").texts("td")[2]
+    assert listed.startswith("Waiting · step 1 Delay held; due in ")
+
+
+def test_a_replay_says_of_the_steps_before_it_why_they_are_skipped() -> None:
+    run = run_of(invoke(SEND, {"action": "cancel", "cancellation_token": "x"}, SEND))
+    work_off()
+    accepted = execution.replay(
+        ReplayRequest(environment=production(), actor="user/otto", run=run_of_uid(str(run.uid)), from_step=2)
+    )
+    told = [words.partition("Skipped: ")[2] for _, words in steps(run_of(accepted))[:2]]
+    assert told[0] == (
+        "this run is a replay that begins behind it, and reads what came of it then Console Hi Hello u1"
+    )
+    assert told[1].startswith("this run is a replay that begins behind it")
+    assert "_" not in told[1]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("held", "its time passed while the automation was disabled"),
+        ("undone", "its time passed while the run was called off"),
+        ("not_replayed", "this run is a replay that begins behind it"),
+        ("not_foreseen", "not foreseen"),
+    ],
+)
+def test_why_a_step_was_skipped_is_said_in_words(reason: str, said: str) -> None:
+    state = StepState(index=0, id="0", action="send", status="skipped", skip_reason=reason)
+    assert StepLine(state=state, step=None, is_over=False, above=database_now()).skip_reason == said
 
 
 def test_a_cancel_step_is_headed_by_what_it_asks_for() -> None:

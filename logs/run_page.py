@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
+
+from django.urls import reverse
 
 from automations.cancellation import unfinished_with_label
 from automations.definition import Cancel, Definition, Delay, Invoke, Send, Step
@@ -23,7 +26,7 @@ from automations.models import (
     steps_of_run,
 )
 from automations.timeline import StepState
-from logs import words
+from logs import bulk_forms, words
 from logs.rows import AFTER_THE_END
 from logs.tags import tag
 
@@ -192,7 +195,14 @@ class RunPage:
     @property
     def offers_token(self) -> bool:
         """Whether the cancel dialog offers to cancel every run with this token as well."""
-        return not self.run.is_finished and 1 < self.sharing <= MOST_SHARING
+        return not self.run.is_finished and 1 < self.sharing <= bulk_forms.TYPED_ABOVE
+
+    @property
+    def bulk_of_token(self) -> str:
+        """Where so many runs with this token are looked at before they are cancelled; empty for few."""
+        if self.run.is_finished or self.sharing <= bulk_forms.TYPED_ABOVE:
+            return ""
+        return f"{reverse('logs:bulk-new')}?{urlencode({'token': self.run.token})}"
 
     @property
     def may_change(self) -> bool:

@@ -131,6 +131,8 @@ def cancel_run(request: PageRequest, uid: UUID) -> HttpResponseBase:
     page = _page(request, uid)
     form = CancelForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
+        if form.cleaned_data["scope"] == "token" and page.bulk_of_token:  # they have become many meanwhile
+            return http.to_page(request, page.bulk_of_token)
         return _cancelled(request, page, form.cleaned_data)
     context = {
         "page": page,

@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 
 from automations.models import Cancellation, Origin, Run
+from logs import bulk_forms
 from tests.pages import Element, read
 from tests.people import client
 from tests.scenes import DELAY, SEND, cancel_runs, invoke, run_of, start, status, work_off
@@ -151,9 +152,29 @@ def test_all_runs_with_the_token_can_be_cancelled_at_once() -> None:
         "This run only",
         "All 3 unfinished runs with the token t",
     ]
+    labels = [(part["class"], part.text) for part in dialog.one("#confirm-cancel").all("span")]
+    assert labels == [("of-run", "Cancel run"), ("of-token", "Cancel 3 runs")]
     said = read(press(browser, runs[0], scope="token", on="list")).one(".info").text
     assert said == "Cancelled 3 runs. No further step of them will start."
     assert [status(run) for run in (*runs, other)] == ["cancelled"] * 3 + ["waiting"]
+
+
+def test_more_than_a_hundred_with_the_token_are_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [run_of(invoke(DELAY, token="a b&c")) for _ in range(3)]
+    browser = client("operator")
+    monkeypatch.setattr(bulk_forms, "TYPED_ABOVE", 2)
+    for headers in ({}, HTMX):
+        asked = read(browser.get(address(runs[0]), headers=headers)).one("#cancel-form")
+        assert (asked.all("fieldset"), asked.one("#confirm-cancel").text) == ([], "Cancel run")
+        link = asked.one("#to-bulk-of-token")["href"]
+        assert asked.one("#many-share").text.startswith("3 unfinished runs have the token a b&c")
+        assert read(browser.get(link)).one("#plan-title").text == "This calls off 3 runs"
+    led = browser.post(address(runs[0]), {"scope": "token"})
+    assert (led.status_code, led["Location"]) == (302, link)
+    assert press(browser, runs[0], scope="token")["HX-Redirect"] == link
+    assert [status(run) for run in runs] == ["waiting"] * 3
+    press(browser, runs[0], scope="run")
+    assert [status(run) for run in runs] == ["cancelled", "waiting", "waiting"]
 
 
 def test_of_several_runs_the_steps_that_had_started_are_counted() -> None:

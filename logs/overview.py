@@ -124,7 +124,7 @@ class Overview:
             [tile.count for tile in self.tiles],
             [(str(bin.span), bin.count) for bin in self.bins],
             [self.workers, self.is_stuck, self.oldest_due],
-            [(row.pk, row.cancelled, row.is_carried_out, row.undone_at) for row in self.cancellations],
+            [(row.pk, row.cancelled, row.is_carried_out, row.undone_at, row.restored_at) for row in self.cancellations],
             [row.run.pk for row in self.failures],
             [stop.is_done for stop in self.checklist],
         )
@@ -212,7 +212,8 @@ def _waking(environment: Environment, spans: Sequence[Span], now: datetime) -> l
 def _recent_cancellations(environment: Environment) -> list[Cancellation]:
     return list(
         Cancellation.objects.filter(environment=environment).order_by("-pk")
-        .only("actor", "origin", "reason", "filter", "as_of", "cancelled", "at", "scheduled", "undone_at")[:RECENT]
+        .only("actor", "origin", "reason", "filter", "as_of", "cancelled", "counted", "at", "scheduled", "undone_at",
+              "restored_at")[:RECENT]
     )  # fmt: skip
 
 

@@ -132,6 +132,17 @@ def who(actor: str) -> str:
     return actor
 
 
+def state_of(cancellation: Cancellation) -> str:
+    """How a cancellation stands: “done”, “being counted”, “scheduled”, “undone”, “being undone”, “withdrawn”."""
+    if cancellation.undone_at is not None:
+        if not cancellation.is_carried_out:
+            return "withdrawn"
+        return "undone" if cancellation.restored_at is not None else "being undone"
+    if not cancellation.is_carried_out:
+        return "scheduled"
+    return "done" if cancellation.counted else "being counted"
+
+
 def asked_for(scope: CancellationFilter) -> str:
     """Which runs a cancellation is for: “token onboarding-user_123, recipient ana”."""
     if scope.everything:

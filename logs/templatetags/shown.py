@@ -25,6 +25,7 @@ register = template.Library()
 register.filter("who", words.who)
 register.filter("short", words.short)
 register.filter("sentence", words.sentence)
+register.filter("state_of", words.state_of)
 
 
 @register.simple_tag

@@ -327,8 +327,8 @@ def test_history_tells_every_request_also_one_that_matched_nothing() -> None:
     cancel_runs(token="t", reason="asked to")
     cancel_runs(recipients=("nobody", "no one"))
     page = read(client("viewer").get("/bulk/"))
-    assert [line.texts("td")[:4] for line in page.all("[data-row]")] == [
-        ["2 recipients", "ana API", "0", "none"], ["token t asked to", "ana API", "2", "none"],
+    assert [line.texts("td")[:5] for line in page.all("[data-row]")] == [
+        ["2 recipients", "ana API", "0", "none", "Done"], ["token t asked to", "ana API", "2", "none", "Done"],
     ]  # fmt: skip
     assert page.all("#new") == []
     oldest = Cancellation.objects.order_by("pk").first()
@@ -349,8 +349,8 @@ def test_one_for_later_says_when_and_one_withdrawn_that_it_is() -> None:
     undo.undo(environment=production(), pk=withdrawn.pk, actor="user/otto")
     viewer = client("viewer")
     assert [line.texts("td")[2:] for line in read(viewer.get("/bulk/")).all("[data-row]")] == [
-        ["withdrawn", "", f"09:00:00 1 Jan {year}, UTC"],
-        [f"for 1 Jan {year}, UTC", "", f"09:00:00 1 Jan {year}, UTC"],
+        ["none", "", "Withdrawn by otto", f"09:00:00 1 Jan {year}, UTC"],
+        [f"for 1 Jan {year}, UTC", "", "Scheduled", f"09:00:00 1 Jan {year}, UTC"],
     ]
     told = read(viewer.get(f"/bulk/{later.pk}/"))
     assert told.one("#called-off").text == f"It will be carried out 1 Jan {year} 09:00:00.000 UTC."
@@ -359,6 +359,28 @@ def test_one_for_later_says_when_and_one_withdrawn_that_it_is() -> None:
     told = read(viewer.get(f"/bulk/{withdrawn.pk}/"))
     assert re.fullmatch(r"Withdrawn .+ UTC by otto\. It will not happen\.", told.one("#called-off").text)
     assert not told.one("#cancellation").has("hx-get")
+
+
+def test_an_undone_cancellation_is_said_to_be_undone_wherever_it_is_listed() -> None:
+    runs(2, token="t")
+    row = cancel_runs(token="t", undo_for=timedelta(minutes=1))
+    operator = client("operator")
+    poll = read(operator.get("/")).one("#overview")["hx-get"]
+    assert operator.get(poll, headers=HTMX).status_code == 204
+    operator.post(f"/bulk/{row.pk}/undo/")
+    stands = read(operator.get("/bulk/")).one(f"#row-{row.pk}").texts("td")[4]
+    assert stands in ("Undone by otto", "Being undone by otto")
+    assert "undone · by ana · API" in read(operator.get(poll, headers=HTMX)).one("#overview").text
+    archive_all()
+    assert read(operator.get("/bulk/")).one(f"#row-{row.pk}").texts("td")[4] == "Undone by otto"
+
+
+@pytest.mark.parametrize(("number", "more"), [(2, ""), (20, ""), (23, " and 3 more")])
+def test_recipients_are_spelt_out_on_the_page_of_their_cancellation(number: int, more: str) -> None:
+    named = tuple(f"user-{index}" for index in range(number))
+    row = cancel_runs(recipients=named)
+    told = read(client("viewer").get(f"/bulk/{row.pk}/")).one("#its-recipients").text
+    assert told == ", ".join(named[:20]) + more
 
 
 def test_of_many_runs_their_number_is_told_in_groups_of_three() -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from automations.models import Cancellation
 from automations.timeline import StepState
 from logs import words
 from logs.search import Span
@@ -165,6 +166,21 @@ def test_a_remark_becomes_a_sentence() -> None:
     assert words.sentence("refs. counts at the beginning") == "refs. counts at the beginning."
     assert words.sentence("${...} counts whole") == "${...} counts whole."
     assert words.sentence("there is no automation “Trial_7A”") == "There is no automation “Trial_7A”."
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "done"),
+        ({"counted": False}, "being counted"),
+        ({"scheduled": {}}, "scheduled"),
+        ({"scheduled": {}, "undone_at": NOW}, "withdrawn"),
+        ({"undone_at": NOW}, "being undone"),
+        ({"undone_at": NOW, "restored_at": NOW}, "undone"),
+    ],
+)
+def test_how_a_cancellation_stands(given: dict[str, object], said: str) -> None:
+    assert words.state_of(Cancellation(**given)) == said
 
 
 def test_json_is_shown_with_its_own_letters() -> None:

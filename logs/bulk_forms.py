@@ -61,15 +61,17 @@ def _text(label: str, longest: int) -> forms.CharField:
 class FilterForm(forms.Form):
     """The runs meant: all that is filled in must fit."""
 
-    run_ids = ListField(label="Run ids, one on a line", most=MOST_RUNS, longest=36)
+    run_ids = ListField(label=f"Run ids, one on a line, {MOST_RUNS:,} at most", most=MOST_RUNS, longest=36)
     token = _text("Token or key", 512)
-    recipients = ListField(label="Recipients, one on a line", most=MOST_RECIPIENTS, longest=255)
+    recipients = ListField(
+        label=f"Recipients, one on a line, {MOST_RECIPIENTS:,} at most", most=MOST_RECIPIENTS, longest=255
+    )
     automation = _text("Automation", 100)
     source = _text("Source", 255)
     key = _text("Key alone", 255)
     idempotency_key = _text("Idempotency key", 255)
     invocation = _text("Invocation", 36)
-    tags = ListField(label="Tags, one on a line", most=MOST_TAGS, longest=LONGEST_TAG)
+    tags = ListField(label=f"Tags, one on a line, {MOST_TAGS} at most", most=MOST_TAGS, longest=LONGEST_TAG)
     created_after = MomentField(label="Started from", required=False)
     created_before = MomentField(label="Started until", required=False)
     due_after = MomentField(label="Due from", required=False)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -31,6 +32,7 @@ SIZE = 50
 UNDO_FOR = timedelta(minutes=10)
 POLL = 1_000  # milliseconds
 MANY = 10_000  # runs; to count more takes so long that the page comes first
+LONGEST_QUERY = 2_000  # characters; servers and proxies refuse lines of 4,094
 COUNTED = "counted"  # in the address of a preview that counts however many there are
 
 
@@ -62,7 +64,7 @@ def new(request: PageRequest) -> HttpResponseBase:
     """Which runs, what a cancel of them would hit, and the cancel itself: exactly what was shown, or nothing."""
     http.require(request, "cancel")
     if request.method == "POST":
-        return _confirmed(request)
+        return _confirmed(request) if "plan" in request.POST else _previewed(request)
     search = Search.read(request.GET)
     given = {name: "\n".join(request.GET.getlist(name)) for name in FilterForm.base_fields}
     asked = {name: value for name, value in given.items() if value}
@@ -70,6 +72,17 @@ def new(request: PageRequest) -> HttpResponseBase:
         return _page(request, FilterForm(asked), at_once=COUNTED in request.GET)
     carried = asked_by(search, environment=request.environment, now=timezone.now())
     return _page(request, FilterForm(initial=carried.fields), left_out=carried.left_out)
+
+
+def _previewed(request: PageRequest) -> HttpResponseBase:
+    """What was filled in leads to the address of its preview, which can be reloaded and passed on; what is wrong, or
+    too long for an address, is answered at once."""
+    form = FilterForm(request.POST)
+    asked = {name: value for name in FilterForm.base_fields if (value := request.POST.get(name, ""))}
+    query = urlencode(asked)
+    if form.is_valid() and len(query) <= LONGEST_QUERY:
+        return http.to_page(request, f"{reverse('logs:bulk-new')}?{query}")
+    return _page(request, form)
 
 
 def _page(

@@ -96,5 +96,5 @@ def test_many_are_called_off_by_operators_alone_and_never_without_a_filter(
     page.locator("#confirm-cancel").click()
     expect(page.locator("#refusal")).to_contain_text("Look at the new preview.")
     assert status(product, run) == "waiting"
-    assert [re.findall(r"status of (\d+)", said) for said in complaints] == [["403"], ["412"]]
+    assert [re.findall(r"status of (\d+)", said) for said in complaints] == [["403"], ["422"], ["412"]]
     complaints.clear()

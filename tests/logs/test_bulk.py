@@ -72,6 +72,37 @@ def test_confirming_calls_off_what_was_shown_and_no_run_invoked_since() -> None:
     assert (row.actor, row.origin, row.reason, row.cancelled) == ("user/otto", "browser", "wrong audience", 2)
 
 
+def test_the_form_leads_to_the_address_of_its_preview() -> None:
+    runs(2, token="a b", source="ö & co")
+    operator = client("operator")
+    assert read(operator.get("/bulk/new/")).one("#asked")["method"] == "post"
+    answer = operator.post("/bulk/new/", {"token": "a b", "source": "ö & co", "key": ""})
+    assert (answer.status_code, answer["Location"]) == (302, "/bulk/new/?token=a+b&source=%C3%B6+%26+co")
+    assert read(operator.get(answer["Location"])).one("#plan-title").text == "This calls off 2 runs"
+    nothing = operator.post("/bulk/new/", {"token": ""})
+    assert (nothing.status_code, read(nothing).one("#filter-errors").text) == (
+        422, "Say which runs: fill in at least one field.",
+    )  # fmt: skip
+
+
+def test_a_list_too_long_for_an_address_is_previewed_and_confirmed() -> None:
+    shown, spared = runs(2), run_of(invoke(DELAY, SEND, recipients=["nobody's"]))
+    pasted = "\r\n".join(
+        ["user-0", *(f"{index:08}-0000-7000-8000-000000000000" for index in range(998)), "user-1"]
+    )
+    answer = client("operator").post("/bulk/new/", {"recipients": pasted})
+    page = read(answer)
+    assert (answer.status_code, page.one("#plan-title").text) == (200, "This calls off 2 runs")
+    assert len(page.one("#recipients").text.split()) == 1_000
+    assert confirm(page).status_code == 302
+    assert status_of(*shown, spared) == ["cancelled", "cancelled", "waiting"]
+    refused = client("operator").post("/bulk/new/", {"recipients": f"{pasted}\none more"})
+    assert refused.status_code == 422
+    assert read(refused).one("#recipients-errors").text == "There may be at most 1,000; these are 1,001."
+    labels = [label.text for label in page.one("#asked").all("label")]
+    assert "Recipients, one on a line, 1,000 at most" in labels
+
+
 def test_ticked_runs_are_called_off_and_no_others() -> None:
     first, second, third = runs(3, token="t")
     asked = f"/bulk/new/?run_ids={first.uid}&run_ids={third.uid}"
@@ -213,7 +244,8 @@ def test_a_text_is_put_where_it_hits_and_never_widens(text: str, name: str) -> N
     invoke(DELAY, token="onboarding-u1", source="api/shop", recipients=["ana"], key="order-7",
            idempotency_key="i-1", fingerprint="f")  # fmt: skip
     page = read(client("operator").get(f"/bulk/new/?{urlencode({'q': text})}"))
-    filled = {field["name"]: field["value"] for field in page.one("#asked").all("input") if field["value"]}
+    inputs = [field for field in page.one("#asked").all("input") if field["name"] != "csrfmiddlewaretoken"]
+    filled = {field["name"]: field["value"] for field in inputs if field["value"]}
     filled |= {field["name"]: field.text for field in page.one("#asked").all("textarea") if field.text}
     assert filled == {name: text}
     assert page.one("#left-out").text == (

@@ -29,6 +29,8 @@ def asked_by(search: Search, *, environment: Environment, now: datetime) -> Carr
     field a text without a qualifier hits."""
     fields: dict[str, str] = {}
     left_out = [f"status {search.status}"] if search.status else []
+    if any(search.unread):
+        left_out.append("a span that is none")
     if search.cancellation:
         left_out.append("what one cancellation called off")
     for part in search.qualified:

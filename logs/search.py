@@ -46,7 +46,8 @@ class Qualified(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """What one address of the logs asks for. `wakes` is one of WAKES, or a Span as text; `cancellation` the id of the
-    one that called the runs off; `before` the run after which an older page begins."""
+    one that called the runs off; `before` the run after which an older page begins; `unread` the two ends of a span, as
+    they were written, that is none."""
 
     text: str = ""
     status: str = ""
@@ -55,17 +56,20 @@ class Search:
     wakes: str = ""
     cancellation: str = ""
     before: int | None = None
+    unread: tuple[str, str] = ("", "")
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> Search:
         """The search that a query string describes; what it does not know, it leaves out."""
         automation = query.get("automation", "")
+        ends = query.get("from", ""), query.get("to", "")
+        between = _between(*ends)
         return cls(
             text=query.get("q", "").strip(),
             status=_one_of(query.get("status", ""), RunStatus.values),
             automation=automation if re.match(KEY_PATTERN, automation) else "",
-            started=_between(query.get("from", ""), query.get("to", ""))
-            or _started(query.get("started", "")),
+            started=between or _started(query.get("started", "")),
+            unread=("", "") if between else ends,
             wakes=_wakes(query.get("wakes", "")),
             cancellation=_uuid(query.get("cancellation", "")),
             before=row_number(query.get("before", "")),
@@ -73,7 +77,9 @@ class Search:
 
     @property
     def fault(self) -> str:
-        """What is wrong with the text, as a sentence; empty when it can be searched for."""
+        """What is wrong with what is asked for, as a sentence; empty when it can be searched for."""
+        if any(self.unread):
+            return "Started between: write two moments, the second of which is later."
         if len(self.text) > LONGEST:
             return f"A search may have at most {LONGEST} characters."
         return "A search cannot hold a NUL character." if "\0" in self.text else ""
@@ -118,6 +124,7 @@ class Search:
             "q": search.text, "status": search.status, "automation": search.automation,
             "started": search.started, "wakes": search.wakes,
             "cancellation": search.cancellation, "before": search.before,
+            "from": search.unread[0], "to": search.unread[1],
         }  # fmt: skip
         query = urlencode({name: value for name, value in fields.items() if value})
         return f"?{query}" if query else ""

@@ -63,15 +63,27 @@ def runs(request: PageRequest) -> HttpResponseBase:
         "poll_every": POLL_LIST,
         "may_cancel": request.user.can("cancel"),
         "is_part": http.wants_part(request),
+        "polled": polled,
+        "presets": [(key, label) for key, (label, _) in PRESETS.items()],
     }
     if search.before:
         context |= _since(search, Run.objects.within(request.environment).newest_pk())
     if context["is_part"]:
         return http.part(request, "logs/_results.html", context, url=None if polled else address)
-    context["presets"] = [(key, label) for key, (label, _) in PRESETS.items()]
     context["wakes"] = [(key, label) for key, (label, _) in WAKES.items()]
-    context["automations"] = Automation.objects.within(request.environment).offered()
+    context["automations"] = _automations(request, search.automation)
     return render(request, "logs/list.html", context)
+
+
+def _automations(request: PageRequest, chosen: str) -> list[tuple[object, object]]:
+    """Those to choose from, by key and name; with the one that is chosen, also where there are too many, or it is
+    none."""
+    mine = Automation.objects.within(request.environment)
+    offered = [(one["key"], one["name"]) for one in mine.offered()]
+    if chosen and chosen not in dict(offered):
+        name = mine.filter(key=chosen).values_list("name", flat=True).first()
+        offered.append((chosen, name or f"{chosen} (there is none)"))
+    return offered
 
 
 def _newer(request: PageRequest, search: Search, found: RunQuerySet) -> HttpResponseBase:

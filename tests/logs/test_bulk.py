@@ -14,9 +14,6 @@ from automations import scheduled, undo
 from automations.cancellation import CancelRequest
 from automations.models import Cancellation, CancellationFilter, Origin, Run, database_now
 from logs import bulk_forms
-from logs.bulk_forms import FilterForm
-from logs.carried import asked_by
-from logs.search import Search
 from logs.views import bulk
 from tests.pages import Element, read
 from tests.people import client
@@ -204,92 +201,6 @@ def test_a_filter_without_hits_has_nothing_to_confirm() -> None:
     page = preview(token="nothing")
     assert page.one("#plan").one("h2").text == "No unfinished run matches"
     assert page.all("#confirm") == []
-
-
-def test_a_search_of_the_logs_becomes_the_filter() -> None:
-    now = database_now()
-    search = Search(
-        text='recipient:ana token:"a b" source:api/x', automation="onboarding", started="1h", wakes="24h"
-    )
-    carried = asked_by(search, environment=production(), now=now)
-    assert carried.left_out == ["what only begins with recipient ana", "what only begins with source api/x"]
-    form = FilterForm(carried.fields)
-    assert form.is_valid(), form.errors
-    scope = form.filter
-    assert (scope.token, scope.recipients, scope.source, scope.automation) == (
-        "a b",
-        ("ana",),
-        "api/x",
-        "onboarding",
-    )
-    assert scope.created_after == (now - timedelta(hours=1)).replace(microsecond=0)
-    assert scope.due_before == (now + timedelta(days=1)).replace(microsecond=0)
-    page = read(client("operator").get("/logs/?q=user-1&status=waiting"))
-    assert page.one("#to-bulk")["href"] == "/bulk/new/?q=user-1&status=waiting"
-    assert read(client("operator").get(page.one("#to-bulk")["href"])).one("#token")["value"] == "user-1"
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("onboarding-u1", "token"),
-        ("api/shop", "source"),
-        ("ana", "recipients"),
-        ("order-7", "key"),
-        ("i-1", "idempotency_key"),
-        ("onboarding-", "token"),  # the beginning of a token is sought as a whole one, and hits nothing
-    ],
-)
-def test_a_text_is_put_where_it_hits_and_never_widens(text: str, name: str) -> None:
-    invoke(DELAY, token="onboarding-u1", source="api/shop", recipients=["ana"], key="order-7",
-           idempotency_key="i-1", fingerprint="f")  # fmt: skip
-    page = read(client("operator").get(f"/bulk/new/?{urlencode({'q': text})}"))
-    inputs = [field for field in page.one("#asked").all("input") if field["name"] != "csrfmiddlewaretoken"]
-    filled = {field["name"]: field["value"] for field in inputs if field["value"]}
-    filled |= {field["name"]: field.text for field in page.one("#asked").all("textarea") if field.text}
-    assert filled == {name: text}
-    assert page.one("#left-out").text == (
-        f"Left out: what only begins with {text}; only exact values are cancelled here."
-    )
-
-
-def test_what_the_list_showed_and_the_form_cannot_ask_for_is_named() -> None:
-    run = run_of(invoke(DELAY, token="7", source="7", recipients=["7"]))
-    query = {"q": "token:a token:b key:k 7", "status": "running", "cancellation": str(run.uid)}
-    page = read(client("operator").get(f"/bulk/new/?{urlencode(query)}"))
-    assert page.one("#left-out").text == (
-        "Left out: status running; what one cancellation called off; what only begins with token a; token b;"
-        " what only begins with key k; recipient 7; source 7; token 7; what only begins with 7;"
-        " only exact values are cancelled here."
-    )
-    assert (page.one("#token")["value"], page.one("#key")["value"]) == ("a", "k")
-    named = read(client("operator").get(f"/bulk/new/?q={run.uid}"))
-    assert (named.one("#run_ids").text, named.all("#left-out")) == (str(run.uid), [])
-    assert read(client("operator").get("/bulk/new/?token=x")).all("#left-out") == []
-
-
-def test_a_search_with_an_automation_is_never_taken_for_all_of_that_automation() -> None:
-    publish("a", {"steps": [DELAY]})
-    for query, previewed in (("automation=a", 1), ("automation=a&q=u1", 0), ("automation=a&started=1h", 0)):
-        page = read(client("operator").get(f"/bulk/new/?{query}"))
-        assert (query, len(page.all("#plan"))) == (query, previewed)
-        assert page.one("#automation")["value"] == "a"
-    assert read(client("operator").get("/bulk/new/?automation=a&q=u1")).one("#token")["value"] == "u1"
-
-
-def test_the_filter_takes_a_text_apart_as_the_search_does() -> None:
-    text = 'mykey:7 key:"a b" onboarding-token:x recipient:ana'
-    search = Search(text=text, wakes="late")
-    assert [(part.field, part.value, part.whole) for part in search.qualified] == [
-        ("key", "a b", True), ("recipient", "ana", False),
-    ]  # fmt: skip
-    now = database_now()
-    fields = asked_by(search, environment=production(), now=now).fields
-    assert {name: fields[name] for name in ("token", "key", "recipients")} == {
-        "token": search.bare, "key": "a b", "recipients": "ana",
-    }  # fmt: skip
-    assert search.bare.split() == ["mykey:7", "onboarding-token:x"]
-    assert fields["due_before"] == (now - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def test_moments_are_read_in_the_zone_of_the_page() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import zlib
 from collections.abc import Sequence
@@ -135,6 +136,9 @@ def _check_field(value: JSON, source: str, depth: int = 0) -> None:
     if isinstance(value, str) and _UNSTORABLE.search(value):
         message = "the result holds a NUL character or half a character"
         raise ExpressionError("invalid_text", message, source=source)
+    if isinstance(value, float) and not math.isfinite(value):  # JSON.rawJSON("1e999")
+        message = "the result holds a number that is not finite"
+        raise ExpressionError("unsupported_type", message, source=source)
     if isinstance(value, list):
         for item in value:
             _check_field(item, source, depth + 1)

@@ -120,6 +120,7 @@ def test_a_step_whose_condition_is_false_changes_nothing() -> None:
         ({"profile": {"email": "refs.data.none"}}, {}, "expression_error", "unresolved"),
         ({"recipient_id": "${'x'.repeat(256)}"}, {}, "step_failed", "invalid_recipient_id"),
         ({"recipient_id": "${true}"}, {}, "expression_error", "unsupported_type"),
+        ({"profile": {"n": "${[JSON.rawJSON('1e999')]}"}}, {}, "expression_error", "unsupported_type"),
         ({"profile": {str(n): "{{data.big}}" for n in range(5)}}, {"data": {"big": "x" * (LARGEST_PROFILE // 5)}},
          "step_failed", "data_too_large"),
     ],

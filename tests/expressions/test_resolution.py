@@ -96,6 +96,8 @@ def test_what_is_missing_is_null_or_empty_with_a_warning(
         ("'a\\0'", "invalid_text"),
         ("({a: ['\\ud800']})", "invalid_text"),
         ("({'\\ud800': 1})", "invalid_text"),
+        ("JSON.rawJSON('1e999')", "unsupported_type"),
+        ("({a: [JSON.rawJSON('-1e999')]})", "unsupported_type"),
         ("'a'.repeat(70000)", "too_long"),
         ("10n ** 5000n", "too_long"),
         ("data.a.b", "runtime"),

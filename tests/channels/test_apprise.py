@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -77,6 +79,71 @@ def test_a_service_that_hangs_is_given_up(discord: HttpSink, message: Callable[.
     url = DISCORD + "?rto=60&cto=60&retry=3"
     refusal(lambda: send(message({"apprise": "k"}, secrets=[url]), seconds=0.5))
     assert 0.3 < time.monotonic() - begun < 3
+
+
+@pytest.fixture
+def telegram(http: HttpSink, monkeypatch: pytest.MonkeyPatch) -> HttpSink:
+    """The sink in the place of Telegram."""
+    from apprise.plugins.telegram import NotifyTelegram
+
+    monkeypatch.setattr(NotifyTelegram, "notify_url", http.url("/bot"))
+    return http
+
+
+def test_no_request_begins_after_the_deadline(telegram: HttpSink, message: Callable[..., Message]) -> None:
+    begun: list[float] = []
+
+    def slow(request: Any) -> None:
+        begun.append(time.monotonic())
+        telegram.stopping.wait(0.2)
+        reply(200, b'{"ok": true}')(request)
+
+    token = "123456789:abcdefghijklmnopqrstuvwxyzABCDEFGHI"
+    telegram.on(f"/bot{token}/sendMessage", slow)
+    url = f"tgram://{token}/" + "/".join(str(1000 + index) for index in range(8))
+    deadline = time.monotonic() + 0.9
+    error = refusal(lambda: deliver("apprise", message({"apprise": "k"}, secrets=[url]), deadline=deadline))
+    assert (error.message, error.retryable) == ("the time was up before every request was made", True)
+    assert 2 <= len(begun) <= 5
+    assert max(begun) < deadline + 0.05
+
+
+def test_apprise_s_own_pauses_between_targets_are_left_out(
+    http: HttpSink, message: Callable[..., Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from apprise.plugins.messagebird import NotifyMessageBird
+
+    monkeypatch.setattr(NotifyMessageBird, "notify_url", http.url("/messages"))
+    url = f"msgbird://{'a' * 25}/15551234567/15551230001/15551230002/15551230003"
+    begun = time.monotonic()
+    assert send(message({"apprise": "sms"}, secrets=[url]))["service"] == "msgbird"
+    assert (len(http.received), time.monotonic() - begun < 3) == (3, True)
+
+
+def test_a_pause_that_a_service_asked_for_is_made_unless_the_deadline_passes_meanwhile() -> None:
+    service = apprise.opened(DISCORD)
+    begun = time.monotonic()
+    apprise._keep_to(begun + 2, service)
+    service.throttle(wait=0.2)
+    assert time.monotonic() - begun >= 0.2
+    assert service.socket_connect_timeout <= 1.8 / 4
+    assert service.socket_read_timeout <= 1.8
+    assert refusal(lambda: service.throttle(wait=2)).retryable is True
+
+
+@pytest.mark.parametrize("service", sorted(apprise.SERVICES))
+def test_every_service_announces_its_requests_and_keeps_to_the_times_it_is_given(service: str) -> None:
+    """What `_keep_to` relies on, told by the source of each: a request has our times, and one that sends something
+    comes after `throttle`."""
+    from apprise.manager_plugins import NotificationManager
+
+    manager: Any = NotificationManager
+    source = inspect.getsource(inspect.getmodule(manager()[service]) or sys)
+    requests = re.findall(r"= (?:requests\.(?:get|post|request)|fn|method)\(", source)
+    unannounced = {"tgram": 1}.get(service, 0)  # detect_bot_owner, which asks who talked to the bot
+    assert len(requests) > 0
+    assert source.count("timeout=self.request_timeout") == len(requests)
+    assert source.count("self.throttle(") == len(requests) - unannounced
 
 
 @pytest.mark.parametrize("service", sorted(apprise.SERVICES))

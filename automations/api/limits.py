@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 
 from django.conf import settings
@@ -15,6 +15,7 @@ from automations.api.errors import Denied
 
 PATIENCE = 1.0  # seconds that an invoke waits for its turn
 WAITING = 2  # invokes that may wait for it at a time, fewer than the threads that are left beside them
+AS_A_RULE = 12  # invokes for which there are threads where INVOKES_AT_ONCE sets no limit
 LATER = 1  # seconds; what an invoke is told for which there was no room
 
 
@@ -67,11 +68,26 @@ class Buckets:
 
 class Room:
     """Room for so many invokes at a time. A few more wait, but not for long, and the rest are turned away: the
-    threads beyond are for whoever calls off."""
+    threads beyond are for whoever calls off. Half of it may be lent to cancels that wait for steps in flight."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._inside = self._waiting = 0
+        self._inside = self._waiting = self._lent = 0
+
+    @contextmanager
+    def lent(self, *, most: int) -> Iterator[bool]:
+        """Whether one of the places could be lent at once, until the end of the block."""
+        with self._changed:
+            is_lent = self._inside < most and self._lent < most // 2
+            self._inside += is_lent
+            self._lent += is_lent
+        try:
+            yield is_lent
+        finally:
+            if is_lent:
+                with self._changed:
+                    self._lent -= 1
+                self._leave()
 
     @contextmanager
     def held(self, *, most: int) -> Iterator[bool]:
@@ -124,6 +140,12 @@ def within_limits(asked: Asked, *, key_id: int) -> Iterator[None]:
                 429, "too_many_at_once", "too many invokes at this moment; try again", retry_after=LATER
             )
         yield
+
+
+def place_to_wait() -> AbstractContextManager[bool]:
+    """Whether a request may keep its thread for seconds, until the end of the block. It may where it has the place of
+    an invoke, half of which are lent so: cancels that wait and invokes never have all threads together."""
+    return _room.lent(most=settings.INVOKES_AT_ONCE or AS_A_RULE)
 
 
 def _rates() -> dict[Asked, int]:

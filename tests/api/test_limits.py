@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +14,12 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 
+from automations import execution
 from automations.api import limits
 from automations.api.limits import Asked, Buckets, Room, asked_by_steps
 from automations.testpoints import watched
 from tests.api.conftest import Caller, courier_refused, decoded, knock_refused, refused, suprsend_refused
-from tests.scenes import DELAY, SEND
+from tests.scenes import DELAY, SEND, finish, invoke, start
 
 CANCEL = {"action": "cancel", "cancellation_token": "t"}
 AD_HOC = {"definition": {"cancellation_token": "t", "steps": [DELAY, SEND]}}
@@ -80,6 +82,25 @@ def test_who_finds_no_room_waits_for_it_and_others_are_turned_away() -> None:
     for thread in waiting:
         thread.join()
     assert outcomes == [False, True, True]
+
+
+@pytest.mark.pure
+def test_half_of_the_room_is_lent_and_what_is_lent_is_not_there_for_invokes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "PATIENCE", 0.0)
+    room = Room()
+    with room.lent(most=5) as first, room.lent(most=5) as second, room.lent(most=5) as third:
+        assert (first, second, third) == (True, True, False)
+        with room.held(most=2) as has_room:
+            assert has_room is False
+        with room.held(most=3) as has_room, room.lent(most=3) as lent:
+            assert (has_room, lent) == (True, False)
+    assert (room._inside, room._lent) == (0, 0)
+    with room.held(most=2), room.held(most=2), room.lent(most=2) as lent:
+        assert lent is False
+    with room.lent(most=1) as lent:
+        assert lent is False
 
 
 REFUSALS: list[tuple[str, str, dict[str, Any], Callable[[Any], Any], Any]] = [
@@ -187,3 +208,40 @@ def test_a_cancel_is_answered_while_invokes_hold_all_they_may(
     assert {(refused(invoke.result())[1], invoke.result()["Retry-After"]) for invoke in turned_away} == {
         ("too_many_at_once", "1")
     }
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_a_cancel_is_answered_while_others_wait_for_steps_in_flight(make_key: Callable[..., str]) -> None:
+    threads = runpy.run_path(str(Path(django_settings.BASE_DIR) / "config/gunicorn.py"))["threads"]
+    api = Caller(make_key("read", "cancel"))
+    invoke(SEND, token="a")
+    tasks = start()
+    by_token = {"filter": {"token": "a"}}
+    first = decoded(api.post("/api/v1/cancellations", by_token, Idempotency_Key="k"), 200)
+    waiters = django_settings.INVOKES_AT_ONCE // 2
+
+    def wait() -> Any:
+        try:
+            caller = Caller(api.text)
+            return caller.post("/api/v1/cancellations?wait=30", by_token, Idempotency_Key="k")
+        finally:
+            connection.close()
+
+    def cancel() -> Any:
+        try:
+            return Caller(api.text).post("/api/v1/cancellations", {"filter": {"token": "b"}})
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(threads) as web:
+        waits = [web.submit(wait) for _ in range(2 * threads)]
+        assert decoded(web.submit(cancel).result(timeout=20))["cancelled"] == 0
+        deadline = time.monotonic() + 15
+        while sum(answer.done() for answer in waits) < len(waits) - waiters and time.monotonic() < deadline:
+            time.sleep(0.05)
+        told_at_once = [decoded(answer.result()) for answer in waits if answer.done()]
+        finish(*map(execution.perform, tasks))
+        answers = [decoded(answer.result()) for answer in waits]
+    assert [answer["settled"] for answer in told_at_once] == [False] * (2 * threads - waiters)
+    assert [answer["settled"] for answer in answers].count(True) == waiters
+    assert {answer["id"] for answer in answers} == {first["id"]}

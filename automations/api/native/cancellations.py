@@ -22,6 +22,7 @@ from automations.api.native.receipts import (
     receipt,
     receipts,
     rehearsed,
+    settled_within,
     wait_of,
 )
 from automations.api.reading import UUID_PATTERN, Body, Query
@@ -136,7 +137,7 @@ class Cancellations(Endpoint):
                 scheduled.check_moment(at)
             return Response(rehearsed(rehearse(asked), request=asked))
         done, replayed = cancellation.cancel(asked) if at is None else scheduled.schedule(asked, at=at)
-        settled = cancellation.wait_until_settled(done, seconds=wait)
+        settled = settled_within(done, seconds=wait)
         response = Response(receipt(done, settled=settled))
         if replayed:
             response["Idempotent-Replayed"] = "true"

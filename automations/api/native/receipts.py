@@ -9,10 +9,11 @@ from uuid import UUID
 
 from rest_framework.request import Request
 
+from automations.api.limits import place_to_wait
 from automations.api.moments import stamp
 from automations.api.reading import Query
 from automations.api.schemas import Schema
-from automations.cancellation import CancelRequest, all_outstanding, outstanding
+from automations.cancellation import CancelRequest, all_outstanding, outstanding, wait_until_settled
 from automations.models import Cancellation, Event, EventKind
 from automations.rehearsal import Rehearsal
 
@@ -22,7 +23,7 @@ WAIT: Mapping[str, Schema] = {
         "type": "number",
         "minimum": 0,
         "maximum": LONGEST_WAIT,
-        "description": "Seconds to hold the answer back for steps in flight.",
+        "description": "Seconds to hold the answer back for steps in flight; not at all while many wait so.",
     }
 }
 
@@ -33,6 +34,15 @@ def wait_of(request: Request) -> float:
     wait = query.number("wait", 0, least=0, most=LONGEST_WAIT)
     query.finish()
     return wait
+
+
+def settled_within(cancellation: Cancellation, *, seconds: float) -> bool:
+    """Waits for the receipt's steps in flight to end, at most so long, and not at all while as many wait already as
+    may; whether all have ended."""
+    if wait_until_settled(cancellation, seconds=0):
+        return True
+    with place_to_wait() as has_place:
+        return seconds > 0 and has_place and wait_until_settled(cancellation, seconds=seconds)
 
 
 def receipt(cancellation: Cancellation, *, settled: bool) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
 from automations.api.moments import stamp
-from automations.api.native.receipts import WAIT, receipt, wait_of
+from automations.api.native.receipts import WAIT, receipt, settled_within, wait_of
 from automations.api.reading import Body, Query
 from automations.api.run_filters import newest
 from automations.api.schemas import TIME, UID, Schema, one_of, prose, request_of, text
@@ -141,7 +141,7 @@ class CancelRun(Endpoint):
                 request_id=request_id(request),
             )
         )
-        settled = cancellation.wait_until_settled(done, seconds=wait)
+        settled = settled_within(done, seconds=wait)
         return Response(receipt(done, settled=settled))
 
 

@@ -10,6 +10,8 @@ from automations.expressions.tokens import SUSPICIOUS, is_blank
 
 _EXACT_BITS: Final = 1024
 """Integers longer than this go to the evaluator, which says what is wrong with them."""
+_LONGEST: Final = 65_536
+"""Characters of a text beyond which only the evaluator may tell: it refuses them."""
 
 
 def fast_text(template: FastTemplate, scope: Scope) -> str | None:
@@ -19,16 +21,17 @@ def fast_text(template: FastTemplate, scope: Scope) -> str | None:
     the result may look like a value that was not there.
     """
     pieces = []
+    left = _LONGEST
     for part in template.parts:
-        if isinstance(part, str):
-            pieces.append(part)
-            continue
-        value = look_up(scope, part)
-        if type(value) is str and not is_blank(value):
+        value = part if isinstance(part, str) else look_up(scope, part)
+        if type(value) is str and (value is part or not is_blank(value)):
             pieces.append(value)
         elif type(value) is int and value.bit_length() <= _EXACT_BITS:
             pieces.append(str(value))
         else:
+            return None
+        left -= len(pieces[-1])
+        if left < 0:
             return None
     text = "".join(pieces)
     return None if SUSPICIOUS.search(text) else text

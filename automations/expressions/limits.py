@@ -12,6 +12,11 @@ MAX_REQUEST: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 64
 """Levels of lists and objects in a result; what the API accepts as JSON."""
 
+MAX_TEXT: Final = 256 * 1024
+"""Characters of a text with {{path}} once it is filled in."""
+MAX_FILLED: Final = 1024 * 1024
+"""Characters that all fields of a tree may take from what they read, together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from automations.expressions import pool
@@ -19,7 +20,7 @@ from automations.expressions.compile import (
 from automations.expressions.errors import ExpressionError, FieldWarning, printable
 from automations.expressions.evaluation import Job, evaluate
 from automations.expressions.fast import fast_text, fast_value
-from automations.expressions.limits import MAX_SOURCE
+from automations.expressions.limits import MAX_FILLED, MAX_SOURCE, MAX_TEXT
 from automations.expressions.scope import JSON, MISSING, Scope, look_up, spell
 from automations.expressions.tokens import check_token, is_blank, number_text, token_text
 
@@ -41,7 +42,8 @@ def resolve_token(source: str, scope: Scope, *, owner: str = "") -> str:
             text = token_text(look_up(scope, path), source=source, path=name)
             return check_token(text, longest=longest, source=source, paths=(name,))
         case Text(parts):
-            return check_token(_token_of_text(parts, scope, source), longest=longest, source=source)
+            text = _token_of_text(parts, scope, source, longest=longest)
+            return check_token(text, longest=longest, source=source)
         case FastTemplate() as template if len(source) <= MAX_SOURCE:
             resolved = fast_text(template, scope)
             if resolved is not None:
@@ -53,7 +55,7 @@ def resolve_token(source: str, scope: Scope, *, owner: str = "") -> str:
     return check_token(text, longest=longest, source=source)
 
 
-def _token_of_text(parts: tuple[str | Path, ...], scope: Scope, source: str) -> str:
+def _token_of_text(parts: tuple[str | Path, ...], scope: Scope, source: str, *, longest: int) -> str:
     """Fill {{path}} for a token: like a JavaScript template, nothing missing, something that tells apart."""
     paths = [part for part in parts if isinstance(part, tuple)]
     names = tuple(spell(path) for path in paths)
@@ -70,7 +72,19 @@ def _token_of_text(parts: tuple[str | Path, ...], scope: Scope, source: str) -> 
         raise ExpressionError(
             "unresolved", "nothing in the result comes from the data", source=source, paths=names
         )
-    return "".join(as_text(values[part]) if isinstance(part, tuple) else part for part in parts)
+    return _joined(parts, values, longest=longest, source=source)
+
+
+def _joined(parts: tuple[str | Path, ...], values: Mapping[Path, JSON], *, longest: int, source: str) -> str:
+    """The parts with their values in them; ExpressionError as soon as it is longer than that."""
+    pieces, left = [], longest
+    for part in parts:
+        piece = as_text(values[part]) if isinstance(part, tuple) else part
+        pieces.append(piece)
+        left -= len(piece)
+        if left < 0:
+            raise ExpressionError("too_long", f"the text has more than {longest} characters", source=source)
+    return "".join(pieces)
 
 
 def as_text(value: JSON) -> str:
@@ -101,6 +115,7 @@ class _Tree:
     warnings: list[FieldWarning]
     jobs: list[Job] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
+    left: int = MAX_FILLED
 
     def resolve(self, value: JSON, place: str) -> JSON:
         if isinstance(value, str):
@@ -110,7 +125,7 @@ class _Tree:
         if not isinstance(value, dict):
             return value
         if len(value) == 1 and isinstance(value.get("$ref"), str):
-            return self.read(parse_path(value["$ref"]), place)
+            return self.counted(self.read(parse_path(value["$ref"]), place), value["$ref"])
         return {key: self.resolve(item, _below(place, key)) for key, item in value.items()}
 
     def resolve_text(self, source: str, place: str) -> JSON:
@@ -118,13 +133,13 @@ class _Tree:
             case Literal(text):
                 return text
             case RefsPath(path):
-                return self.read(path, place)
+                return self.counted(self.read(path, place), source)
             case Text(parts):
-                return self.fill(parts, place)
+                return self.counted(self.fill(parts, place, source), source)
             case FastTemplate() as template if len(source) <= MAX_SOURCE:
                 value = fast_value(template, self.scope)
                 if value is not MISSING:
-                    return value
+                    return self.counted(value, source)
             case Script() | FastTemplate():
                 pass
         self.jobs.append(Job(source[2:-1], "field", f"{self.scope.seed}:{place}", source))
@@ -138,12 +153,21 @@ class _Tree:
             return None
         return value
 
-    def fill(self, parts: tuple[str | Path, ...], place: str) -> str:
+    def counted(self, value: JSON, source: str) -> JSON:
+        """The value; ExpressionError where all together are too large: one text of a definition may be there a
+        thousand times, and each time the whole of the data."""
+        self.left -= len(as_text(value))
+        if self.left < 0:
+            message = f"the fields have more than {MAX_FILLED} characters together"
+            raise ExpressionError("too_long", message, source=source)
+        return value
+
+    def fill(self, parts: tuple[str | Path, ...], place: str, source: str) -> str:
         values = {part: look_up(self.scope, part) for part in parts if isinstance(part, tuple)}
         absent = tuple(spell(path) for path, value in values.items() if value is MISSING or value is None)
         if absent:
             self.warn(place, absent, "missing, so left empty")
-        return "".join(as_text(values[part]) if isinstance(part, tuple) else part for part in parts)
+        return _joined(parts, values, longest=MAX_TEXT, source=source)
 
     def warn(self, place: str, paths: tuple[str, ...], what: str) -> None:
         names = tuple(printable(path) for path in paths)
@@ -177,7 +201,8 @@ def resolve_tree(
     if not tree.jobs:
         return resolved
     answers = evaluate(tree.jobs, scope, owner=owner)
-    for place, answer in zip(tree.places, answers, strict=True):
+    for place, job, answer in zip(tree.places, tree.jobs, answers, strict=True):
+        tree.counted(answer.value, job.source)
         if answer.missing:
             tree.warn(place, answer.missing, "missing")
     return tree.complete(resolved, [answer.value for answer in answers])

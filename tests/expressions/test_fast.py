@@ -119,6 +119,13 @@ def test_it_declines_all_but_texts_and_integers(value: JSON) -> None:
     assert fast_text(fast("${`x-${data.a}`}"), scope({"a": value})) is None
 
 
+def test_it_declines_a_text_that_an_evaluator_refuses() -> None:
+    data = {"a": "x" * 50_000}
+    assert fast_text(fast("${`${data.a}`}"), scope(data)) == data["a"]
+    assert fast_text(fast("${`${data.a}${data.a}`}"), scope(data)) is None
+    assert evaluated("${`${data.a}${data.a}`}", data, "field") == "too_long"
+
+
 @pytest.mark.parametrize("data", [{}, [], None, "a"])
 def test_it_declines_where_nothing_is_there(data: JSON) -> None:
     assert fast_text(fast("${`x-${data.a}`}"), scope(data)) is None

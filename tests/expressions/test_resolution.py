@@ -160,6 +160,36 @@ def test_each_expression_of_a_tree_has_data_and_globals_of_its_own() -> None:
     assert resolve_tree(tree, scope({"list": [1, 2]})) == [[2, 1], [1, 2], 1, "undefined"]
 
 
+@pytest.mark.parametrize("times", [1, 3, 1_000])
+def test_a_text_is_filled_in_up_to_256_kib(times: int) -> None:
+    data = {"x": "y" * 100_000}
+    if times == 1:
+        assert field("{{data.x}}!", data) == (data["x"] + "!", [])
+        return
+    with pytest.raises(ExpressionError) as caught:
+        field("{{data.x}}" * times, data)
+    assert (caught.value.kind, caught.value.message) == (
+        "too_long",
+        "the text has more than 262144 characters",
+    )
+    with pytest.raises(ExpressionError) as caught:
+        resolve_token("a{{data.x}}" * times, scope(data))
+    assert (caught.value.kind, caught.value.message) == ("too_long", "the text has more than 512 characters")
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    ["refs.data.x", {"$ref": "data.x"}, "{{data.x}}", "${data.x}", "${'y'.repeat(60000)}", "refs.data"],
+)
+def test_the_fields_of_a_tree_take_up_to_1_mib_together(leaf: Any) -> None:
+    data = {"x": "y" * 60_000}
+    assert len(resolve_tree([leaf] * 17, scope(data))) == 17
+    with pytest.raises(ExpressionError) as caught:
+        resolve_tree([leaf] * 18, scope(data))
+    assert caught.value.kind == "too_long"
+    assert caught.value.message == "the fields have more than 1048576 characters together"
+
+
 def test_data_of_the_tree_are_not_evaluated() -> None:
     data = {"evil": "${1 + 1}", "path": "refs.data.evil", "text": "{{data.evil}}"}
     tree = [{"$ref": "data.evil"}, "refs.data.path", "${data.text}", "{{data.evil}}", "${[data.evil]}"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from automations.expressions.compile import compile_expression
 from automations.expressions.errors import ExpressionError, FieldWarning, Kind
 from automations.expressions.explanation import Advice, Explanation, explain
+from automations.expressions.limits import MAX_DEPTH, is_too_deep
 from automations.expressions.pool import configure
 from automations.expressions.resolution import (
     as_text,
@@ -22,6 +23,7 @@ from automations.expressions.syntax import syntax_fault
 
 __all__ = [
     "JSON",
+    "MAX_DEPTH",
     "MISSING",
     "Advice",
     "Explanation",
@@ -35,6 +37,7 @@ __all__ = [
     "configure",
     "dig",
     "explain",
+    "is_too_deep",
     "resolve_field",
     "resolve_token",
     "resolve_tree",

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 MAX_SOURCE: Final = 2_000
 """Characters of an expression."""
 MAX_REQUEST: Final = 4 * 1024 * 1024
 """Bytes of JSON sent to an evaluator: expressions, data, profile and refs (escaped to ASCII)."""
 MAX_DEPTH: Final = 64
-"""Levels of lists and objects in a result; what the API accepts as JSON."""
+"""Levels of lists and objects in a result, and in what is stored; what the API accepts as JSON."""
 
 MAX_TEXT: Final = 256 * 1024
 """Characters of a text with {{path}} once it is filled in."""
 MAX_FILLED: Final = 1024 * 1024
 """Characters that all fields of a tree may take from what they read, together."""
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether a JSON value has more than MAX_DEPTH levels; without recursion, which is what depth attacks."""
+    levels, level = 0, [value]
+    while level := [item for item in level if isinstance(item, list | dict)]:
+        levels += 1
+        if levels > MAX_DEPTH:
+            return True
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import models
 
 from automations.definition import merged
+from automations.expressions import MAX_DEPTH, is_too_deep
 from automations.models.environment import Environment
 from automations.models.refusal import Refusal
 
@@ -132,7 +133,11 @@ def change_profiles(
 
 
 def check_size(profile: Mapping[str, Any], *, of: str) -> None:
-    """Refusal for more than 256 KiB as compact JSON."""
+    """Refusal for more than 64 levels, which steps can lay over one another, and for more than 256 KiB as compact
+    JSON."""
+    if is_too_deep(profile):
+        message = f"the profile of “{of[:100]}” would be nested deeper than {MAX_DEPTH} levels"
+        raise Refusal.at("/profile", "data_too_deep", message)
     if len(_COMPACT.encode(dict(profile)).encode()) > LARGEST_PROFILE:
         message = f"the profile of “{of[:100]}” would have more than 256 KiB"
         raise Refusal.at("/profile", "data_too_large", message)

@@ -9,6 +9,7 @@ from typing import Any
 
 from automations import concurrency, invocation
 from automations.definition import Invoke, Step
+from automations.expressions import MAX_DEPTH, is_too_deep
 from automations.invocation import ChangedMeanwhile, Draft, InvokeRequest, Recipient
 from automations.machine import START, STARVED_PAUSE, Order, Plan
 from automations.models import (
@@ -123,7 +124,10 @@ def _prepare(step: Invoke, order: Order, *, family: Family) -> Birth:
 
 
 def _checked(name: str, value: Any) -> Any:
-    """A value that is not larger than what an invoke may bring."""
+    """A value that is neither deeper nor larger than what an invoke may bring."""
+    if is_too_deep(value):
+        message = f"“{name}” may have at most {MAX_DEPTH} levels"
+        raise Refusal(No.INVALID, f"{name}_too_deep", message)
     if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > LARGEST_DOCUMENT:
         raise Refusal(No.INVALID, f"{name}_too_large", f"“{name}” may have at most 256 KiB")
     return value

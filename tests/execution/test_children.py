@@ -182,6 +182,18 @@ def test_data_that_cannot_be_stored_fails_the_step(text: str, kind: str) -> None
     assert error_of(parent)[::2] == ("failed", kind)
 
 
+@pytest.mark.parametrize("name", ["data", "profile"])
+def test_what_a_child_is_given_has_at_most_64_levels(name: str) -> None:
+    deep: Any = "x"
+    for _ in range(62):
+        deep = [deep]
+    parent = parent_of({**INVOKE, name: {"a": "refs.data.deep"}}, data={"deep": deep})
+    child = child_of(parent)
+    assert (child.invocation.data if name == "data" else child.profile) == {"a": deep}
+    parent = parent_of({**INVOKE, name: {"a": {"b": ["refs.data.deep"]}}}, data={"deep": deep})
+    assert error_of(parent) == ("failed", "step_failed", f"{name}_too_deep")
+
+
 def test_what_was_carried_out_before_a_refused_child_stays() -> None:
     parent = parent_of(INVOKE, {**INVOKE, "id": "second", "template": "nobody"})
     assert [one for one, _, _ in steps(parent)] == ["bear", "second"]

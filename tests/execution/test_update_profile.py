@@ -134,6 +134,32 @@ def test_what_cannot_be_said_fails_the_step_and_changes_nothing(
     assert stored("ana") == {"email": "a@b.c"}
 
 
+def nested(value: Any, levels: int) -> Any:
+    """The value inside so many lists."""
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_steps_do_not_nest_a_profile_deeper_than_64_levels() -> None:
+    know("ana", {"p": "kept"})
+    deeper = {"action": "update-profile", "profile": {"p": nested("refs.profile.p", 20)}}
+    run = after(*[deeper] * 4)
+    failed = steps_of_run(run)[3]
+    assert (run.public_status, failed.error and failed.error["kind"]) == ("failed", "data_too_deep")
+    assert (stored("ana"), read(run).profile) == ({"p": nested("kept", 60)}, {"p": nested("kept", 60)})
+
+
+def test_nor_do_they_another_ones() -> None:
+    know("bob", {"p": "kept"})
+    step = {**UPDATE, "recipient_id": "bob", "profile": {"p": nested("refs.data.deep", 3)}}
+    run = after(step, data={"deep": nested("x", 61)})
+    assert told(run) == ("failed", "step_failed", "data_too_deep")
+    assert stored("bob") == {"p": "kept"}
+    assert after(step, data={"deep": nested("x", 60)}).public_status == "completed"
+    assert stored("bob") == {"p": nested("x", 63)}
+
+
 @pytest.mark.parametrize("when", ["before its step started", "since its step started"])
 def test_of_a_run_called_off_before_nothing_is_changed(when: str) -> None:
     run = run_of(invoke(SEND, UPDATE, recipients=["ana"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections import Counter, deque
+from collections import Counter
 from typing import Final
 
 from automations.expressions.breaker import Breaker
@@ -18,7 +18,7 @@ class _Waiter:
     """A thread in the queue; its signal is released when a slot is handed to it."""
 
     def __init__(self, owner: str) -> None:
-        self.owner = owner
+        self.owner, self.group = owner, owner.partition("/")[0]
         self.granted = False
         self.signal = threading.Lock()
         self.signal.acquire()
@@ -27,8 +27,10 @@ class _Waiter:
 class Pool:
     """At most `limits.pool_size` evaluators, started when first needed and kept.
 
-    A slot that becomes free goes to the thread that waited longest: a caller that comes back without pause
-    cannot overtake. A named owner never holds every evaluator of a pool of two or more.
+    Owners are written `group/whose` (an environment's id, say, and an API key), and the groups take turns: of the
+    one whose last slot is longest ago, a slot that becomes free goes to the thread that waited longest. So a caller
+    that comes back without pause cannot overtake, nor can many of one group keep another waiting. A named owner
+    never holds every evaluator of a pool of two or more.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -41,7 +43,8 @@ class Pool:
         self._lock = threading.Lock()
         self._slots = self.limits.pool_size
         self._held: Counter[str] = Counter()
-        self._queue: deque[_Waiter] = deque()
+        self._queue: list[_Waiter] = []
+        self._turns: dict[str, int] = {}
         self._idle: list[EvaluatorProcess] = []
         self._all: set[EvaluatorProcess] = set()
         self.breaker = Breaker()
@@ -112,13 +115,14 @@ class Pool:
             self._grant()
 
     def _grant(self) -> None:
-        """Hand free slots to the threads that waited longest; the lock is held."""
+        """Hand free slots to the threads whose turn it is; the lock is held."""
         most = max(1, self.limits.pool_size - 1)
-        for waiter in list(self._queue):
-            if not self._slots:
+        while self._slots:
+            fit = [one for one in self._queue if not one.owner or self._held[one.owner] < most]
+            if not fit:
                 return
-            if waiter.owner and self._held[waiter.owner] >= most:
-                continue
+            waiter = min(fit, key=lambda one: self._turns.get(one.group, 0))  # of equals the first
+            self._turns[waiter.group] = max(self._turns.values(), default=0) + 1
             self._queue.remove(waiter)
             self._slots -= 1
             self._held[waiter.owner] += 1

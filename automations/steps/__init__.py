@@ -12,7 +12,7 @@ from automations import expressions
 from automations.definition import Send, SendList, Step, Unreadable
 from automations.expressions import ExpressionError
 from automations.steps import cancel, invoke, send, send_list, unreadable, update_profile
-from automations.steps.base import Ask, Attempt, Outcome
+from automations.steps.base import Ask, Attempt, Outcome, owner_of
 
 __all__ = [
     "EFFECTS",
@@ -22,6 +22,7 @@ __all__ = [
     "Outcome",
     "cancel",
     "invoke",
+    "owner_of",
     "perform_effect",
     "update_profile",
 ]
@@ -40,8 +41,10 @@ def perform_effect(step: Step, attempt: Attempt) -> Outcome:
     Its `if` is evaluated here, after the start was committed: a cancel meanwhile lists the step as in flight.
     """
     try:
-        if step.condition is not None and not expressions.check_condition(step.condition, attempt.scope):
-            return Outcome(status="skipped", reason="condition_false")
+        if step.condition is not None:
+            holds = expressions.check_condition(step.condition, attempt.scope, owner=attempt.owner)
+            if not holds:
+                return Outcome(status="skipped", reason="condition_false")
         return EFFECTS[step.action](step, attempt)
     except (DatabaseError, InterfaceError, TimeoutError) as error:  # of what a step looked up
         log.warning("step %s of run %s could not look something up: %s", step.name, attempt.run, error)

@@ -13,6 +13,12 @@ Ask = Callable[[Sequence[Question]], Answers]
 """Looks up what a step needs of the database; threads that have no connection hand it to one that has."""
 
 
+def owner_of(environment_id: int) -> str:
+    """Whose expressions those of an environment's runs are: its endless ones neither break another environment's nor
+    keep it from an evaluator."""
+    return f"{environment_id}/runs"
+
+
 class Refused(Exception):
     """A record step that cannot be carried out as things stand; nothing of its transaction was written."""
 
@@ -34,6 +40,11 @@ class Attempt(NamedTuple):
     scope: Scope
     deadline: float
     ask: Ask = answers
+
+    @property
+    def owner(self) -> str:
+        """Whose expressions its are; see `owner_of`."""
+        return owner_of(self.environment_id)
 
     def look_up(self, about: About, name: str = "") -> Any:
         """The answer to one question."""

@@ -44,7 +44,9 @@ class Letter:
     def __init__(self, step: Send, attempt: Attempt) -> None:
         self.attempt, self.step, self.begun = attempt, step, time.monotonic()
         self.warnings: list[FieldWarning] = []
-        resolved = expressions.resolve_tree(step.worded, attempt.scope, warnings=self.warnings)
+        resolved = expressions.resolve_tree(
+            step.worded, attempt.scope, owner=attempt.owner, warnings=self.warnings
+        )
         self.to: Mapping[str, Any] | None = resolved.get("to")
         self.profile = _members(resolved.get("profile"))
         self.data = _members(resolved.get("data"))
@@ -55,7 +57,9 @@ class Letter:
         self.template = self._template() if step.template is not None else None
 
     def _template(self) -> MessageTemplate:
-        key = expressions.resolve_token(self.step.template or "", self.attempt.scope)
+        key = expressions.resolve_token(
+            self.step.template or "", self.attempt.scope, owner=self.attempt.owner
+        )
         found: MessageTemplate | None = self.attempt.look_up(About.TEMPLATE, key)
         if found is None:
             said = f"there is no message template “{key[:100]}”"
@@ -109,7 +113,8 @@ class Letter:
         refs = {**self.attempt.scope.refs, "recipient": addressee.id}
         data = {**_members(self.attempt.scope.data), **self.data}
         scope: Scope = self.attempt.scope._replace(data=data, profile=dict(profile), refs=refs)
-        filled_in = self.template.wording(channel).filled_in(scope, warnings=self.warnings)
+        wording = self.template.wording(channel)
+        filled_in = wording.filled_in(scope, owner=self.attempt.owner, warnings=self.warnings)
         return filled_in._replace(**self._overridden())
 
     def _overridden(self) -> dict[str, str]:

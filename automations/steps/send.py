@@ -30,7 +30,7 @@ def _addressee(step: Send, attempt: Attempt) -> Addressee:
     own = Addressee(id=attempt.recipient, profile=attempt.scope.profile)
     if step.recipient is None:
         return own
-    named = expressions.resolve_token(step.recipient, attempt.scope)
+    named = expressions.resolve_token(step.recipient, attempt.scope, owner=attempt.owner)
     if named == attempt.recipient:
         return own
     return Addressee(id=named, profile=attempt.look_up(About.PROFILE, named))

@@ -30,7 +30,7 @@ def perform(step: SendList, attempt: Attempt) -> Outcome:
     """
     try:
         letter = Letter(step, attempt)
-        key = expressions.resolve_token(step.list_key, attempt.scope)
+        key = expressions.resolve_token(step.list_key, attempt.scope, owner=attempt.owner)
         members: Sequence[str] | None = attempt.look_up(About.LIST, key)
         if members is None:
             raise DeliveryError(f"there is no list “{key[:100]}”", retryable=False)

@@ -194,6 +194,20 @@ def test_a_caller_that_comes_back_without_pause_does_not_overtake(
         done.set()
 
 
+def test_many_of_one_group_do_not_keep_another_waiting(
+    limits: Limits, aside: Callable[..., threading.Thread]
+) -> None:
+    limits(pool_size=1, time_ms=300, wait_s=1)
+    token("1 + 1")
+    evaluating = is_evaluating(pool.current().pids()[0])
+    for number in range(8):
+        endless = f"(() => {{ for (;;) {number}; }})()"
+        aside(lambda number=number, endless=endless: token(endless, f"1/{number}"))
+    until(evaluating)
+    until(lambda: len(pool.current()._queue) == 7)
+    assert [token("1 + 1", "2/runs") for _ in range(3)] == ["2", "2", "2"]
+
+
 @pytest.mark.parametrize("endless", [ENDLESS, NATIVE_ENDLESS])
 def test_an_endless_expression_costs_its_caller_no_cpu_of_its_own(limits: Limits, endless: str) -> None:
     limits()

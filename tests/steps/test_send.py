@@ -12,12 +12,14 @@ import pytest
 
 from automations import execution
 from automations.channels import signing
+from automations.expressions import pool
+from automations.expressions.breaker import STRIKES
 from automations.models import Environment, Run, steps_of_run
 from automations.models import provider as provider_model
 from tests.captured import Captured
 from tests.channels.sinks import HttpSink, SmtpSink, reply
-from tests.letters import knows, provider, template
-from tests.scenes import finish, invoke, make_due, read, run_of, start, work_off
+from tests.letters import knows, listed, provider, template
+from tests.scenes import finish, invoke, make_due, production, read, run_of, start, work_off
 
 pytestmark = pytest.mark.django_db
 WELCOME: dict[str, Any] = {"action": "send", "template": "welcome"}
@@ -45,6 +47,35 @@ def error(run: Run) -> Any:
 
 
 # -- what it says ---------------------------------------------------------------------------------------
+
+SLOW = "${data.plan + ''}"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {**WELCOME, "if": SLOW},
+        {"action": "send", "message": {"content": {"body": SLOW}}},
+        {**WELCOME, "template": SLOW},
+        {**WELCOME, "recipient": SLOW},
+        {**WELCOME, "data": {"said": "here"}},
+        {"action": "send-list", "list": SLOW, "template": "welcome"},
+    ],
+)
+def test_whose_its_expressions_are(step: dict[str, Any]) -> None:
+    """Those of the environment's runs: what another's were refused for does not matter here."""
+    template(title=SLOW if "data" in step else "Hi")
+    template("pro", title="Hi")
+    listed("pro", "ada")
+    breaker = pool.current().breaker
+    for owner in ("", "0/runs", f"{production().pk}/runs"):
+        for _ in range(STRIKES):
+            breaker.timed_out((owner, SLOW))
+        run = ran({**step, **ONCE})
+        expected = None if owner in ("", "0/runs") else "timeout"
+        (made,) = steps_of_run(read(run))
+        assert (made.error or {}).get("kind") == expected
+    breaker.ended((f"{production().pk}/runs", SLOW))
 
 
 def test_a_template_is_filled_in_with_the_data_and_the_profile() -> None:

@@ -111,13 +111,19 @@ def rehearse(request: CancelRequest, *, most: int | None = None) -> Rehearsal:
     )
 
 
-def planned(plan: str, *, environment: Environment) -> tuple[CancellationFilter, int]:
-    """The filter of that plan, with the last run that it was shown for, and how many runs were shown. Refusal when
-    it is not a plan of this environment, or older than an hour."""
+def check_age(plan: str) -> None:
+    """Refusal for a plan that is older than an hour."""
     try:
-        known: dict[str, Any] = signing.loads(plan, salt=_SALT, max_age=PLAN_KEPT)
+        signing.loads(plan, salt=_SALT, max_age=PLAN_KEPT)
     except signing.SignatureExpired as error:
         raise Refusal.at("/plan", "plan_expired", "a plan is good for an hour; ask for a new one") from error
+
+
+def planned(plan: str, *, environment: Environment) -> tuple[CancellationFilter, int]:
+    """The filter of that plan, with the last run that it was shown for, and how many runs were shown; how old it is
+    `check_age` tells. Refusal when it is not a plan of this environment."""
+    try:
+        known: dict[str, Any] = signing.loads(plan, salt=_SALT)
     except signing.BadSignature as error:
         raise Refusal.at("/plan", "invalid", "this is not a plan that a dry run gave") from error
     if known["environment"] != environment.pk:

@@ -27,10 +27,15 @@ def schedule(request: CancelRequest, *, at: datetime) -> tuple[Cancellation, boo
     """The stored cancellation, which is carried out at that moment (UTC), once, and whether it is a replay of an
     earlier one. Which runs it hits is found out then; `undo_for` and `hold_for` count from then.
 
-    Refusal as for a cancel, and for a moment that has passed or is more than five years ahead.
+    Refusal as for a cancel, and for a moment that has passed or is more than five years ahead; a replay is none for
+    that, whenever it comes.
     """
-    check_moment(at)
-    return cancelling.once(request, lambda asked: _store(asked, at=at))
+
+    def store(asked: CancelRequest) -> Cancellation:
+        check_moment(at)
+        return _store(asked, at=at)
+
+    return cancelling.once(request, store)
 
 
 def check_moment(at: datetime) -> None:

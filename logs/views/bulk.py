@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from automations.cancellation import CancelRequest, all_outstanding, cancel
 from automations.models import Automation, Cancellation, CancellationFilter, Origin, Overdue, Refusal
-from automations.rehearsal import Many, planned, rehearse
+from automations.rehearsal import Many, check_age, planned, rehearse
 from automations.undo import anybody_may, undo
 from logs import bulk_forms, http, words
 from logs.bulk_forms import ConfirmForm, FilterForm
@@ -124,7 +124,9 @@ def _preview(request: PageRequest, form: FilterForm, *, at_once: bool) -> dict[s
 def _confirmed(request: PageRequest) -> HttpResponseBase:
     form = FilterForm(request.POST)
     try:
-        scope, most = planned(request.POST.get("plan", ""), environment=request.environment)
+        plan = request.POST.get("plan", "")
+        scope, most = planned(plan, environment=request.environment)
+        check_age(plan)
     except Refusal as error:
         return _page(request, form, refusal=_look_again(error))
     confirm = ConfirmForm(request.POST, most=most)

@@ -113,7 +113,22 @@ def test_a_plan_is_good_for_an_hour(api: Caller, monkeypatch: pytest.MonkeyPatch
     invoke(DELAY, token="t")
     plan = rehearse(api, filter={"token": "t"})["plan"]
     monkeypatch.setattr("automations.rehearsal.PLAN_KEPT", -1)
-    assert refused(api.post(PATH, {"plan": plan})) == (422, "plan_expired", [("/plan", "plan_expired")])
+    expected = (422, "plan_expired", [("/plan", "plan_expired")])
+    assert refused(api.post(PATH, {"plan": plan})) == expected
+    assert refused(api.post(PATH, {"plan": plan, "dry_run": True})) == expected
+    assert refused(api.post(PATH, {"plan": plan}, Idempotency_Key="k")) == expected
+
+
+def test_a_repeated_request_gets_its_answer_when_its_plan_is_old(
+    api: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoke(DELAY, token="t")
+    plan = rehearse(api, filter={"token": "t"})["plan"]
+    first = api.post(PATH, {"plan": plan}, Idempotency_Key="k")
+    monkeypatch.setattr("automations.rehearsal.PLAN_KEPT", -1)
+    again = api.post(PATH, {"plan": plan}, Idempotency_Key="k")
+    assert (decoded(again), again["Idempotent-Replayed"]) == (decoded(first), "true")
+    assert decoded(first)["cancelled"] == 1
 
 
 def test_nothing_to_cancel_can_be_rehearsed_too(api: Caller) -> None:

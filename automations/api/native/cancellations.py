@@ -42,7 +42,7 @@ from automations.api.schemas import (
 from automations.cancellation import CancelRequest
 from automations.definition import LONGEST_HOLD, LONGEST_TAG, parse_moment
 from automations.models import Cancellation, CancellationFilter, Environment, No, Origin, Refusal
-from automations.rehearsal import planned, rehearse
+from automations.rehearsal import check_age, planned, rehearse
 
 MOST_RUN_IDS = 10_000
 MOST_RECIPIENTS, MOST_TAGS = 1_000, 20
@@ -135,8 +135,10 @@ class Cancellations(Endpoint):
         if is_rehearsal:
             if at is not None:
                 scheduled.check_moment(at)
+            if plan:
+                check_age(plan)
             return Response(rehearsed(rehearse(asked), request=asked))
-        done, replayed = cancellation.cancel(asked) if at is None else scheduled.schedule(asked, at=at)
+        done, replayed = _carry_out(asked, plan, at)
         settled = settled_within(done, seconds=wait)
         response = Response(receipt(done, settled=settled))
         if replayed:
@@ -170,6 +172,19 @@ def find_cancellation(environment: Environment, uid: UUID) -> Cancellation:
     if row is None:
         raise Refusal(No.NOT_FOUND, "cancellation_not_found", f"there is no cancellation {uid}")
     return row
+
+
+def _carry_out(asked: CancelRequest, plan: str | None, at: datetime | None) -> tuple[Cancellation, bool]:
+    """The cancellation, now or for later, and whether it is a replay: one that is does not grow too old."""
+    if at is not None:
+        return scheduled.schedule(asked, at=at)
+
+    def store(asked: CancelRequest) -> Cancellation:
+        if plan:
+            check_age(plan)
+        return cancellation.carry_out_now(asked)
+
+    return cancellation.once(asked, store)
 
 
 def _when(body: Body, *, has_plan: bool) -> datetime | None:

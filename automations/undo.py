@@ -37,13 +37,23 @@ def anybody_may(cancellation: Cancellation, *, now: datetime) -> bool:
     return not cancellation.is_carried_out or (until is not None and now <= until)
 
 
+class AdminsOnly(Exception):
+    """It is not anybody's to undo any more; nothing was changed."""
+
+
 @retried
 def undo(
-    *, environment: Environment, pk: UUID, actor: str, overdue: Overdue = Overdue.FIRE_NOW
+    *,
+    environment: Environment,
+    pk: UUID,
+    actor: str,
+    overdue: Overdue = Overdue.FIRE_NOW,
+    is_admin: bool = True,
 ) -> Cancellation:
     """The cancellation, undone: from this commit on its runs go on, by the rule `overdue` for those whose time has
     passed. What is archived is brought back in the background, until `restored_at` is set. One that has not been
-    carried out never will be. Refusal when it is unknown, or undone already.
+    carried out never will be. Refusal when it is unknown, or undone already; AdminsOnly, unless `is_admin`, when it
+    is not what `anybody_may`: behind the gate, where nobody else carries it out.
     """
     with gate(environment_id=environment.pk, exclusive=True) as (now, *_):
         row = Cancellation.objects.filter(environment=environment, pk=pk).select_for_update().first()
@@ -51,6 +61,8 @@ def undo(
             raise Refusal(No.NOT_FOUND, "cancellation_not_found", f"there is no cancellation {pk}")
         if row.undone_at is not None:
             raise Refusal.at("", "already_undone", "this cancellation has been undone already")
+        if not (is_admin or anybody_may(row, now=now)):
+            raise AdminsOnly
         row.undone_at, row.undone_by, row.overdue = now, actor, overdue
         if not row.is_carried_out:
             row.restored_at = now

@@ -124,7 +124,10 @@ class Overview:
             [tile.count for tile in self.tiles],
             [(str(bin.span), bin.count) for bin in self.bins],
             [self.workers, self.is_stuck, self.oldest_due],
-            [(row.pk, row.cancelled, row.is_carried_out, row.undone_at, row.restored_at) for row in self.cancellations],
+            [
+                (row.pk, row.cancelled, row.is_carried_out, row.undone_at, row.restored_at)
+                for row in self.cancellations
+            ],
             [row.run.pk for row in self.failures],
             [stop.is_done for stop in self.checklist],
         )

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
-from automations import execution
+from automations import execution, scheduled, undo
 from automations.api.moments import stamp
-from automations.models import Cancellation, database_now
+from automations.api.native import undoing
+from automations.models import Cancellation, Refusal, database_now
 from tests.api.conftest import Caller, decoded, refused
-from tests.scenes import DELAY, SEND, archive_all, cancel_runs, finish, invoke, run_of, start, status
+from tests.scenes import (
+    DELAY,
+    SEND,
+    archive_all,
+    cancel_runs,
+    finish,
+    invoke,
+    production,
+    run_of,
+    start,
+    status,
+)
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/cancellations"
@@ -162,6 +175,40 @@ def test_a_cancel_for_later_can_be_withdrawn_by_whoever_may_cancel(api: Caller) 
     answer = decoded(api.post(PATH, {"filter": {"token": "t"}, "at": in_an_hour()}))
     undone = decoded(api.post(f"{PATH}/{answer['id']}/undo", {}))
     assert (undone["as_of"], undone["undone"]["restored"], undone["settled"]) == (None, 0, False)
+
+
+@pytest.mark.parametrize("fields", [{}, {"undo_for": timedelta(hours=1)}])
+def test_who_is_no_admin_undoes_within_its_time_alone(fields: dict[str, Any]) -> None:
+    run = run_of(invoke(DELAY, token="t"))
+    receipt = cancel_runs(token="t", **fields)
+    asked = partial(undo.undo, environment=production(), pk=receipt.pk, actor="a", is_admin=False)
+    if not fields:
+        with pytest.raises(undo.AdminsOnly):
+            asked()
+    else:
+        assert asked().restored == 1
+        with pytest.raises(Refusal, match="undone already"):
+            asked()
+    assert status(run) == ("waiting" if fields else "cancelled")
+
+
+def test_one_that_is_carried_out_before_its_undo_is_an_administrators(
+    api: Caller, make_key: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(invoke(DELAY, token="t"))
+    answer = decoded(api.post(PATH, {"filter": {"token": "t"}, "at": in_an_hour()}))
+
+    def carry_out_first(**given: Any) -> Cancellation:
+        Cancellation.objects.filter(pk=answer["id"]).update(at=database_now() - timedelta(seconds=1))
+        scheduled.carry_out_due(production(), now=database_now())
+        return undo.undo(**given)
+
+    monkeypatch.setattr(undoing, "undo", carry_out_first)
+    address = f"{PATH}/{answer['id']}/undo"
+    assert refused(api.post(address, {}))[:2] == (403, "missing_scope")
+    assert (status(run), Cancellation.objects.get().undone_at) == ("cancelled", None)
+    assert decoded(Caller(make_key("admin")).post(address, {}))["undone"]["restored"] == 1
+    assert status(run) == "waiting"
 
 
 def test_a_rehearsal_of_a_cancel_for_later_shows_what_it_would_hit_now(api: Caller) -> None:

@@ -14,8 +14,8 @@ from automations.api.native.cancellations import find_cancellation
 from automations.api.native.receipts import followed_receipt
 from automations.api.reading import Body
 from automations.api.schemas import one_of, request_of
-from automations.models import Overdue, database_now
-from automations.undo import anybody_may, undo
+from automations.models import Overdue
+from automations.undo import AdminsOnly, undo
 
 
 class Undo(Endpoint):
@@ -35,9 +35,12 @@ class Undo(Endpoint):
         overdue = body.choice("overdue", tuple(Overdue.values), Overdue.FIRE_NOW)
         body.finish()
         cancellation = find_cancellation(self.environment, UUID(uid))
-        if cancellation.undone_at is None and not anybody_may(cancellation, now=database_now()):
+        try:
+            undone = undo(
+                environment=self.environment, pk=cancellation.pk, actor=self.actor, overdue=Overdue(overdue),
+                is_admin=self.key.can("admin"),
+            )  # fmt: skip
+        except AdminsOnly:
             demand_scope(self.key, "admin")
-        undone = undo(
-            environment=self.environment, pk=cancellation.pk, actor=self.actor, overdue=Overdue(overdue)
-        )
+            raise
         return Response(followed_receipt(undone))

@@ -19,7 +19,7 @@ from automations.models import (
     inputs_of,
     own_of,
 )
-from automations.steps import Outcome
+from automations.steps import Outcome, owner_of
 from automations.steps.invoke import Birth
 
 OVERDUE_SECONDS = 5.0
@@ -64,8 +64,8 @@ class Task(NamedTuple):
 
     @property
     def owner(self) -> str:
-        """Whom its expressions are reckoned to: its environment's workers, and no other's."""
-        return f"{self.claim.environment_id}/run"
+        """Whose expressions its are; see `owner_of`."""
+        return owner_of(self.claim.environment_id)
 
     def scope(self, now: datetime) -> Scope:
         """What the step's expressions may read at that moment."""

@@ -13,6 +13,7 @@ from tests.scenes import DELAY, SEND, invoke, make_due, production, publish, run
 
 pytestmark = pytest.mark.django_db
 PATH = "/v1/workflows/one/cancel"
+OLD = "/v1/notify/cancel"
 OBJECT = {"id": "p1", "collection": "projects"}
 
 
@@ -47,7 +48,7 @@ def test_runs_of_the_workflow_with_the_key_are_called_off_and_no_others(api: Cal
     assert statuses(api, [*mine, *spared]) == ["cancelled"] * 2 + ["waiting"] * 2
     row = Cancellation.objects.get()
     assert (row.origin, row.actor, row.request_id, row.cancelled) == ("knock", "key/backend", "req-1", 2)
-    assert (row.filter["token"], row.filter["automation"]) == ("ck", "one")
+    assert (row.filter["key"], row.filter["automation"]) == ("ck", "one")
 
 
 def test_later_runs_with_the_key_go_on(api: Caller) -> None:
@@ -70,7 +71,18 @@ def test_recipients_narrow_it(api: Caller) -> None:
     assert statuses(api, runs) == ["cancelled", "waiting", "cancelled", "waiting"]
 
 
-def test_a_key_is_one_with_every_other_token_of_the_environment(api: Caller) -> None:
+def test_a_run_with_such_a_token_is_not_one_with_the_key(api: Caller) -> None:
+    publish("three", {"steps": [DELAY, SEND], "cancellation_token": "{{data.order}}"})
+    run = run_of(invoke(definition=None, automation="three", data={"order": "ck"}))
+    mine = run_of(invoke(definition=None, automation="three", data={"order": "o"}, key="ck"))
+    assert (run.token, mine.token) == ("ck", "o")
+    cancelled(api, {"cancellation_key": "ck"}, "/v1/workflows/three/cancel")
+    assert (status(run), status(mine)) == ("waiting", "cancelled")
+    cancelled(api, {"name": "three", "cancelation_key": "ck"}, OLD)
+    assert status(run) == "waiting"
+
+
+def test_a_cancel_by_token_finds_a_run_by_its_key_too(api: Caller) -> None:
     run = run_of(invoke(definition=None, automation="one", key="ck"))
     body = {"automation": {"steps": [{"action": "cancel", "cancelation_token": "ck"}]}}
     (other,) = trigger(api, "u1")
@@ -87,7 +99,7 @@ def test_it_goes_by_any_of_its_addresses(api: Caller, path: str) -> None:
 
 def test_the_form_of_before_2022_means_the_same(api: Caller) -> None:
     runs = trigger(api, "u1", "u2")
-    cancelled(api, {"name": "one", "cancelation_key": "ck", "recipients": ["u1"]}, "/v1/notify/cancel")
+    cancelled(api, {"name": "one", "cancelation_key": "ck", "recipients": ["u1"]}, OLD)
     assert statuses(api, runs) == ["cancelled", "waiting"]
 
 

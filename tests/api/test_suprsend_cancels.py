@@ -126,6 +126,12 @@ def test_filters_are_anded(api: Caller, names: tuple[str, ...]) -> None:
     )
 
 
+def test_a_run_with_such_a_token_is_not_one_with_the_key(api: Caller) -> None:
+    by_token, by_key = run_of(invoke(DELAY, token="ck")), run_of(invoke(DELAY, token="t", key="ck"))
+    assert cancelled(api, cancellation_key="ck") == ids(by_key)
+    assert (status(by_token), status(by_key)) == ("waiting", "cancelled")
+
+
 def test_a_workflow_is_named_by_its_alias_too(api: Caller) -> None:
     runs = trigger(api, "u1") + trigger(api, "u1", workflow="two")
     assert cancelled(api, workflow_slug="Workflow One") == ids(runs[0])

@@ -1,4 +1,4 @@
-"""Cancels a workflow's runs by their key, as Knock's API does; in force when it answers."""
+"""Cancels a workflow's runs by their key, and not by their token, as Knock's API does; in force when it answers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _cancel(endpoint: Endpoint, raw: Mapping[str, Any], *, workflow: str, key_na
         CancelRequest(
             environment=endpoint.environment,
             filter=CancellationFilter(
-                token=label,
+                key=label,
                 automation=automation.key,
                 automation_id=automation.pk,
                 recipients=tuple(recipient.id for recipient in recipients if recipient.id is not None),

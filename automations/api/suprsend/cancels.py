@@ -57,7 +57,7 @@ class Cancel(Endpoint):
 def _filter(body: Body, environment: Environment) -> CancellationFilter:
     """What is empty is no filter, and never means all; what names nothing that there is matches nothing."""
     given: dict[str, Any] = {
-        "token": body.label("cancellation_key", longest=255),
+        "key": body.label("cancellation_key", longest=255),
         "tenant": body.label("tenant_id", longest=255),
         "idempotency_key": body.label("idempotency_key", longest=255),
     }

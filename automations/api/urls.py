@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path, re_path, register_converter
 
-from automations.api import docs, health
+from automations.api import docs, health, metrics
 from automations.api.courier.cancels import Cancel
 from automations.api.courier.invokes import InvokeAdHoc, InvokeJourney, InvokeTemplate
 from automations.api.courier.journeys import Journeys, JourneyVersions, OneJourney, PublishJourney
@@ -151,6 +151,7 @@ urlpatterns = [
     ),
     _address("healthz", health.Healthz),
     _address("readyz", health.Readyz),
+    re_path(r"^metrics/?\Z", metrics.metrics),
     _address("api/schema", docs.Document),
     _address("api/schema/(?P<dialect>courier|knock|suprsend)", docs.Document),
     re_path(r"^api/docs/?\Z", docs.reference),

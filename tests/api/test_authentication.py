@@ -108,7 +108,7 @@ def test_every_address_stands_in_the_table() -> None:
     patterns = [pattern.pattern for pattern in urls.urlpatterns]
     first = [next(pattern for pattern in patterns if pattern.match(path[1:])) for path in ADDRESSES]
     assert len(patterns) == len(set(map(str, first))) + len(
-        ["healthz", "readyz", "schema", "schemas", "docs"]
+        ["healthz", "readyz", "metrics", "schema", "schemas", "docs"]
     )
 
 

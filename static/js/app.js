@@ -148,22 +148,67 @@ function suggest(button) {
   field.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
-// Forms that would lose work when left
-let unsaved = false;
+// Forms that would lose work: one is asked before leaving what the server does not have, and what is typed while a
+// request is under way outlives its answer.
+let typed = 0;  // how often something was
+let kept = 0;  // of that, what the server has
+const sent = new WeakMap();  // request: of that, what there was when it went out
+const GUARDED = "form[data-guarded]";
 document.addEventListener("input", (event) => {
-  if (event.target.closest("form[data-guarded]")) unsaved = true;
+  if (event.target.closest(GUARDED)) typed += 1;
 });
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.matches("form[data-guarded]")) unsaved = false;
+  if (form.matches(GUARDED) && !event.defaultPrevented) kept = typed;
   if (form.matches(".choice")) form.elements.next.value = location.pathname + location.search;  // the filters of now
 });
-document.addEventListener("htmx:beforeRequest", (event) => {
-  if (event.target.matches("form[data-guarded]")) unsaved = false;
+document.addEventListener("htmx:beforeRequest", ({ detail }) => sent.set(detail.xhr, typed));
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const form = detail.target.querySelector(GUARDED);
+  if (!form || !detail.shouldSwap) return;
+  if (typed === sent.get(detail.xhr)) kept = typed;
+  else if (movesOpenStep(detail)) carry(form);
+  else {  // the answer is asked for anew once this is saved
+    detail.shouldSwap = false;
+    form.requestSubmit();
+    if (detail.requestConfig.verb === "get") detail.requestConfig.elt.click();
+  }
+});
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (!detail.elt.matches(GUARDED)) return;
+  if (detail.successful && detail.xhr.status < 300) kept = Math.max(kept, sent.get(detail.xhr));
+  else if (![412, 422].includes(detail.xhr.status)) notSaved();
 });
 addEventListener("beforeunload", (event) => {
-  if (unsaved) event.preventDefault();
+  if (typed > kept) event.preventDefault();
 });
+
+function notSaved() {
+  const words = document.createElement("strong");
+  words.className = "error";
+  words.textContent = "Not saved";
+  first("#saved")?.replaceChildren(words);
+}
+
+// Whether the answer shows the step that is open now, in its new place.
+function movesOpenStep({ requestConfig, xhr }) {
+  const place = first(".steps > .open")?.dataset.place;
+  return xhr.status < 300 && [`up.${place}`, `down.${place}`].includes(requestConfig.formData.get("do"));
+}
+
+// Puts what is in the form's fields into those that take their place, and saves it.
+function carry(form) {
+  const fields = [...form.querySelectorAll("input, select, textarea")].filter((field) => field.id);
+  const { id, selectionStart, selectionEnd } = document.activeElement;
+  document.addEventListener("htmx:afterSettle", () => {
+    for (const field of fields) {
+      Object.assign(document.getElementById(field.id) ?? {}, { value: field.value, checked: field.checked });
+    }
+    document.getElementById(id)?.focus();
+    if (selectionStart != null) document.getElementById(id)?.setSelectionRange(selectionStart, selectionEnd);
+    first("#step").requestSubmit();
+  }, { once: true });
+}
 
 // Keys. Off while typing, with a modifier, in a dialog, or when switched off (WCAG 2.1.4).
 let afterG = 0;

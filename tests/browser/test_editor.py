@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
+from tests.browser.test_live import hold, some
 from tests.browser.visitors import enter, waiting_run
 from tests.live import Product
 
@@ -184,3 +186,113 @@ def test_a_viewer_sees_no_button_and_is_refused(
     form = {"name": "Mine", "key": "mine", "csrfmiddlewaretoken": token}
     assert page.request.post("/templates/new/", form=form, headers={"Referer": product.url}).status == 403
     assert "Your role, viewer, does not allow this." in posted.text()
+
+
+def two_sends(product: Product, key: str) -> None:
+    send = {"action": "send", "message": {"content": {"title": "Hello", "body": "Base"}}}
+    body = {
+        "key": key,
+        "name": key,
+        "definition": {"steps": [send, {"action": "delay", "duration": "1 day"}]},
+    }
+    product.http.post("automations", json=body).raise_for_status()
+
+
+def draft(product: Product, key: str) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = product.http.get(f"automations/{key}").json()["draft"]["definition"][
+        "steps"
+    ]
+    return steps
+
+
+def go_on(page: Page, held: list[Route]) -> None:
+    some(page, held)
+    held.pop(0).continue_()
+
+
+def test_what_is_typed_while_a_save_is_under_way_is_in_the_version_that_is_mine(
+    page: Page, product: Product, complaints: list[str]
+) -> None:
+    two_sends(product, "typed-on")
+    enter(page, product, "admin")
+    page.goto("/templates/typed-on/steps/0")
+    theirs = {"steps": [{"action": "delay", "duration": "2 days"}]}
+    product.http.put("automations/typed-on/draft", json={"definition": theirs}).raise_for_status()
+    held = hold(page, "**/steps/0")
+    page.locator("#f-message-content-title").fill("Mine")
+    page.keyboard.press("Tab")
+    some(page, held)
+    page.locator("#f-message-content-body").press("End")
+    page.locator("#f-message-content-body").press_sequentially(" and more")
+    go_on(page, held)
+    go_on(page, held)  # saved again, with what was typed meanwhile
+    expect(page.locator("#conflict")).to_be_visible()
+    page.locator("#keep-mine").click()
+    expect(page.locator("#words-0")).to_have_text("Send Mine")
+    assert draft(product, "typed-on")[0]["message"]["content"] == {"title": "Mine", "body": "Base and more"}
+    assert complaints == [CONFLICT, CONFLICT]
+    complaints.clear()
+
+
+def test_what_is_typed_while_its_step_moves_goes_with_it(page: Page, product: Product) -> None:
+    two_sends(product, "moved-on")
+    enter(page, product, "admin")
+    page.goto("/templates/moved-on/steps/0")
+    held = hold(page, re.compile("/templates/moved-on/$"))
+    page.locator("#down-0").click()
+    some(page, held)
+    body = page.locator("#f-message-content-body")
+    body.press("End")
+    body.press_sequentially(" and on")
+    go_on(page, held)
+    expect(page.locator("#step h2")).to_have_text("Step 2: Send")
+    expect(body).to_have_value("Base and on")
+    expect(body).to_be_focused()
+    expect(page.locator("#saved")).to_have_text(re.compile(r"^Saved "))
+    assert draft(product, "moved-on")[1]["message"]["content"]["body"] == "Base and on"
+
+
+def test_what_is_typed_while_another_step_is_asked_for_is_saved_before_it_is_shown(
+    page: Page, product: Product
+) -> None:
+    two_sends(product, "asked-on")
+    enter(page, product, "admin")
+    page.goto("/templates/asked-on/steps/0")
+    held = hold(page, "**/steps/1")
+    page.locator("#open-1").click()
+    some(page, held)
+    page.locator("#f-message-content-title").press("End")
+    page.locator("#f-message-content-title").press_sequentially("!")
+    go_on(page, held)
+    go_on(page, held)
+    expect(page.locator("#step h2")).to_have_text("Step 2: Delay")
+    assert draft(product, "asked-on")[0]["message"]["content"]["title"] == "Hello!"
+
+
+def test_a_save_that_failed_says_so_and_leaving_asks(
+    page: Page, product: Product, complaints: list[str]
+) -> None:
+    two_sends(product, "failed-save")
+    enter(page, product, "admin")
+    page.goto("/templates/failed-save/steps/0")
+    page.route("**/steps/0", lambda route: route.fulfill(status=500))
+    page.locator("#f-message-content-title").fill("Kept?")
+    page.keyboard.press("Tab")
+    expect(page.locator("#saved")).to_have_text("Not saved")
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.locator("#to-list").click(no_wait_after=True)
+    page.wait_for_timeout(100)
+    assert asked == ["beforeunload"]
+    page.unroute("**/steps/0")
+    page.locator("#save").click()
+    expect(page.locator("#saved")).to_have_text(re.compile(r"^Saved "))
+    page.locator("#to-list").click()
+    expect(page.locator("h1")).to_have_text("Automations")
+    assert (len(asked), draft(product, "failed-save")[0]["message"]["content"]["title"]) == (1, "Kept?")
+    complaints.clear()

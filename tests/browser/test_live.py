@@ -122,7 +122,7 @@ def test_the_dialog_opens_though_its_row_was_drawn_anew_meanwhile(page: Page, pr
     expect(page.get_by_role("dialog")).to_contain_text("Cancel this run?")
 
 
-def hold(page: Page, address: str) -> list[Route]:
+def hold(page: Page, address: str | re.Pattern[str]) -> list[Route]:
     """Requests to this address from now on, each held until the test lets it go."""
     held: list[Route] = []
     page.route(address, lambda route: held.append(route))

@@ -26,6 +26,7 @@ from automations.models import (
     steps_of_run,
 )
 from automations.timeline import StepState
+from automations.undo import anybody_may
 from logs import bulk_forms, words
 from logs.rows import AFTER_THE_END
 from logs.tags import tag
@@ -156,6 +157,16 @@ class RunPage:
     def cancelled(self) -> Cancellation | None:
         """The cancellation that called this run off."""
         return self.run.called_off_by
+
+    @property
+    def may_be_undone(self) -> bool:
+        """Whether the cancellation that called this run off is not undone."""
+        return self.cancelled is not None and self.cancelled.undone_at is None
+
+    @property
+    def anybody_may_undo(self) -> bool:
+        """Whether whoever may cancel may undo it now; later that is an administrator's to do."""
+        return self.cancelled is not None and anybody_may(self.cancelled, now=self.now)
 
     @property
     def prospects(self) -> list[str]:

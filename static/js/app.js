@@ -53,19 +53,25 @@ htmx.logger = (_, name, detail) => {
   if (name === "htmx:afterRequest" || name === "htmx:sendAbort") delete detail.error;
 };
 
-// What is said to the person: in #toast, read out by screen readers, gone after a while.
+// What is said to the person: in #toast, read out by screen readers, gone after a while; with an Undo when that is
+// over, and never from under the focus or the pointer.
 let fading;
 function say(words, look = "info") {
   const line = document.createElement("p");
   line.className = look;
   line.textContent = words;
   first("#toast").replaceChildren(line);
-  fade();
 }
 function fade() {
   clearTimeout(fading);
-  fading = setTimeout(() => first("#toast").replaceChildren(), 10_000);
+  const toast = first("#toast");
+  if (!toast.childElementCount) return;
+  fading = setTimeout(() => {
+    if (toast.matches(":hover, :focus-within")) fade();
+    else toast.replaceChildren();
+  }, toast.querySelector("form") ? 60_000 : 10_000);
 }
+new MutationObserver(fade).observe(first("#toast"), { childList: true });
 
 // The focus is never lost: where what had it is gone, the row or the menu that held it gets it, else the content.
 let held = [];
@@ -110,7 +116,6 @@ document.addEventListener("htmx:afterSettle", () => {
   opened.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
   if (!openDialog()) giveBack();
   dress();
-  if (first("#toast").childElementCount) fade();
 });
 
 // Clicks. One that asks for another tab gets it: htmx would swap in this one.
@@ -285,4 +290,4 @@ function dress() {
 }
 dress();
 poll();
-if (first("#toast").childElementCount) fade();
+fade();

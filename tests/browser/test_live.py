@@ -191,3 +191,63 @@ def test_cancelling_from_the_list_leaves_one_in_the_list(page: Page, product: Pr
     expect(page).to_have_url(re.compile(r"/bulk/[-0-9a-f]{36}/$"))
     expect(page.locator("#undone")).to_contain_text("2 runs go on.")
     assert [status(product, run) for run in runs] == ["waiting", "waiting"]
+
+
+def test_the_undo_of_a_cancel_stays_while_it_is_open_and_never_goes_from_under_the_focus(
+    page: Page, product: Product
+) -> None:
+    enter(page, product, "operator")
+    run = waiting_run(product, token="toast-1", source="toast")
+    page.clock.install()
+    page.goto("/logs/?q=source:toast")
+    page.locator(f"#cancel-{run}").click()
+    page.locator("#confirm-cancel").click()
+    undo = page.locator("#toast-undo")
+    expect(undo).to_be_visible()
+    page.clock.run_for(30_000)
+    waiting_run(product, token="toast-2", source="toast")  # what draws the list anew
+    page.clock.run_for(2_200)
+    expect(page.locator("[data-row]")).to_have_count(2)
+    undo.focus()
+    page.clock.run_for(60_000)
+    expect(undo).to_be_focused()
+    page.locator("#q").focus()
+    page.clock.run_for(61_000)
+    expect(page.locator("#toast")).to_be_empty()
+
+
+def test_a_list_that_is_drawn_anew_does_not_keep_what_was_said(page: Page, product: Product) -> None:
+    enter(page, product, "viewer")
+    page.clock.install()
+    page.goto("/logs/?q=source:said")
+    page.evaluate("() => say('Said once.')")
+    for number in range(3):
+        waiting_run(product, token=f"said-{number}", source="said")
+        page.clock.run_for(4_000)
+        expect(page.locator("[data-row]")).to_have_count(number + 1)
+    expect(page.locator("#toast")).to_be_empty()
+
+
+def test_the_page_of_a_run_says_whether_it_is_live_while_the_run_may_change(
+    page: Page, product: Product, complaints: list[str]
+) -> None:
+    enter(page, product, "operator")
+    run = waiting_run(product, token="run-live-1")
+    page.clock.install()
+    page.goto(f"/logs/{run}/")
+    live = page.locator("#live")
+    page.clock.run_for(400)
+    expect(live).to_have_text("Live", use_inner_text=True)
+    page.route("**/logs/*/?tag=*", lambda route: route.abort())
+    for _ in range(2):
+        with page.expect_event("requestfailed"):
+            page.clock.run_for(1_200)
+    page.clock.run_for(200)
+    expect(live).to_have_text("Not live: retrying", use_inner_text=True)
+    page.unroute("**/logs/*/?tag=*")
+    product.http.post(f"runs/{run}/cancel", json={}).raise_for_status()
+    page.clock.run_for(4_200)
+    expect(page.locator(".standing")).to_have_text("Cancelled")
+    page.clock.run_for(400)
+    expect(live).to_have_text("", use_inner_text=True)
+    complaints.clear()

@@ -147,6 +147,28 @@ def test_the_focus_is_where_one_would_go_on_after_each_dialog(page: Page, produc
     expect(page.locator("#person-name")).to_be_focused()
 
 
+def test_the_focus_is_at_the_field_that_was_refused_and_at_the_menu_that_was_shut(
+    page: Page, product: Product, complaints: list[str]
+) -> None:
+    enter(page, product, "operator")
+    run = waiting_run(product, token="refused-1")
+    product.http.post(f"runs/{run}/cancel", json={}).raise_for_status()
+    page.goto(f"/logs/{run}/")
+    page.locator("#to-replay").click()
+    page.locator("#replay-data").fill("{")
+    page.locator("#start-replay").press("Enter")
+    expect(page.locator("#new_data-errors")).to_be_visible()
+    expect(page.locator("#replay-data")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.locator("#environment").press("Enter")
+    page.locator("#environment-test").focus()
+    page.keyboard.press("Escape")
+    expect(page.locator("#environment")).to_be_focused()
+    expect(page.locator("#environments")).not_to_have_attribute("open", "")
+    assert len(complaints) == 1  # the 422
+    complaints.clear()
+
+
 @pytest.mark.slow
 def test_whatever_is_drawn_anew_keeps_the_focus_by_its_id(page: Page, product: Product) -> None:
     enter(page, product, "admin")

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from automations import execution
-from automations.models import Environment, Run
+from automations.models import Cancellation, Environment, Run
 from tests.captured import Captured
 from tests.pages import Element, read
 from tests.people import client
@@ -235,6 +235,7 @@ def test_a_cancelled_run_says_who_called_it_off_and_what_that_prevented() -> Non
             f"Cancelled {day} {at} by ana from the API: “they upgraded”",
             "No step was in flight, and no further step of this run will start.",
             f"This run only. Cancellation {cancellation.pk}",
+            "An admin may still undo it.",
         ]
         assert [(look, words.endswith("prevented")) for look, words in steps(run)[1:]] == [
             ("cancelled", True)
@@ -320,3 +321,21 @@ def test_a_cancel_step_is_headed_by_what_it_asks_for() -> None:
     by_filter, by_run, _ = steps(run)
     assert "Cancel by filter" in by_filter[1]
     assert f"Cancel {other}" in by_run[1]
+
+
+def test_a_cancel_can_be_undone_where_the_run_is_while_that_is_open() -> None:
+    run = run_of(invoke(DELAY))
+    browser = client("operator")
+    browser.post(f"/logs/{run.uid}/cancel/", {"on": "run"}, headers={"HX-Request": "true"})
+    row = Cancellation.objects.get()
+    page = read(browser.get(f"/logs/{run.uid}/"))
+    assert page.one("#undo-form")["action"] == f"/bulk/{row.pk}/undo/"
+    assert row.undo_until is not None
+    assert f"until {row.undo_until:%-d %b %Y %H:%M:%S} UTC" in page.one("#undo-form").text
+    assert read(client("viewer").get(f"/logs/{run.uid}/")).all("#undo-form") == []
+    Cancellation.objects.update(undo_until=row.undo_until - timedelta(minutes=2))
+    page = read(browser.get(f"/logs/{run.uid}/"))
+    assert page.all("#undo-form") == []
+    assert page.one("#who-may-undo").text == "An admin may still undo it."
+    said = read(client("admin").get(f"/logs/{run.uid}/")).one("#who-may-undo").text
+    assert said == "You may still undo it, on the page of the cancellation."

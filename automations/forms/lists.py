@@ -53,16 +53,16 @@ class MembersForm(RefusableForm):
 
 
 class RemoveForm(RefusableForm):
-    """The list's key, typed, for good measure."""
+    """The key of what goes, such as a list, typed, for good measure."""
 
-    typed = forms.CharField(max_length=100, required=False)
+    typed = forms.CharField(max_length=255, required=False, strip=False)
 
-    def __init__(self, *args: Any, key: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, key: str, what: str = "list", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.wanted = key
+        self.wanted, self.what = key, what
 
     def clean_typed(self) -> str:
         typed: str = self.cleaned_data["typed"]
         if typed != self.wanted:
-            raise ValidationError(f"Type “{self.wanted}” to remove this list.")
+            raise ValidationError(f"Type “{self.wanted}” to remove this {self.what}.")
         return typed

@@ -16,6 +16,7 @@ from automations.directory import templates as directory
 from automations.forms import sentence
 from automations.forms.directory import MessageForm, SampleForm
 from automations.forms.layout import laid_out
+from automations.forms.lists import RemoveForm
 from automations.middleware import PageRequest
 from automations.models import MessageTemplate, Refusal, Wording
 from automations.views import access
@@ -73,14 +74,18 @@ def message(request: PageRequest, key: str) -> HttpResponseBase:
     """One message template; for those who may not write, to read and to try out."""
     row = _found(request, key)
     given = {name: getattr(row, name) for name in ("key", "name", "title", "body")}
+    stored = MessageForm(initial={**given, "channels": laid_out(row.channels)})
     if request.method != "POST":
-        return _page(request, MessageForm(initial={**given, "channels": laid_out(row.channels)}), row)
+        return _page(request, stored, row)
     do = request.POST.get("do", "save")
     access.require(request, "invoke" if do == "preview" else "write")
     form = MessageForm({**request.POST.dict(), "key": key})
     if do == "preview":
         return _page(request, form, row, preview=_preview(request, form))
     if do == "remove":
+        typed = RemoveForm(request.POST, key=key, what="message")
+        if not typed.is_valid():
+            return _page(request, stored, row, status=422, remove_form=typed)
         directory.remove(environment=request.environment, key=key, by=request.user.actor)
         messages.info(request, f"The message “{key}” is gone: a step that would send it fails.")
         return redirect("messages:list")
@@ -118,10 +123,12 @@ def _page(
     *,
     status: int = 200,
     preview: Preview | None = None,
+    remove_form: RemoveForm | None = None,
 ) -> HttpResponse:
     posted = {name: request.POST[name] for name in SampleForm.base_fields if name in request.POST}
     context: dict[str, Any] = {
         "form": form, "message_template": row, "preview": preview, "sample": SampleForm(initial={**SAMPLE, **posted}),
+        "remove_form": remove_form or (RemoveForm(key=row.key, what="message") if row else None),
         "may_write": request.user.can("write"), "may_preview": request.user.can("invoke"),
     }  # fmt: skip
     return render(request, "automations/message.html", context, status=status)

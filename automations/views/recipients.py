@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -11,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from automations.directory import recipients as directory
 from automations.forms.directory import NewRecipientForm, RecipientForm
 from automations.forms.layout import laid_out
+from automations.forms.lists import RemoveForm
 from automations.middleware import PageRequest
 from automations.models import LONGEST_RECIPIENT, Recipient, RecipientList, Refusal, Run
 from automations.views import access
@@ -57,30 +60,39 @@ def recipient(request: PageRequest, pk: int) -> HttpResponseBase:
     """What is known of one, and its newest runs."""
     row = get_object_or_404(Recipient, environment=request.environment, pk=pk)
     form = RecipientForm(initial={"profile": laid_out(row.profile)})
-    if request.method == "POST":
+    away = RemoveForm(key=row.key, what="recipient")
+    if request.method == "POST" and request.POST.get("do") == "remove":
         access.require(request, "write")
-        if request.POST.get("do") == "remove":
+        away = RemoveForm(request.POST, key=row.key, what="recipient")
+        if away.is_valid():
             directory.remove(environment=request.environment, key=row.key)
             messages.info(request, f"Nothing is known of {row.key} any more.")
             return redirect("recipients:list")
+    elif request.method == "POST":
+        access.require(request, "write")
         form = RecipientForm(request.POST)
         if form.is_valid() and _saved(request, form, row.key) is not None:
             messages.info(request, "Saved: runs invoked from now on go by it.")
             return redirect("recipients:one", pk)
+    context = {**_about(request, row), "form": form, "remove_form": away}
+    status = 422 if form.is_bound or away.is_bound else 200
+    return render(request, "automations/recipient.html", context, status=status)
+
+
+def _about(request: PageRequest, row: Recipient) -> dict[str, Any]:
+    """The recipient's newest runs, and the lists it is on."""
     runs = Run.objects.within(request.environment).found_by(
         row.key, environment=request.environment, fields=["recipient"], whole=True
     )
     mine = RecipientList.objects.filter(environment=request.environment).with_member(row.key)
     lists = list(mine.defer("members").order_by("key")[: LISTS + 1])
-    context = {
+    return {
         "recipient": row,
-        "form": form,
         "runs": runs.listed().newest_first()[:RUNS],
         "lists": lists[:LISTS],
         "are_more_lists": len(lists) > LISTS,
         "may_write": request.user.can("write"),
     }
-    return render(request, "automations/recipient.html", context, status=422 if form.is_bound else 200)
 
 
 def _saved(request: PageRequest, form: RecipientForm, key: str) -> Recipient | None:

@@ -106,7 +106,12 @@ def test_an_admin_writes_a_profile_and_forgets_a_recipient() -> None:
     large = browser.post(address, {"profile": f'{{"x": "{"y" * 300_000}"}}'})
     assert read(large).one("#profile-errors").text == "The profile of “a/b?” would have more than 256 KiB."
     assert client("operator").post(address, {"do": "remove"}).status_code == 403
-    browser.post(address, {"do": "remove"})
+    wrong = browser.post(address, {"do": "remove", "typed": "a"})
+    assert (wrong.status_code, read(wrong).one("#typed-errors").text) == (
+        422, "Type “a/b?” to remove this recipient.",
+    )  # fmt: skip
+    assert Recipient.objects.get().profile == {"plan": "pro"}
+    assert browser.post(address, {"do": "remove", "typed": "a/b?"})["Location"] == "/recipients/"
     assert not Recipient.objects.exists()
 
 
@@ -127,7 +132,13 @@ def test_a_message_is_written_tried_changed_and_removed() -> None:
     assert browser.post("/messages/welcome/", {**MESSAGE, "title": "Hi", "channels": ""}).status_code == 302
     row = MessageTemplate.objects.get()
     assert (row.key, row.title, row.channels, row.updated_by) == ("welcome", "Hi", {}, "user/ana")
-    assert browser.post("/messages/welcome/", {"do": "remove"})["Location"] == "/messages/"
+    wrong = browser.post("/messages/welcome/", {"do": "remove"})
+    assert (wrong.status_code, read(wrong).one("#typed-errors").text, read(wrong).one("#title")["value"]) == (
+        422, "Type “welcome” to remove this message.", "Hi",
+    )  # fmt: skip
+    assert MessageTemplate.objects.count() == 1
+    gone = browser.post("/messages/welcome/", {"do": "remove", "typed": "welcome"})
+    assert gone["Location"] == "/messages/"
     assert not MessageTemplate.objects.exists()
 
 

@@ -94,10 +94,10 @@ function show(dialog) {
 }
 document.addEventListener("htmx:afterSwap", (event) => {
   const dialog = first("#dialog");
-  if (event.detail.target === dialog && !dialog.open) {
-    dialog.setAttribute("aria-labelledby", "dialog-title");
-    show(dialog);
-  }
+  if (event.detail.target !== dialog) return;
+  dialog.setAttribute("aria-labelledby", "dialog-title");
+  if (!dialog.open) show(dialog);
+  else dialog.querySelector("[aria-invalid=true]")?.focus();
 });
 document.addEventListener("cancelled", () => {
   first("#dialog").close();
@@ -233,8 +233,12 @@ const keys = {
   c: () => (document.activeElement.closest("[data-row]")?.querySelector(".cancel") ?? first("#cancel-run"))?.click(),
   g: () => { afterG = performance.now(); },
 };
+function shut(menu) {
+  if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+  menu.open = false;
+}
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape") all("details.menu[open]").forEach((menu) => { menu.open = false; });
+  if (event.key === "Escape") all("details.menu[open]").forEach(shut);
   if ((event.ctrlKey || event.metaKey) && event.key === "s" && first("#save")) {
     event.preventDefault();
     first("#save").form.requestSubmit(first("#save"));

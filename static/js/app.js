@@ -284,8 +284,20 @@ setInterval(() => {
   }
 }, 1000);
 
+// How many are ticked, on the button that calls them off
+function count() {
+  const ticked = all(".tick:checked").length;
+  const words = ticked ? `${ticked} ticked run${ticked === 1 ? "" : "s"}` : "the ticked runs";
+  const button = first("#cancel-ticked");
+  if (button) button.textContent = `Cancel ${words}…`;
+}
+document.addEventListener("change", (event) => {
+  if (event.target.matches(".tick")) count();
+});
+
 // What only works with JavaScript shows only with it.
 function dress() {
+  count();
   all("[data-copy], button[data-open]").forEach((button) => { button.hidden = false; });
   for (const button of all("[data-zone]")) {
     button.value = Intl.DateTimeFormat().resolvedOptions().timeZone;

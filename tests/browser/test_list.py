@@ -250,3 +250,21 @@ def test_a_hidden_tab_asks_nothing_and_catches_up_when_it_is_seen(page: Page, pr
     assert asked == []
     page.evaluate(hide, False)
     expect(page.locator(f"#row-{run} .badge")).to_have_text("Cancelled")
+
+
+def test_a_tick_moves_nothing_and_the_button_says_how_many(page: Page, product: Product) -> None:
+    enter(page, product, "operator")
+    runs = [waiting_run(product, token="ticks", source="ticks") for _ in range(2)]
+    page.goto("/logs/?q=source:ticks")
+    button, row = page.locator("#cancel-ticked"), page.locator(f"#row-{runs[0]}")
+    expect(button).to_be_hidden()
+    before = row.bounding_box()
+    page.locator(f"#tick-{runs[0]}").check()
+    expect(button).to_have_text("Cancel 1 ticked run…")
+    page.locator(f"#tick-{runs[1]}").check()
+    expect(button).to_have_text("Cancel 2 ticked runs…")
+    expect(button).to_be_visible()
+    assert row.bounding_box() == before
+    page.locator(f"#tick-{runs[1]}").uncheck()
+    button.click()
+    expect(page.locator("#plan-title")).to_have_text("This calls off 1 run")

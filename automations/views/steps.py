@@ -24,7 +24,7 @@ from automations.middleware import PageRequest
 from automations.models import Automation, Refusal
 from automations.views.access import require
 from automations.views.drafts import draft_of, problems_of
-from automations.views.editor import NAMES, base_of, find, keep, page, saved, typed
+from automations.views.editor import NAMES, base_of, find, keep, number_of, page, saved, typed
 from automations.views.resolving import resolved
 
 NAMING = ("id", "name")  # which are no reason to show all that is folded away
@@ -38,12 +38,17 @@ class DefinitionForm(forms.Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def steps(request: PageRequest, key: str) -> HttpResponseBase:
-    """The list; a POST adds, moves, duplicates or removes a step."""
+    """The list; a POST adds, moves, duplicates or removes a step, `ask` shows the question before it is removed."""
     automation = find(request, key)
     if request.method != "POST":
         return _page(request, automation)
     require(request, "write")
     base, do = base_of(request, automation), request.POST.get("do", "")
+    if do.startswith("ask."):
+        return _page(
+            request, automation, asked=number_of(do.removeprefix("ask.")),
+            revision=request.POST.get("revision", ""), base=request.POST.get("base", ""),
+        )  # fmt: skip
     try:
         now, place = changed(steps_of(base), do, order=request.POST.get("order", ""))
         kept = keep(request, automation, {**base, "steps": now})

@@ -295,6 +295,12 @@ document.addEventListener("change", (event) => {
   if (event.target.matches(".tick")) count();
 });
 
+// On a narrow screen the form of a step stands below the list: whoever opens a step is led there.
+document.addEventListener("htmx:afterSettle", ({ detail }) => {
+  const opens = detail.requestConfig?.elt.matches(".steps a");
+  if (opens && matchMedia("(max-width: 960px)").matches) first("#step")?.scrollIntoView();
+});
+
 // What only works with JavaScript shows only with it.
 function dress() {
   count();

@@ -144,6 +144,7 @@ def overtaken(page: Page) -> None:
     other.locator("#copy-0").click()
     expect(other.locator("#open-3")).to_be_visible()
     other.close()
+    page.locator("#ask-0").click()
     page.locator("#remove-0").click()
     expect(page.locator("#conflict")).to_be_visible()
 

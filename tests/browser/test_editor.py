@@ -296,3 +296,36 @@ def test_a_save_that_failed_says_so_and_leaving_asks(
     expect(page.locator("h1")).to_have_text("Automations")
     assert (len(asked), draft(product, "failed-save")[0]["message"]["content"]["title"]) == (1, "Kept?")
     complaints.clear()
+
+
+def test_the_form_of_a_step_is_in_sight_however_long_the_automation(page: Page, product: Product) -> None:
+    steps = [{"action": "delay", "duration": f"{days} days"} for days in range(1, 41)]
+    body = {"key": "forty", "name": "forty", "definition": {"steps": steps}}
+    product.http.post("automations", json=body).raise_for_status()
+    enter(page, product, "admin")
+    for width, shown in ((1280, 35), (390, 36)):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto("/templates/forty/")
+        page.locator(f"#open-{shown - 1}").click()
+        expect(page.locator("#step h2")).to_have_text(f"Step {shown}: Delay")
+        expect(page.locator("#step h2")).to_be_in_viewport()
+        expect(page.locator("#f-duration")).to_be_in_viewport()
+    page.set_viewport_size({"width": 1280, "height": 300})
+    page.locator("#more-words").click()
+    page.locator("#save").scroll_into_view_if_needed()
+    expect(page.locator("#save")).to_be_in_viewport()
+
+
+def test_a_step_is_removed_once_one_has_said_so(page: Page, product: Product) -> None:
+    two_sends(product, "asked-first")
+    enter(page, product, "admin")
+    page.goto("/templates/asked-first/")
+    page.locator("#ask-0").click()
+    expect(page.locator("#remove-0")).to_be_focused()
+    page.locator("#keep-0").click()
+    expect(page.locator(".sure")).to_have_count(0)
+    assert len(draft(product, "asked-first")) == 2
+    page.locator("#ask-0").click()
+    page.locator("#remove-0").press("Enter")
+    expect(page.locator(".steps li")).to_have_count(1)
+    assert draft(product, "asked-first") == [{"action": "delay", "duration": "1 day"}]

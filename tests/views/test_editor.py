@@ -326,3 +326,22 @@ def test_what_was_typed_is_text_and_never_markup() -> None:
         answer = client("admin").get(f"/templates/welcome/{place}")
         assert (answer.status_code, b"<script>alert" in answer.content) == (200, False)
         assert read(answer).one("h1").text == evil
+
+
+def test_a_step_is_removed_once_the_question_is_answered() -> None:
+    draft()
+    before = stored().draft
+    carried = {"revision": "1", "base": json.dumps(before)}
+    asked = post(do="ask.1", **carried)
+    page = read(asked)
+    assert (asked.status_code, stored().draft) == (200, before)
+    assert [(one["name"], one["value"]) for one in page.all("#remove-1")] == [("do", "remove.1")]
+    assert (page.one("#keep-1")["href"], page.all("#remove-0")) == ("/templates/welcome/", [])
+    kept = {one["name"]: one["value"] for one in page.one("#guard-list").all("input")}
+    assert {
+        name: kept[name] for name in carried
+    } == carried  # what somebody saved meanwhile is not removed unseen
+    assert post(do="remove.1", **carried).status_code == 302
+    assert stored().draft["steps"] == [before["steps"][0], *before["steps"][2:]]
+    for odd in ("ask.9", "ask.x", "ask.-1"):
+        assert read(post(do=odd)).all(".sure") == []

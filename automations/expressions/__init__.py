@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from automations.expressions.compile import compile_expression
 from automations.expressions.errors import ExpressionError, FieldWarning, Kind
-from automations.expressions.explanation import Advice, Explanation, explain
+from automations.expressions.explanation import Advice, Explanation, explain, misread
 from automations.expressions.limits import MAX_DEPTH, is_too_deep
 from automations.expressions.pool import configure
 from automations.expressions.resolution import (
@@ -38,6 +38,7 @@ __all__ = [
     "dig",
     "explain",
     "is_too_deep",
+    "misread",
     "resolve_field",
     "resolve_token",
     "resolve_tree",

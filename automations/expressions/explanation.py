@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final, Literal, NamedTuple
 
 from automations.expressions import compile as forms
@@ -12,6 +13,7 @@ from automations.expressions.errors import ExpressionError
 from automations.expressions.evaluation import Job, evaluate
 from automations.expressions.resolution import check_condition, resolve_field, resolve_token
 from automations.expressions.scope import JSON, MISSING, Scope, look_up, spell
+from automations.expressions.syntax import syntax_fault
 from automations.expressions.tokens import SUSPICIOUS
 
 Form = Literal["literal", "refs", "javascript", "text"]
@@ -50,7 +52,7 @@ class Explanation(NamedTuple):
     misses: tuple[str, ...]
     """Those of them that were not there, or null."""
     constant: bool
-    """It reads neither data nor profile nor refs: every run gets the same."""
+    """It reads neither data nor profile nor refs, chance nor the clock: every run gets the same."""
     warnings: tuple[Advice, ...]
     ms: float
     """Milliseconds it took to resolve."""
@@ -64,11 +66,34 @@ def explain(source: str, scope: Scope, *, purpose: Purpose = "token", owner: str
     form = _form(source, purpose)
     reads, misses = _reads(source, scope, form, error, owner)
     constant = form == "literal" or (form == "javascript" and error is None and not reads)
+    constant = constant and _try(source, _another(scope), purpose, owner) == (value, error)
     advice = [Advice(error.kind, error.message)] if error else []
-    advice += _advice_on_form(source, form, error)
+    advice += map(_sound, _advice_on_form(source, form, error))
     if purpose == "token" and error is None:
         advice += _advice_on_token(source, value, constant, scope, owner)
     return Explanation(form, value, error, reads, misses, constant, tuple(advice), round(ms, 3))
+
+
+def misread(source: str) -> Advice | None:
+    """What a text was probably meant to be, where it stays as it is written, being no expression; None for any
+    other."""
+    form = _form(source, "field")
+    advice = [_sound(one) for one in _advice_on_form(source, form, None)] if form == "literal" else []
+    return advice[0] if advice else None
+
+
+def _sound(advice: Advice) -> Advice:
+    """The advice; without its suggestion where that could not be read itself, or nobody could tell now."""
+    try:
+        fault = advice.suggestion and syntax_fault(advice.suggestion)
+    except ExpressionError as error:
+        fault = error.message
+    return advice._replace(suggestion=None) if fault else advice
+
+
+def _another(scope: Scope) -> Scope:
+    """As another run has it, a day later."""
+    return scope._replace(seed=f"{scope.seed} another", now=scope.now + timedelta(days=1))
 
 
 def _try(source: str, scope: Scope, purpose: Purpose, owner: str) -> tuple[JSON, ExpressionError | None]:
@@ -153,7 +178,7 @@ def _advice_on_token(source: str, value: JSON, constant: bool, scope: Scope, own
         advice.append(Advice("suspicious_text", "the token holds a word such as undefined or null"))
     nothing = Scope(data={}, profile={}, now=scope.now, seed=scope.seed)
     without, error = _try(source, nothing, "token", owner)
-    if error is None:
+    if error is None and without == _try(source, _another(nothing), "token", owner)[0]:
         message = f'runs without these data would all share the token "{without}"'
         advice.append(Advice("same_without_data", message))
     return advice

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from automations.expressions import Explanation, Scope, explain, resolve_token
+from automations.expressions import Explanation, Scope, explain, misread, resolve_token
 
 
 def told(source: str, data: Any = None, **options: Any) -> Explanation:
@@ -50,7 +50,10 @@ def remarks(source: str, data: Any = None) -> list[tuple[str, str | None]]:
     [
         ("plain", {}, [("constant", None)]),
         ("${'x'}", {"a": 1}, [("constant", None)]),
-        ("${Date.now()}", {"a": 1}, [("constant", None)]),
+        ("${Date.now()}", {"a": 1}, []),
+        ("${Math.random()}", {"a": 1}, []),
+        ("${data.a ?? Math.random()}", {"a": "x"}, []),
+        ("${data.", {"a": 1}, [("looks_like_javascript", None), ("constant", None)]),
         (
             "onboarding-refs.data.user_id",
             {},
@@ -134,3 +137,22 @@ def test_fields_and_conditions_are_explained_too() -> None:
     assert whole.reads == ("data.a", "data.b.c")
     literal = told("Hello", purpose="field")
     assert (literal.value, literal.constant, literal.warnings) == ("Hello", True, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("Hello ${data.name}!", ("looks_like_javascript", "${`Hello ${data.name}!`}")),
+        ("Hello refs.data.name", ("looks_like_refs", "${`Hello ${data.name}`}")),
+        ("Hello ${data.", ("looks_like_javascript", None)),
+        ("Hello {{data.name}}", None),
+        ("${data.name}", None),
+        ("refs.data.name", None),
+        ("It costs $5", None),
+    ],
+)
+def test_a_text_that_is_no_expression_and_looks_like_one_is_said(
+    text: str, advice: tuple[str, str | None] | None
+) -> None:
+    said = misread(text)
+    assert (said and (said.code, said.suggestion)) == advice

@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 
 from automations.definition import Problem
 from automations.definition.inputs import ACTION_INPUTS, ANY_ACTION, Input, Look
+from automations.expressions import Advice, misread
 from automations.forms.json_field import check_storable, parse_json
 from automations.forms.layout import laid_out
 
@@ -23,13 +24,14 @@ _ONE_LINE = frozenset[Look](("text", "condition", "choice", "number"))
 @dataclass(kw_only=True)
 class Field:
     """An input and what stands in it. `foreign`: the member has a shape that the field cannot write, so it shows it
-    and leaves it alone. `errors` were not saved, `problems` are, and stand against publishing."""
+    and leaves it alone. `errors` were not saved, `problems` are, and stand against publishing; `advice` does not."""
 
     input: Input
     value: str
     foreign: bool = False
     errors: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    advice: Advice | None = None
 
     @property
     def id(self) -> str:
@@ -98,6 +100,13 @@ def point_out(fields: Sequence[Field], problems: Iterable[Problem], *, below: st
         else:
             found.problems.append(problem.message)
     return left
+
+
+def advise(fields: Iterable[Field]) -> None:
+    """Says at each text what was probably meant, where it is no expression and would be sent as it stands."""
+    for one in fields:
+        if one.input.look in ("text", "long") and not (one.foreign or one.problems):
+            one.advice = misread(one.value)
 
 
 def _field(members: Mapping[str, Any], one: Input) -> tuple[Field, tuple[str, ...]]:

@@ -17,7 +17,7 @@ from django_htmx.http import push_url
 from automations.definition import Problem
 from automations.definition.inputs import ACTION_INPUTS, ANY_ACTION
 from automations.forms import JsonField, sentence
-from automations.forms.inputs import Field, fields_of, inputs_of, point_out, written
+from automations.forms.inputs import Field, advise, fields_of, inputs_of, point_out, written
 from automations.forms.layout import laid_out
 from automations.forms.step_list import changed, label_of, steps_of, summary_of
 from automations.middleware import PageRequest
@@ -146,10 +146,12 @@ def _form(
     inputs = inputs_of(members)
     shown = list(fields or fields_of(members, inputs)) if isinstance(members, dict) else []
     more = [field for field in shown if field.input.more]
+    unplaced = point_out(shown, problems, below=f"/steps/{place}")
+    advise(field for field in shown if field.input.name not in NAMING)
     return {
         "label": label_of(members),
         "has_form": inputs is not ANY_ACTION,
-        "unplaced": point_out(shown, problems, below=f"/steps/{place}"),
+        "unplaced": unplaced,
         "fields": [field for field in shown if not field.input.more],
         "more": more,
         "is_more_open": any(

@@ -345,3 +345,17 @@ def test_a_step_is_removed_once_the_question_is_answered() -> None:
     assert stored().draft["steps"] == [before["steps"][0], *before["steps"][2:]]
     for odd in ("ask.9", "ask.x", "ask.-1"):
         assert read(post(do=odd)).all(".sure") == []
+
+
+def test_a_text_that_would_be_sent_as_it_is_written_is_said_at_its_field() -> None:
+    draft()
+    body = read(post("steps/0", htmx=True, **{"message.content.body": "Hello ${data.name}!"}))
+    said = body.one("#said-f-message-content-body")
+    assert "${...} counts only as the whole string" in said.text
+    suggested = said.one("[data-suggest]")
+    assert (suggested["data-suggest"], suggested["data-into"]) == (
+        "${`Hello ${data.name}!`}", "#f-message-content-body",
+    )  # fmt: skip
+    assert body.one("#said-f-message-content-title").text == ""
+    whole = read(post("steps/0", htmx=True, **{"message.content.body": "${`Hello ${data.name}!`}"}))
+    assert whole.one("#said-f-message-content-body").text == ""

@@ -310,6 +310,10 @@ function dress() {
     button.hidden = button.value === "UTC";
   }
 }
+// On a narrow screen the places are a row that scrolls: it begins where one is.
+const here = first(".side [aria-current]");
+if (here) here.closest(".side").scrollLeft = here.offsetLeft - 60;
+
 dress();
 poll();
 fade();

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, FloatRect, Page, expect
 
 from tests.browser.visitors import enter, template, waiting_run
 from tests.live import Product
@@ -103,3 +104,61 @@ def test_nothing_moves_for_those_who_asked_for_that(page: Page, product: Product
         assert page.evaluate(MOVING) == [], address
     page.emulate_media(reduced_motion="no-preference")
     assert page.evaluate(MOVING) != []
+
+
+BOXES = """(labels) => labels.map((label) => {
+    const range = document.createRange();
+    range.selectNode(label.firstChild);
+    const {left, right} = range.getBoundingClientRect();
+    return [left, right, getComputedStyle(label).visibility];
+}).filter(([, , seen]) => seen === "visible")"""
+LABEL = """(cell) => getComputedStyle(cell, "::before").content"""
+
+
+def box(page: Page, selector: str) -> FloatRect:
+    found = page.locator(selector).bounding_box()
+    assert found is not None
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_narrow_screen_shows_what_a_wide_one_says(page: Page, product: Product, width: int) -> None:
+    enter(page, product, "admin")
+    run = waiting_run(product, token=f"narrow-{width}", source="narrow")
+    product.http.post(f"runs/{run}/cancel", json={}).raise_for_status()
+    page.set_viewport_size({"width": width, "height": 800})
+    for span in ("day", "week"):
+        page.goto(f"/?span={span}")
+        boxes = page.locator(".scale li").evaluate_all(BOXES)
+        gaps = [after[0] - before[1] for before, after in pairwise(boxes)]
+        assert (len(boxes) > 2, min(gaps) >= 2) == (True, True), (span, gaps)
+    page.goto("/logs/?q=source:narrow")
+    link, time = (box(page, f"#row-{run} {part}") for part in (".run", "td:nth-child(5) time >> nth=0"))
+    assert link["x"] + link["width"] < time["x"]
+    page.goto("/keys/")
+    expect(page.locator(".side [aria-current]")).to_be_in_viewport(ratio=1)
+    page.locator("[data-row] summary").first.click()
+    name = box(page, "[data-row] td >> nth=0")
+    assert (name["width"] > 200, name["height"] < 60) == (True, True)
+    cells = page.locator("[data-row]").first.locator("td")
+    assert [cells.nth(at).evaluate(LABEL) for at in (1, 4)] == ['"Scopes: "', '"Until: "']
+    for address, at, label in (("/bulk/", 3, "In flight"), ("/users/", 3, "Last login")):
+        page.goto(address)
+        cell = page.locator("[data-row]").first.locator("td").nth(at)
+        assert cell.evaluate(LABEL) == f'"{label}: "'
+
+
+@pytest.mark.slow
+def test_a_long_name_leaves_the_others_their_room(page: Page, product: Product) -> None:
+    body = {"key": "long-name", "name": "Reminder " * 20, "definition": {"steps": []}}
+    product.http.post("automations", json=body).raise_for_status()
+    enter(page, product, "admin")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto("/templates/?q=long-name")
+    assert box(page, "#row-long-name td:nth-child(6) small")["height"] < 30
+    page.goto("/users/")
+    page.locator("#username").fill("zoe")
+    page.locator("#make-link").click()
+    above, below = (box(page, part) for part in ("#invitation", ".frame"))
+    assert below["y"] - above["y"] - above["height"] >= 20

@@ -55,7 +55,8 @@ def change(request: PageRequest, pk: int) -> HttpResponseBase:
     if not admission.change(user, role=given["role"], is_active=given["is_active"], by=request.user.actor):
         context = _listed(InviteForm(), request=request) | {"refusal": "The last admin stays admin."}
         return render(request, "automations/users.html", context, status=422)
-    state = f"is {Role(user.role).label.lower()}" if user.is_active else "may not log in any more"
+    role = Role(user.role).label.lower()
+    state = f"is {'a' if role == 'viewer' else 'an'} {role}" if user.is_active else "may not log in any more"
     messages.info(request, f"{user.username} {state}.")
     return redirect("users:list")
 

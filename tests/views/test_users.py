@@ -104,3 +104,12 @@ def test_many_people_are_shown_in_pages() -> None:
     assert first.all("[data-row]")[-1].text.startswith("u50")  # who may not log in comes last
     older = read(client("admin").get(f"/users/{first.one('#older')['href'].removeprefix('/users/')}"))
     assert len(older.all("[data-row]")) == 2  # ana too
+
+
+@pytest.mark.parametrize(
+    ("role", "said"), [("viewer", "is a viewer."), ("operator", "is an operator."), ("admin", "is an admin.")]
+)
+def test_a_role_that_was_given_is_said_in_a_sentence(role: str, said: str) -> None:
+    vera, admin = person("viewer"), client("admin")
+    admin.post(f"/users/{vera.pk}/", {"role": role, "is_active": "on"})
+    assert read(admin.get("/users/")).one("#toast").text == f"{vera.username} {said}"

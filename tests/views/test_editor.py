@@ -359,3 +359,11 @@ def test_a_text_that_would_be_sent_as_it_is_written_is_said_at_its_field() -> No
     assert body.one("#said-f-message-content-title").text == ""
     whole = read(post("steps/0", htmx=True, **{"message.content.body": "${`Hello ${data.name}!`}"}))
     assert whole.one("#said-f-message-content-body").text == ""
+
+
+def test_whoever_disables_it_is_not_said_to_have_saved_the_draft() -> None:
+    draft()
+    post("publish")
+    publication.disable(environment=production(), key="welcome", by="user/otto")
+    said = get().one("#changed").text
+    assert (said.endswith(" by otto"), "Saved" in said) == (True, False)

@@ -154,7 +154,7 @@ urlpatterns = [
     re_path(r"^metrics/?\Z", metrics.metrics),
     _address("api/schema", docs.Document),
     _address("api/schema/(?P<dialect>courier|knock|suprsend)", docs.Document),
-    re_path(r"^api/docs/?\Z", docs.reference),
+    re_path(r"^api/docs/?\Z", docs.reference, name="api-reference"),
 ]
 # SuprSend's legacy form takes any first segment, so whoever includes these does so behind everything else.
 last = [

@@ -70,3 +70,12 @@ def test_every_action_is_explained_with_samples_that_can_be_run() -> None:
         parse({"steps": steps})
     (whole,) = re.findall(r"^```json\n(\{\n.*?)^```$", STEPS, re.MULTILINE | re.DOTALL)
     assert len(parse(json.loads(whole)).steps) == 3
+
+
+@pytest.mark.django_db
+def test_the_api_reference_is_linked() -> None:
+    browser = client("viewer")
+    for address in ("/docs/", "/docs/api/"):
+        link = read(browser.get(address)).one("#to-reference")
+        assert (link["href"], link.text) == ("/api/docs", "API reference")
+    assert browser.get("/api/docs").status_code == 200

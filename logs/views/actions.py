@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from automations import execution
@@ -37,6 +38,12 @@ class TimeForm(forms.Form):
             return parse_duration(text) if text else None
         except ValueError as error:
             raise ValidationError(words.sentence(str(error))) from error
+
+    def clean_due_at(self) -> datetime | None:
+        due_at: datetime | None = self.cleaned_data["due_at"]
+        if due_at is not None and due_at <= timezone.now():
+            raise ValidationError("This moment has passed. “Run now” lets the run go on at once.")
+        return due_at
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

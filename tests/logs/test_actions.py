@@ -56,6 +56,11 @@ def test_a_waiting_run_goes_on_at_once() -> None:
             "Give either how long from now, or a moment.",
         ),
         ({"due_at": "soon"}, "due_at", "Write a date and a time, such as 2026-11-20T14:00."),
+        (
+            {"due_at": "2020-01-01T00:00"},
+            "due_at",
+            "This moment has passed. “Run now” lets the run go on at once.",
+        ),
         ({"delay": "367 days"}, "delay", None),
         ({"due_at": "2029-01-01T00:00"}, "time", "A run may wait for at most 366 days."),
     ],

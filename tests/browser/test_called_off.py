@@ -98,3 +98,14 @@ def test_many_are_called_off_by_operators_alone_and_never_without_a_filter(
     assert status(product, run) == "waiting"
     assert [re.findall(r"status of (\d+)", said) for said in complaints] == [["403"], ["422"], ["412"]]
     complaints.clear()
+
+
+def test_the_preview_leads_to_what_it_says(page: Page, product: Product) -> None:
+    enter(page, product, "operator")
+    waiting_run(product, token="in-sight")
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto("/bulk/new/")
+    page.locator("#token").fill("in-sight")
+    page.locator("#preview").click()
+    expect(page.locator("#plan-title")).to_have_text("This calls off 1 run")
+    expect(page.locator("#plan-title")).to_be_in_viewport()

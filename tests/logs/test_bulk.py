@@ -410,3 +410,11 @@ def test_the_toast_of_a_cancel_offers_to_undo_it() -> None:
     assert read(again).all("form") == []
     browser.post(f"/bulk/{row.pk}/undo/")
     assert status_of(run) == ["waiting"]
+
+
+def test_the_preview_leads_to_its_part_of_the_page() -> None:
+    runs(1, token="t")
+    page = read(client("operator").get("/bulk/new/?token=t"))
+    assert (page.one("#asked")["action"], page.one("#plan-title").text) == (
+        "/bulk/new/#plan", "This calls off 1 run",
+    )  # fmt: skip

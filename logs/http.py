@@ -15,6 +15,7 @@ from automations.models import Cancellation, Run
 __all__ = [
     "PageRequest",
     "cancellation_of",
+    "missing_run",
     "part",
     "refused",
     "require",
@@ -50,6 +51,13 @@ def run_of(request: PageRequest, uid: UUID) -> Run:
     if run is None:
         raise Http404("there is no such run in this environment")
     return run
+
+
+def missing_run(request: PageRequest, uid: UUID) -> HttpResponse:
+    """The answer for a run that is not of the environment looked at; it says of which it is."""
+    others = (one for one in request.frame.environments if one != request.environment)
+    elsewhere = next((one for one in others if Run.objects.within(one).filter(uid=uid).exists()), None)
+    return render(request, "404.html", {"elsewhere": elsewhere}, status=404)
 
 
 def cancellation_of(request: PageRequest, uid: UUID) -> Cancellation:

@@ -18,9 +18,7 @@ YEAR = 365 * 24 * 3600
 @require_POST
 def preferences(request: PageRequest) -> HttpResponse:
     """Sets the theme or the time zone of the pages in a cookie, and goes back."""
-    back = request.POST.get("next", "")
-    safe = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}) and back.startswith("/")
-    response = redirect(back if safe else "/")
+    response = redirect(_next(request) or "/")
     theme, zone = request.POST.get("theme"), request.POST.get("zone")
     wanted = {"theme": theme if theme in THEMES else None, "zone": known_zone(zone).key if zone else None}
     for name, value in wanted.items():
@@ -33,8 +31,15 @@ def preferences(request: PageRequest) -> HttpResponse:
 
 @require_POST
 def environment(request: PageRequest) -> HttpResponse:
-    """Looks at another environment from now on."""
+    """Looks at another environment from now on; goes to the list of its runs, or where `next` says."""
     wanted = request.POST.get("environment", "")
     if any(environment.key == wanted for environment in request.frame.environments):
         look_at(request, wanted)
-    return redirect("logs:list")
+    return redirect(_next(request) or "logs:list")
+
+
+def _next(request: PageRequest) -> str:
+    """Where the form leads on to; empty where that is no page of ours."""
+    back = request.POST.get("next", "")
+    safe = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}) and back.startswith("/")
+    return back if safe else ""

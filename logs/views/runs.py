@@ -118,8 +118,10 @@ def exported(request: PageRequest, kind: str) -> HttpResponseBase:
 
 @require_safe
 def run(request: PageRequest, uid: UUID) -> HttpResponse:
-    """One run: its panel polls while it is unfinished."""
-    page = _page(request, uid)
+    """One run: its panel polls while it is unfinished. One of another environment is offered there."""
+    page = RunPage.read(uid=uid, environment=request.environment, now=timezone.now())
+    if page is None:
+        return http.missing_run(request, uid)
     if not http.wants_part(request):
         return render(request, "logs/run.html", _panel(request, page))
     if request.GET.get("tag") == page.tag:

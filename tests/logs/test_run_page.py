@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
+from django.test import Client
 
 from automations import execution
 from automations.models import Cancellation, Environment, Run
@@ -339,3 +340,23 @@ def test_a_cancel_can_be_undone_where_the_run_is_while_that_is_open() -> None:
     assert page.one("#who-may-undo").text == "An admin may still undo it."
     said = read(client("admin").get(f"/logs/{run.uid}/")).one("#who-may-undo").text
     assert said == "You may still undo it, on the page of the cancellation."
+
+
+def test_a_run_of_another_environment_is_offered_there() -> None:
+    run = run_of(invoke(DELAY, environment=Environment.objects.get(key="test")))
+    browser = client("viewer")
+    missing = browser.get(f"/logs/{run.uid}/")
+    form = read(missing).one("#elsewhere")
+    assert (missing.status_code, form["action"]) == (404, "/environment/")
+    assert form.text == "It is in test: Look there"
+    given = {one["name"]: one["value"] for one in form.all("[name]") if one["name"] != "csrfmiddlewaretoken"}
+    assert given == {"next": f"/logs/{run.uid}/", "environment": "test"}
+    answer = browser.post("/environment/", given)
+    assert answer["Location"] == f"/logs/{run.uid}/"
+    assert read(browser.get(answer["Location"])).one("h1").text == str(run.uid)
+    assert (
+        browser.post("/environment/", given | {"next": "https://elsewhere.example/"})["Location"] == "/logs/"
+    )
+    for nothing in (f"/logs/{UUID(int=7)}/", f"/logs/{UUID(int=7)}/cancel/"):
+        assert read(client("operator").get(nothing)).all("#elsewhere") == []
+    assert Client().get(f"/logs/{run.uid}/")["Location"].startswith("/login/")

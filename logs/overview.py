@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.core.cache import cache
+from django.urls import reverse
 
 from automations.execution import roster
 from automations.models import (
@@ -76,16 +77,17 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """One thing to do before everything has been seen once."""
+    """One thing to do before everything has been seen once, and the page where it is done."""
 
     words: str
     is_done: bool
+    address: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
     """The environment as it stands at `now` (UTC). `workers` are alive; `oldest_due` is the due time of the step
-    that waits longest, None when none is due."""
+    that waits longest, None when none is due; `first` the key of an automation to begin with."""
 
     now: datetime
     span: str
@@ -97,12 +99,15 @@ class Overview:
     cancellations: Sequence[Cancellation]
     failures: Sequence[Row]
     checklist: Sequence[Stop]
+    first: str
 
     @classmethod
     def read(cls, *, environment: Environment, span: str, now: datetime, workers: int) -> Overview:
         """Some twenty statements at most; the counts are kept for two seconds."""
         due = LiveRun.objects.within(environment.pk).due(now=now)
         tiles = _tiles(environment, now)
+        is_empty = not any(tile.count for tile in tiles)
+        first = first_automation(environment) if is_empty else ""
         return cls(
             now=now,
             span=span,
@@ -113,7 +118,8 @@ class Overview:
             is_stuck=workers > 0 and roster.is_idle_over_work(),
             cancellations=_recent_cancellations(environment),
             failures=_recent_failures(environment, now),
-            checklist=() if any(tile.count for tile in tiles) else _checklist(environment),
+            checklist=_checklist(environment, first) if is_empty else (),
+            first=first,
         )
 
     @property
@@ -130,6 +136,7 @@ class Overview:
             ],
             [row.run.pk for row in self.failures],
             [stop.is_done for stop in self.checklist],
+            self.first,
         )
 
 
@@ -229,12 +236,20 @@ def _recent_failures(environment: Environment, now: datetime) -> list[Row]:
     return rows.rows_of([runs[pk] for pk in last], now=now)
 
 
-def _checklist(environment: Environment) -> list[Stop]:
+def first_automation(environment: Environment) -> str:
+    """The key of one that can be invoked as it stands; empty where there is none."""
+    ready = Automation.objects.within(environment).filter(disabled_at=None).exclude(published=None)
+    return ready.order_by("key").values_list("key", flat=True).first() or ""
+
+
+def _checklist(environment: Environment, first: str) -> list[Stop]:
     """What a newcomer does first."""
-    automations = Automation.objects.within(environment)
+    automations, listed = Automation.objects.within(environment), reverse("templates:list")
+    use = reverse("templates:use", args=[first]) if first else listed
+    called_off = Cancellation.objects.filter(environment=environment).exists()
     return [
-        Stop(words="Write an automation", is_done=automations.exists()),
-        Stop(words="Publish it", is_done=automations.exclude(published=None).exists()),
-        Stop(words="Invoke it", is_done=Run.objects.within(environment).exists()),
-        Stop(words="Call a run off", is_done=Cancellation.objects.filter(environment=environment).exists()),
+        Stop(words="Write an automation", is_done=automations.exists(), address=listed),
+        Stop(words="Publish it", is_done=automations.exclude(published=None).exists(), address=listed),
+        Stop(words="Invoke it", is_done=Run.objects.within(environment).exists(), address=use),
+        Stop(words="Call a run off", is_done=called_off, address=reverse("logs:list")),
     ]

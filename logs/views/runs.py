@@ -21,6 +21,7 @@ from automations.models import Automation, Cancellation, CancellationFilter, Ori
 from logs import http, rows, words
 from logs.export import FORMATS
 from logs.http import PageRequest
+from logs.overview import first_automation
 from logs.run_page import RunPage
 from logs.search import PRESETS, WAKES, Search, row_number
 
@@ -65,6 +66,7 @@ def runs(request: PageRequest) -> HttpResponseBase:
         "is_part": http.wants_part(request),
         "polled": polled,
         "presets": [(key, label) for key, (label, _) in PRESETS.items()],
+        "first": "" if page or search.narrows else first_automation(request.environment),
     }
     if search.before:
         context |= _since(search, Run.objects.within(request.environment).newest_pk())

@@ -276,8 +276,13 @@ def test_a_text_that_cannot_be_searched_for_is_answered_in_words(text: str, said
 
 
 def test_without_any_run_the_page_says_how_to_make_one() -> None:
-    empty = page(client("viewer")).one(".empty").text
-    assert empty.startswith("No runs yet. Invoke an automation with its key")
+    empty = page(client("viewer")).one(".empty")
+    assert empty.text.startswith("No runs yet. There is no automation to invoke yet: publish one")
+    assert (empty.one("#to-automations")["href"], empty.all("#curl-first")) == ("/templates/", [])
+    publish("first", {"steps": [DELAY]})
+    empty = page(client("viewer")).one(".empty")
+    assert empty.text.startswith("No runs yet. Invoke an automation with its key")
+    assert '"automation": "first"' in empty.one("#curl-first").text
 
 
 def test_another_environments_runs_are_neither_listed_nor_counted() -> None:

@@ -132,7 +132,13 @@ def test_the_first_steps_are_shown_until_something_ran() -> None:
     assert page().one("#checklist").texts("li") == [
         "Write an automation", "Publish it", "Invoke it", "Call a run off",
     ]  # fmt: skip
+    assert page().all("#curl-first") == []
+    assert page().one("#stop-2")["href"] == "/templates/"
     publish("onboarding", {"steps": [SEND]})
+    assert '"automation": "onboarding"' in page().one("#curl-first").text
+    assert [page().one(f"#stop-{at}")["href"] for at in range(4)] == [
+        "/templates/", "/templates/", "/templates/onboarding/use", "/logs/",
+    ]  # fmt: skip
     assert page().one("#checklist").texts("li")[:3] == [
         "Write an automation: done",
         "Publish it: done",

@@ -136,3 +136,21 @@ def test_a_replay_says_of_the_steps_before_it_why_they_are_skipped() -> None:
 def test_why_a_step_was_skipped_is_said_in_words(reason: str, said: str) -> None:
     state = StepState(index=0, id="0", action="send", status="skipped", skip_reason=reason)
     assert StepLine(state=state, step=None, is_over=False, above=database_now()).skip_reason == said
+
+
+def test_what_people_wrote_does_not_turn_the_words_around_it() -> None:
+    publish(
+        "hebrew", {"cancellation_token": "שלום-1", "steps": [{**SEND, "id": "step"}, DELAY]}, name="אוטומציה"
+    )
+    run = run_of(invoke(definition=None, automation="hebrew", recipients=["עברית"], key="מפתח"))
+    work_off()
+    row = cancel_runs(token="שלום-1", reason="סיבה")
+    written = {"שלום-1", "אוטומציה", "עברית", "מפתח"}
+    for address, isolated in (
+        (f"/logs/{run.uid}/", {*written, "סיבה"}),
+        ("/logs/", written),
+        (f"/bulk/{row.pk}/", {"סיבה"}),
+        ("/bulk/", {"סיבה", "token שלום-1"}),
+        ("/", {"סיבה", "token שלום-1"}),
+    ):
+        assert isolated <= set(read(client("viewer").get(address)).texts("bdi")), address

@@ -57,6 +57,26 @@ def test_without_javascript_the_question_is_a_page() -> None:
     )
 
 
+def test_one_place_of_the_navigation_is_marked_on_every_page_of_the_logs() -> None:
+    run, browser = run_of(invoke(DELAY, token="t")), client("operator")
+    row = cancel_runs(token="t")
+    marked = {}
+    for path in (
+        "/",
+        "/logs/",
+        address(run),
+        f"/logs/{run.uid}/why/",
+        "/bulk/new/",
+        f"/bulk/{row.pk}/missed/",
+    ):
+        links = read(browser.get(path)).one(".side").all("[aria-current]")
+        marked[path] = [link.text for link in links]
+    assert list(marked.values()) == [
+        ["Overview"], ["Logs"], ["Logs"], ["Logs"], ["Cancellations"], ["Cancellations"],
+    ]  # fmt: skip
+    assert [link["href"] for link in read(browser.get("/logs/x/")).one("main").all("a")] == ["/logs/"]
+
+
 def test_the_cancel_is_recorded_with_person_origin_and_reason() -> None:
     run = run_of(invoke(DELAY, token="t"))
     spared = run_of(invoke(DELAY, token="t"))

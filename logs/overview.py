@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from django.core.cache import cache
 from django.urls import reverse
+from django.utils import timezone
 
 from automations.execution import roster
 from automations.models import (
@@ -184,17 +186,13 @@ def _most_of(search: Search) -> int:
 
 def _bins(environment: Environment, span: str, now: datetime) -> list[Bin]:
     """What wakes in each stretch of the span, the first of which has begun."""
-    _, length, number = SPANS[span]
-    seconds = int(length.total_seconds())
-    first = now - timedelta(seconds=now.timestamp() % seconds)
-    first = first.replace(second=0, microsecond=0)
-    spans = [Span(start=first + index * length, end=first + (index + 1) * length) for index in range(number)]
+    spans = _spans(span, now)
     name = "bins-" + tag(environment.pk, [str(one) for one in spans])
     counts: Sequence[int] | None = cache.get(name)
     if counts is None:
         counts = _waking(environment, spans, now)
         cache.set(name, counts, COUNTS_KEPT)
-    highest, width = max([*counts, 1]), 600 / number
+    highest, width = max([*counts, 1]), 600 / len(spans)
     return [
         Bin(
             span=one, count=count, x=round(index * width, 2), width=round(width, 2),
@@ -202,6 +200,18 @@ def _bins(environment: Environment, span: str, now: datetime) -> list[Bin]:
         )
         for index, (one, count) in enumerate(zip(spans, counts, strict=True))
     ]  # fmt: skip
+
+
+def _spans(span: str, now: datetime) -> list[Span]:
+    """The stretches of that span, in UTC; days begin at midnight in the zone of the page."""
+    _, length, number = SPANS[span]
+    if length == timedelta(days=1):
+        today = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+        ends = [timezone.make_aware(today + index * length).astimezone(UTC) for index in range(number + 1)]
+    else:
+        first = now - timedelta(seconds=now.timestamp() % length.total_seconds())
+        ends = [first.replace(second=0, microsecond=0) + index * length for index in range(number + 1)]
+    return [Span(start=start, end=end) for start, end in pairwise(ends)]
 
 
 def _waking(environment: Environment, spans: Sequence[Span], now: datetime) -> list[int]:

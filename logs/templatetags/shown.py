@@ -105,7 +105,7 @@ def stretch(span: Span) -> str:
 def beginning(span: Span) -> str:
     """Where a span begins, as short as it can be told: “20:05”, “Mon 23”."""
     start = timezone.localtime(span.start)
-    return start.strftime("%H:%M" if span.end - span.start < timedelta(days=1) else "%a %-d")
+    return start.strftime("%H:%M" if span.end - span.start < timedelta(hours=12) else "%a %-d")
 
 
 @register.filter

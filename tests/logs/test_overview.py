@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
+from django.utils import timezone
 
 from automations import cancellation as cancelling
 from automations import scheduled, undo
@@ -94,6 +95,20 @@ def test_the_strip_says_when_runs_wake_and_leads_to_them() -> None:
     assert [row["id"] for row in listed.all("[data-row]")] == [f"row-{soon.uid}"]
     week = Overview.read(environment=production(), span="week", now=now, workers=0)
     assert sum(bin.count for bin in week.bins) == 3
+
+
+def test_the_days_of_the_week_begin_at_midnight_in_the_zone_of_the_page() -> None:
+    for zone, now, starts in (
+        ("Asia/Tokyo", datetime(2026, 11, 21, 20, 5, tzinfo=UTC), [(21, 15), (22, 15), (23, 15)]),
+        ("Europe/Berlin", datetime(2026, 10, 24, 12, 0, tzinfo=UTC), [(23, 22), (24, 22), (25, 23)]),
+        ("UTC", datetime(2026, 11, 21, 20, 5, tzinfo=UTC), [(21, 0), (22, 0), (23, 0)]),
+    ):
+        with timezone.override(zone):
+            week = Overview.read(environment=production(), span="week", now=now, workers=0)
+        bounds = [(bin.span.start.day, bin.span.start.hour) for bin in week.bins]
+        assert (bounds[:3], len(bounds)) == (starts, 7)
+        assert {bin.span.start.tzinfo for bin in week.bins} == {UTC}
+        assert [bin.span.end for bin in week.bins[:-1]] == [bin.span.start for bin in week.bins[1:]]
 
 
 def test_a_stretch_of_time_stands_in_the_address() -> None:

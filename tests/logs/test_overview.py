@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -140,7 +141,10 @@ def test_a_silent_worker_is_none() -> None:
 def test_a_worker_that_takes_nothing_is_told() -> None:
     worker()
     due_at(run_of(invoke(SEND)), database_now() - timedelta(seconds=31))
-    assert "no worker takes any" in page().one("#alarm").text
+    shown = page()
+    assert "no worker takes any" in shown.one("#alarm").text
+    said = shown.one("#workers").text
+    assert re.fullmatch(r"1 worker at work · the oldest due step was due 3\d s ago", said), said
 
 
 def test_the_first_steps_are_shown_until_something_ran() -> None:

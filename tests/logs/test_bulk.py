@@ -53,6 +53,10 @@ def test_the_preview_says_how_many_of_what_and_which() -> None:
     page = preview(source="api/a").one("#plan")
     assert page.one("h2").text == "This calls off 3 runs"
     assert page.one(".prospects").texts("li") == ["2 of ad hoc steps", "1 of onboarding"]
+    assert page.one("#standings").text == "3 waiting"
+    invoke(SEND, source="api/a")
+    start()
+    assert preview(source="api/a").one("#standings").text == "1 running, 3 waiting"
     assert [line.split(" ", 1)[1] for line in page.one(".recent").texts("li")] == [
         "Onboarding · ana", "Ad hoc steps · user-1 · t", "Ad hoc steps · user-0 · t",
     ]  # fmt: skip
@@ -209,6 +213,10 @@ def test_moments_are_read_in_the_zone_of_the_page() -> None:
     run = run_of(invoke(DELAY, SEND))
     written = (run.created_at + timedelta(hours=9)).replace(microsecond=0).strftime("%Y-%m-%dT%H:%M:%S")
     page = read(browser.get(f"/bulk/new/?created_after={written}"))
+    labels = [label.text for label in page.one("#asked").all("label")]
+    assert labels[-4:] == [
+        f"{name} (JST)" for name in ("Started from", "Started until", "Due from", "Due before")
+    ]
     assert page.one("#plan").one("h2").text == "This calls off 1 run"
 
 

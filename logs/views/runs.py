@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -54,12 +55,7 @@ def runs(request: PageRequest) -> HttpResponseBase:
         "search": search,
         "rows": rows.rows_of(page, now=now),
         "chips": chips,
-        "chip_addresses": [(chip, search.address(status=chip.status, before=None)) for chip in chips],
-        "all_address": search.address(status="", before=None),
-        "older": search.address(before=older) if older else "",
-        "newest": search.address(before=None),
-        "export": search.address(before=None),
-        "any_time": search.address(started="", wakes="", before=None),
+        **_addresses(search, chips, older=older),
         "poll": "" if search.before else f"{address}{'&' if '?' in address else '?'}tag={tag}",
         "poll_every": POLL_LIST,
         "may_cancel": request.user.can("cancel"),
@@ -75,6 +71,18 @@ def runs(request: PageRequest) -> HttpResponseBase:
     context["wakes"] = [(key, label) for key, (label, _) in WAKES.items()]
     context["automations"] = _automations(request, search.automation)
     return render(request, "logs/list.html", context)
+
+
+def _addresses(search: Search, chips: Sequence[rows.Chip], *, older: int | None) -> dict[str, Any]:
+    """Where the list leads: the same search with one thing changed."""
+    return {
+        "chip_addresses": [(chip, search.address(status=chip.status, before=None)) for chip in chips],
+        "all_address": search.address(status="", before=None),
+        "older": search.address(before=older) if older else "",
+        "newest": search.address(before=None),
+        "export": search.address(before=None),
+        "any_time": search.address(started="", wakes="", before=None),
+    }
 
 
 def _automations(request: PageRequest, chosen: str) -> list[tuple[object, object]]:

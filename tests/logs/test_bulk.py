@@ -362,30 +362,6 @@ def test_an_undo_lets_its_runs_go_on() -> None:
     assert "been undone already" in read(browser.get(f"/bulk/{row.pk}/")).one("#toast").text
 
 
-def test_later_only_an_admin_may_undo() -> None:
-    shown = runs(1, token="t")
-    row = cancel_runs(token="t")
-    archive_all()
-    assert read(client("operator").get(f"/bulk/{row.pk}/")).all("#undo") == []
-    assert client("operator").post(f"/bulk/{row.pk}/undo/").status_code == 403
-    assert client("admin").post(f"/bulk/{row.pk}/undo/").status_code == 302
-    archive_all()
-    assert status_of(*shown) == ["waiting"]
-
-
-def test_nor_may_anybody_else_whose_time_to_undo_passes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = runs(1, token="t")
-    row = cancel_runs(token="t", undo_for=timedelta(minutes=1))
-
-    def too_late(**given: Any) -> Cancellation:
-        Cancellation.objects.filter(pk=row.pk).update(undo_until=row.as_of)
-        return undo.undo(**given)
-
-    monkeypatch.setattr(bulk, "undo", too_late)
-    assert client("operator").post(f"/bulk/{row.pk}/undo/").status_code == 403
-    assert status_of(*shown) == ["cancelled"]
-
-
 def test_the_toast_of_a_cancel_offers_to_undo_it() -> None:
     (run,) = runs(1, token="t")
     browser = client("operator")

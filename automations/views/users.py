@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.crypto import constant_time_compare, salted_hmac
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -78,17 +79,24 @@ def accept(request: HttpRequest, token: str) -> HttpResponseBase:
 
 
 def _link(request: HttpRequest, user: User) -> str:
-    """It fits the password the person has now, hence once."""
-    token = signing.dumps([user.pk, user.password], salt=_SALT, compress=True)
+    """It fits the password the person has now, hence once; whoever reads it learns nothing of that."""
+    token = signing.dumps([user.pk, _digest(user)], salt=_SALT, compress=True)
     return request.build_absolute_uri(reverse("invited", args=[token]))
+
+
+def _digest(user: User) -> str:
+    return salted_hmac(_SALT, user.password, algorithm="sha256").hexdigest()
 
 
 def _invited(token: str) -> User:
     try:
-        pk, password = signing.loads(token, salt=_SALT, max_age=INVITED_FOR)
+        pk, digest = signing.loads(token, salt=_SALT, max_age=INVITED_FOR)
     except (signing.BadSignature, ValueError) as error:
         raise Http404("this link is not valid any more") from error
-    return get_object_or_404(User, pk=pk, password=password, is_active=True)
+    user = get_object_or_404(User, pk=pk, is_active=True)
+    if not constant_time_compare(_digest(user), str(digest)):
+        raise Http404("this link is not valid any more")
+    return user
 
 
 def _listed(form: InviteForm, *, request: PageRequest, invited: User | None = None) -> dict[str, Any]:

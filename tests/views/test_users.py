@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.core import signing
 from django.test import Client
 
 from automations.models import User
+from automations.views.users import _SALT as SALT
 from tests.pages import read
 from tests.people import PASSWORD, client, person
 
@@ -86,6 +88,19 @@ def test_a_new_password_is_chosen_by_a_link() -> None:
     client().post(link, {"password": "quite another password"})
     otto.refresh_from_db()
     assert otto.check_password("quite another password")
+
+
+def test_a_link_tells_nothing_of_the_password_it_replaces() -> None:
+    otto = person("operator")
+    page = read(
+        client("admin").post(f"/users/{otto.pk}/", {"role": "operator", "is_active": "on", "link": "1"})
+    )
+    token = page.one("#invite-link").text.rstrip("/").rpartition("/")[2]
+    pk, digest = signing.loads(token, salt=SALT)
+    assert (pk, len(digest)) == (otto.pk, 64)
+    assert otto.password.rpartition("$")[2] not in token + digest
+    forged = signing.dumps([otto.pk, otto.password], salt=SALT, compress=True)
+    assert [client().get(f"/invited/{text}/").status_code for text in (token, forged)] == [200, 404]
 
 
 @pytest.mark.parametrize("username", ["ana", "", "with blank", "x" * 151])

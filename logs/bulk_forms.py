@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from automations.cancellation import LONGEST_REASON
 from automations.definition import LONGEST_TAG, parse_moment
+from automations.definition.times import bounded
 from automations.models import KEY_PATTERN, CancellationFilter
 
 MOST_RECIPIENTS, MOST_RUNS, MOST_TAGS = 1_000, 1_000, 20
@@ -39,7 +40,8 @@ class ListField(forms.CharField):
 
 
 class MomentField(forms.CharField):
-    """A date and a time, in the zone of the page where none is written."""
+    """A date and a time, in the zone of the page where none is written; one that leaves the calendar in another zone
+    is brought into it, as a bound is."""
 
     def clean(self, value: Any) -> datetime | None:
         text = super().clean(value)
@@ -47,9 +49,7 @@ class MomentField(forms.CharField):
             return None
         try:
             local = datetime.fromisoformat(text)
-            if local.tzinfo is None:
-                return timezone.make_aware(local)
-            return parse_moment(text)
+            return bounded(timezone.make_aware(local) if local.tzinfo is None else parse_moment(text))
         except (ValueError, OverflowError) as error:
             raise ValidationError("Write a date and a time, such as 2026-11-20T14:00.") from error
 

@@ -51,9 +51,13 @@ def parse_moment(text: str) -> datetime:
 
 
 def parse_bound(text: str) -> datetime:
-    """The moment, as a bound of what is sought: brought between the years 2000 and 9000, so that no reckoning with it
-    leaves the calendar. ValueError says what is wrong."""
-    return min(max(parse_moment(text), EARLIEST), LATEST)
+    """The moment, as a bound of what is sought. ValueError says what is wrong."""
+    return bounded(parse_moment(text))
+
+
+def bounded(moment: datetime) -> datetime:
+    """The moment, brought between the years 2000 and 9000, so that no reckoning with it leaves the calendar."""
+    return min(max(moment, EARLIEST), LATEST)
 
 
 def _iso_seconds(written: str) -> float | None:

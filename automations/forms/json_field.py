@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -37,7 +38,9 @@ class JsonField(forms.CharField):
 def parse_json(text: str) -> Any:
     """The JSON value. ValidationError with line and column, or for what a database could not store."""
     try:
-        value = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse_constant)
+        value = json.loads(
+            text, object_pairs_hook=_members, parse_float=_finite, parse_constant=_refuse_constant
+        )
     except json.JSONDecodeError as error:
         raise ValidationError(f"Line {error.lineno}, column {error.colno}: {_plain(error)}") from error
     except RecursionError as error:
@@ -77,6 +80,13 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"“{twice[:60]}” is given twice in one object")
     return members
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:60]} is larger than any number that can be stored")
+    return number
 
 
 def _refuse_constant(word: str) -> Any:

@@ -220,6 +220,19 @@ def test_moments_are_read_in_the_zone_of_the_page() -> None:
     assert page.one("#plan").one("h2").text == "This calls off 1 run"
 
 
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+def test_a_moment_beyond_the_calendar_is_one_within_it(zone: str) -> None:
+    browser = client("operator")
+    browser.cookies["zone"] = zone
+    run = run_of(invoke(DELAY, SEND))
+    for asked in ("created_after=0001-01-01T00:00", "due_before=9999-12-31T23:59"):
+        page = read(browser.get(f"/bulk/new/?{asked}"))
+        assert page.one("#plan").one("h2").text == "This calls off 1 run"
+    address = f"/logs/{run.uid}/time/"
+    moved = [browser.post(address, {"due_at": f"{day}T23:59"}) for day in ("9999-12-31", "0001-01-01")]
+    assert [answer.status_code for answer in moved] == [422, 302]
+
+
 def test_the_page_of_a_cancellation_follows_the_steps_in_flight() -> None:
     run = run_of(invoke(SEND, token="t"))
     start()

@@ -107,6 +107,7 @@ def test_a_missing_field_is_named_with_what_follows(choice: str, consequence: st
         ("[1]", "Data: This must be an object: { … }"),
         ('{"a": 1, "a": 2}', "Data: “a” is given twice in one object"),
         ('{"a": NaN}', "Data: NaN is not JSON"),
+        ('{"a": [-1e999]}', "Data: -1e999 is larger than any number that can be stored"),
         ('{"a": "\\u0000"}', "Data: This holds a NUL character or half a surrogate pair"),
         ("[" * 100_000, "Data: This is nested deeper than 64 levels"),
         ('{"a":' * 65 + "1" + "}" * 65, "Data: This is nested deeper than 64 levels"),

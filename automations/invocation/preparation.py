@@ -11,7 +11,14 @@ from automations.definition import Definition, DefinitionError, parse, unreachab
 from automations.expressions import ExpressionError, Scope
 from automations.invocation import acquaintance
 from automations.invocation.acquaintance import identified, known_profiles, was_presumed_wrongly
-from automations.invocation.request import MOST_RECIPIENTS, Draft, InvokeRequest, Recipient, RunDraft
+from automations.invocation.request import (
+    LARGEST_PROFILES,
+    MOST_RECIPIENTS,
+    Draft,
+    InvokeRequest,
+    Recipient,
+    RunDraft,
+)
 from automations.models import (
     Automation,
     Invocation,
@@ -20,6 +27,7 @@ from automations.models import (
     clock,
     definition_of_version,
     new_uid,
+    size_of,
 )
 
 
@@ -45,6 +53,7 @@ def prepare(request: InvokeRequest) -> Draft:
     if request.skips_delays:
         definition = definition.without_delays()
     known, presumed = known_profiles(request)
+    _check_profiles(request, known)
     try:
         runs = tuple(
             _draft_run(request, definition, recipient, now, known) for recipient in request.recipients
@@ -109,6 +118,27 @@ def _brought(request: InvokeRequest) -> Definition:
         raise Refusal.of_definition(error) from error
 
 
+def _check_profiles(request: InvokeRequest, known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refusal where the runs' profiles are too large together: one that came once is stored with each of them."""
+    if len(request.recipients) == 1:
+        return
+    left = LARGEST_PROFILES
+    for recipient in request.recipients:
+        if profile := _profile_of(request, recipient, known):
+            left -= size_of(profile)
+        if left < 0:
+            message = f"the profiles of the runs would have more than {LARGEST_PROFILES >> 20} MiB together"
+            raise Refusal.at("/recipients", "data_too_large", message)
+
+
+def _profile_of(
+    request: InvokeRequest, recipient: Recipient, known: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The profile of the run for that recipient: what is stored, with what came with the request over it."""
+    stored = known.get(recipient.id, {}) if recipient.id is not None else {}
+    return {**stored, **request.profile, **recipient.profile}
+
+
 def _draft_run(
     request: InvokeRequest,
     definition: Definition,
@@ -117,8 +147,7 @@ def _draft_run(
     profiles: Mapping[str, Mapping[str, Any]],
 ) -> RunDraft:
     uid = new_uid()
-    known = profiles.get(recipient.id, {}) if recipient.id is not None else {}
-    profile = {**known, **request.profile, **recipient.profile}
+    profile = _profile_of(request, recipient, profiles)
     refs = {"recipient": recipient.id, "template": request.automation}
     scope = Scope(data=dict(request.data), profile=profile, refs=refs, now=now, seed=str(uid))
     token, token_error = None, ""

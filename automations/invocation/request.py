@@ -15,6 +15,7 @@ from automations.models import Automation, Cancellation, Environment, Event, Eve
 from automations.models.statements import New
 
 MOST_RECIPIENTS = 1_000
+LARGEST_PROFILES = 10 * 1024 * 1024  # bytes of the profiles of all runs, each of which is stored with one
 LISTED = 100
 KEY_KEPT = timedelta(hours=24)
 

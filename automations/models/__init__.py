@@ -70,6 +70,7 @@ from automations.models.recipient import (
     check_size,
     identify,
     profiles_of,
+    size_of,
 )
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
@@ -213,6 +214,7 @@ __all__ = [
     "runs_with",
     "seal",
     "serialise",
+    "size_of",
     "spared",
     "standing",
     "steps_of_run",

@@ -132,12 +132,17 @@ def change_profiles(
     )  # fmt: skip
 
 
+def size_of(profile: Mapping[str, Any]) -> int:
+    """Its bytes as compact JSON."""
+    return len(_COMPACT.encode(dict(profile)).encode())
+
+
 def check_size(profile: Mapping[str, Any], *, of: str) -> None:
     """Refusal for more than 64 levels, which steps can lay over one another, and for more than 256 KiB as compact
     JSON."""
     if is_too_deep(profile):
         message = f"the profile of “{of[:100]}” would be nested deeper than {MAX_DEPTH} levels"
         raise Refusal.at("/profile", "data_too_deep", message)
-    if len(_COMPACT.encode(dict(profile)).encode()) > LARGEST_PROFILE:
+    if size_of(profile) > LARGEST_PROFILE:
         message = f"the profile of “{of[:100]}” would have more than 256 KiB"
         raise Refusal.at("/profile", "data_too_large", message)

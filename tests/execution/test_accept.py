@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from automations import publication
-from automations.invocation import InvokeRequest, Recipient
-from automations.models import Event, Invocation, LiveRun, No, Refusal, Run
+from automations import execution, publication
+from automations.invocation import InvokeRequest, Recipient, preparation
+from automations.models import Event, Invocation, LiveRun, No, Refusal, Run, clock, identify
 from tests.captured import Captured
 from tests.scenes import DELAY, SEND, invoke, production, publish, run_of, status
 
@@ -53,6 +54,27 @@ def test_every_recipient_gets_a_run_of_its_own() -> None:
     assert accepted.invocation.run_count == 2
     assert [run["recipient"] for run in accepted.runs] == ["a", "b"]
     assert LiveRun.objects.count() == 2
+
+
+@pytest.mark.parametrize("source", ["request", "recipients", "stored"])
+def test_the_profiles_of_all_runs_together_have_a_limit(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "LARGEST_PROFILES", 2_000)
+    profile = {"p": "x" * 992}  # 1,000 bytes
+    names = ["a", "b", "c"]
+    if source == "stored":
+        identify(dict.fromkeys(names, profile), environment_id=production().pk, now=clock())
+    own = profile if source == "recipients" else {}
+    people = [Recipient(id=name, profile=own) for name in names]
+    request = InvokeRequest(
+        environment=production(), actor="a", source="s", dialect="native", definition={"steps": [DELAY]},
+        recipients=people, profile=profile if source == "request" else {},
+    )  # fmt: skip
+    with pytest.raises(Refusal) as refused:
+        execution.accept(request)
+    assert [(one.pointer, one.code) for one in refused.value.problems] == [("/recipients", "data_too_large")]
+    assert not Run.objects.exists()
+    execution.accept(replace(request, recipients=people[:2]))
+    assert [run.profile for run in Run.objects.order_by("pk")] == [profile] * 2
 
 
 def test_a_recipient_s_profile_is_laid_over_the_request_s() -> None:

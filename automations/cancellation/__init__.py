@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -99,6 +100,13 @@ class CancelRequest:
     hold_for: timedelta | None = None
     undo_for: timedelta | None = None  # how long whoever may cancel may undo it; so long nothing is archived
     stored: UUID | None = None  # a cancellation stored before, which is to be carried out now
+
+    @property
+    def held_key(self) -> str | None:
+        """What its idempotency key is held as: each dialect's keys are its own. The tab stands in no key."""
+        if self.idempotency_key is None or self.origin is Origin.API:
+            return self.idempotency_key
+        return f"{self.origin}\t{hashlib.sha256(self.idempotency_key.encode()).hexdigest()}"
 
 
 def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
@@ -278,7 +286,7 @@ def _new(request: CancelRequest, *, now: datetime) -> Cancellation:
     )  # fmt: skip
     cancellation.take_key(
         request.idempotency_key, fingerprint=request.fingerprint, now=now, until=now + request.key_kept,
-        environment=request.environment,
+        held_as=request.held_key, environment=request.environment,
     )  # fmt: skip
     return cancellation
 
@@ -353,7 +361,7 @@ def resolved(request: CancelRequest) -> CancelRequest:
 def _earlier(request: CancelRequest) -> Cancellation | None:
     """The cancellation that holds the request's idempotency key, its receipt whole."""
     earlier = Cancellation.earlier(
-        key=request.idempotency_key, fingerprint=request.fingerprint, environment=request.environment
+        key=request.held_key, fingerprint=request.fingerprint, environment=request.environment
     )
     if earlier is not None:
         complete(earlier)  # in case whoever placed this bar has died since

@@ -41,12 +41,20 @@ class KeyHolder(models.Model):
         expired.update(key_holder=None, key_expires_at=None)
 
     def take_key(
-        self, key: str | None, *, fingerprint: str | None, now: datetime, until: datetime, **scope: Any
+        self,
+        key: str | None,
+        *,
+        fingerprint: str | None,
+        now: datetime,
+        until: datetime,
+        held_as: str | None = None,
+        **scope: Any,
     ) -> None:
-        """The key, where there is one, is this new record's; a concurrent holder makes its insert fail."""
+        """The key, where there is one, is this new record's; a concurrent holder makes its insert fail. It is
+        `held_as` another text where the scope says less than whose key it is; by that one it is found."""
         if key is None:
             return
-        self.free_keys(now=now, key_holder=key, **scope)
-        self.idempotency_key = self.key_holder = key
+        self.idempotency_key, self.key_holder = key, held_as or key
+        self.free_keys(now=now, key_holder=self.key_holder, **scope)
         self.fingerprint = fingerprint
         self.key_expires_at = until

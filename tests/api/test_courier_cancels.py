@@ -110,6 +110,18 @@ def test_a_retried_cancel_leaves_later_runs_alone(api: Caller) -> None:
     assert api.post(PATH, {"cancelation_token": "x"}, Idempotency_Key="once").status_code == 422
 
 
+@pytest.mark.parametrize("key", ["once", "k" * 255])
+def test_a_key_is_its_dialects_own(api: Caller, key: str) -> None:
+    native = {"filter": {"token": "tok"}}
+    for _ in range(2):
+        decoded(api.post(PATH, {"cancelation_token": "tok"}, Idempotency_Key=key), 202)
+        decoded(api.post("/api/v1/cancellations", native, Idempotency_Key=key))
+    assert sorted(Cancellation.objects.values_list("origin", "idempotency_key")) == [
+        ("api", key),
+        ("courier", key),
+    ]
+
+
 def test_a_cancels_key_expires_when_it_is_told_to(api: Caller) -> None:
     soon = {"Idempotency_Key": "k", "x_idempotency_expiration": "2 hours"}
     decoded(api.post(PATH, {"cancelation_token": "tok"}, **soon), 202)

@@ -7,13 +7,17 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
 
 def host() -> str:
-    """This machine; containers that share a machine's name differ by their process namespace (Linux)."""
-    namespace = ""
+    """This machine, as it was started: others may have its name, and on Linux the same first process namespace; the
+    containers on it share all but that. Where it is taken for another, its workers are taken for dead."""
+    boot = namespace = ""
     with suppress(OSError):
+        boot = f"/{_BOOT.read_text().strip()[:36]}"
         namespace = f"/{os.stat('/proc/self/ns/pid').st_ino}"
-    return f"{socket.gethostname()[:100]}{namespace}"
+    return f"{socket.gethostname()[:100]}{boot}{namespace}"
 
 
 def name_of(pid: int) -> str | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +87,21 @@ def test_a_cluster_that_never_lasts_is_given_up(monkeypatch: pytest.MonkeyPatch)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def test_machines_of_one_name_are_told_apart_by_their_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two virtual machines made from one image: each would take the other's workers for dead."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "web" * 100)
+    own = identity.host()
+    monkeypatch.setattr(identity, "_BOOT", tmp_path / "boot_id")
+    unknown = identity.host()
+    (tmp_path / "boot_id").write_text("b325e9b7-aa7a-49d0-89e7-db3bffe0d8bc\n")
+    other = identity.host()
+    assert len({own, unknown, other}) == 3
+    assert other.startswith(f"{'web' * 33}w/b325e9b7-aa7a-49d0-89e7-db3bffe0d8bc/")
+    assert max(map(len, (own, unknown, other))) <= 150
 
 
 def test_a_process_has_a_name_of_its_own_until_it_dies() -> None:

@@ -16,6 +16,7 @@ def host() -> str:
     boot = namespace = ""
     with suppress(OSError):
         boot = f"/{_BOOT.read_text().strip()[:36]}"
+    with suppress(OSError):
         namespace = f"/{os.stat('/proc/self/ns/pid').st_ino}"
     return f"{socket.gethostname()[:100]}{boot}{namespace}"
 

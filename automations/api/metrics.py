@@ -8,10 +8,10 @@ from typing import NamedTuple
 from django.core.cache import cache
 from django.db import DatabaseError
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.http import HttpResponse
+from rest_framework.request import Request
 
+from automations.api.health import OpenEndpoint
 from automations.models import Environment, LiveRun, LiveState, Worker, standing, what_is_due
 
 FORMAT = "text/plain; version=0.0.4; charset=utf-8"
@@ -33,15 +33,16 @@ class Gauge(NamedTuple):
             yield f"countermand_{self.name}{f'{{{labels}}}' if labels else ''} {value:g}"
 
 
-@never_cache
-@require_safe
-def metrics(request: HttpRequest) -> HttpResponse:
-    """The gauges, at most KEPT seconds old, to anybody; 503 while the database does not answer."""
-    try:
-        text = cache.get_or_set("metrics", _text, KEPT)
-    except DatabaseError:
-        return HttpResponse("# the database does not answer\n", content_type=FORMAT, status=503)
-    return HttpResponse(text, content_type=FORMAT)
+class Metrics(OpenEndpoint):
+    """`/metrics`."""
+
+    def get(self, request: Request) -> HttpResponse:
+        """The gauges, at most KEPT seconds old; 503 while the database does not answer."""
+        try:
+            text = cache.get_or_set("metrics", _text, KEPT)
+        except DatabaseError:
+            return HttpResponse("# the database does not answer\n", content_type=FORMAT, status=503)
+        return HttpResponse(text, content_type=FORMAT)
 
 
 def _text() -> str:

@@ -193,7 +193,7 @@ class Declared(AutoSchema):
 def _dialect_of(route: URLPattern) -> str | None:
     """Whose document tells of it: of a vendor's addresses those at the root, which the document says, too."""
     address = str(route.pattern).removeprefix("^")
-    return None if address.startswith(("compat/", "api/schema")) else dialect_of(f"/{address}")
+    return None if address.startswith(("compat/", "api/schema", "metrics")) else dialect_of(f"/{address}")
 
 
 def path_of(route: str, dialect: str) -> str:

@@ -151,7 +151,7 @@ urlpatterns = [
     ),
     _address("healthz", health.Healthz),
     _address("readyz", health.Readyz),
-    re_path(r"^metrics/?\Z", metrics.metrics),
+    _address("metrics", metrics.Metrics),
     _address("api/schema", docs.Document),
     _address("api/schema/(?P<dialect>courier|knock|suprsend)", docs.Document),
     re_path(r"^api/docs/?\Z", docs.reference, name="api-reference"),

@@ -35,7 +35,7 @@ NATIVE = [
     "/api/v2/runs",
     "/compat",
     "/compat/other/trigger/",
-    "/metrics",
+    "/metrics/x",
     "/api/v1/runs/not-an-id",
 ]
 COURIER = [
@@ -162,7 +162,7 @@ def test_a_name_that_is_not_this_servers_is_told_on_a_page_and_in_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     name = "<b>shop</b>.example"
-    page = client("viewer").get("/", headers={"Host": name})
+    page = client("viewer").get("/docs/api/", headers={"Host": name})
     assert (page.status_code, "<b>shop" in page.content.decode()) == (400, False)
     assert read(page).one(".refusal").text == (
         f"400 This server does not go by the name “{name}”."

@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 
 from automations.models import LiveRun, Worker, database_now
+from tests.api.conftest import refused
 from tests.captured import Captured
 from tests.scenes import DELAY, SEND, cancel_runs, expire_leases, invoke, production, run_of, start
 
@@ -79,4 +80,7 @@ def test_while_the_database_does_not_answer_it_is_a_503() -> None:
         cursor.execute("DROP TABLE automations_worker")
     response = Client().get("/metrics")
     assert (response.status_code, response.content) == (503, b"# the database does not answer\n")
-    assert Client().post("/metrics").status_code == 405
+
+
+def test_nothing_is_taken_there() -> None:
+    assert refused(Client().post("/metrics")) == (405, "method_not_allowed", [("", "method_not_allowed")])

@@ -104,7 +104,7 @@ def test_data_may_be_an_expression_that_gives_an_object() -> None:
     [
         (True, "true"),
         (1.0, "1"),
-        (1e21, "1e+21"),
+        (1.5e-7, "1.5e-7"),
         ({"a": ["é", None, True]}, '{"a":["é",null,true]}'),
         (None, ""),
     ],

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import NamedTuple
 
 from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
 from automations.execution import roster
+from automations.forms.guesses import guessed
 from automations.models import (
     Automation,
     Cancellation,
@@ -89,7 +92,7 @@ class Stop:
 @dataclass(frozen=True, kw_only=True)
 class Overview:
     """The environment as it stands at `now` (UTC). `workers` are alive; `oldest_due` is the due time of the step
-    that waits longest, None when none is due; `first` the key of an automation to begin with."""
+    that waits longest, None when none is due; `first` an automation to begin with."""
 
     now: datetime
     span: str
@@ -101,7 +104,7 @@ class Overview:
     cancellations: Sequence[Cancellation]
     failures: Sequence[Row]
     checklist: Sequence[Stop]
-    first: str
+    first: First | None
 
     @classmethod
     def read(cls, *, environment: Environment, span: str, now: datetime, workers: int) -> Overview:
@@ -109,7 +112,7 @@ class Overview:
         due = LiveRun.objects.within(environment.pk).due(now=now)
         tiles = _tiles(environment, now)
         is_empty = not any(tile.count for tile in tiles)
-        first = first_automation(environment) if is_empty else ""
+        first = first_automation(environment) if is_empty else None
         return cls(
             now=now,
             span=span,
@@ -246,16 +249,27 @@ def _recent_failures(environment: Environment, now: datetime) -> list[Row]:
     return rows.rows_of([runs[pk] for pk in last], now=now)
 
 
-def first_automation(environment: Environment) -> str:
-    """The key of one that can be invoked as it stands; empty where there is none."""
+class First(NamedTuple):
+    """An automation to begin with: its key, and data as JSON with which it can be invoked as it stands."""
+
+    key: str
+    data: str
+
+
+def first_automation(environment: Environment) -> First | None:
+    """None where nothing is published."""
     ready = Automation.objects.within(environment).filter(disabled_at=None).exclude(published=None)
-    return ready.order_by("key").values_list("key", flat=True).first() or ""
+    row = ready.select_related("published").order_by("key").first()
+    if row is None or row.published is None:
+        return None
+    token, owner = row.published.definition.get("cancellation_token"), f"{environment.pk}/sample"
+    return First(row.key, json.dumps(guessed(token, now=row.updated_at, owner=owner)))
 
 
-def _checklist(environment: Environment, first: str) -> list[Stop]:
+def _checklist(environment: Environment, first: First | None) -> list[Stop]:
     """What a newcomer does first."""
     automations, listed = Automation.objects.within(environment), reverse("templates:list")
-    use = reverse("templates:use", args=[first]) if first else listed
+    use = reverse("templates:use", args=[first.key]) if first else listed
     called_off = Cancellation.objects.filter(environment=environment).exists()
     return [
         Stop(words="Write an automation", is_done=automations.exists(), address=listed),

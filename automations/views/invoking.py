@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from automations import execution
 from automations.forms import InvokeForm, PreviewForm
+from automations.forms.guesses import USUAL
 from automations.invocation import InvokeRequest, Recipient
 from automations.middleware import PageRequest, to_page
 from automations.models import Automation, Refusal
@@ -24,7 +25,7 @@ from automations.views.access import require
 from automations.views.drafts import draft_of
 from automations.views.editor import find, page
 from automations.views.preview import Preview, is_too_fast, preview_of, too_fast
-from automations.views.samples import USUAL, sample_of
+from automations.views.samples import sample_of
 from automations.views.snippets import APIS, Call, snippets
 
 DIALECT = "ui"

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from automations.expressions import Scope, explain
+from automations.forms.guesses import guessed
 from automations.forms.layout import laid_out
 from automations.models import Automation, Run
 from automations.views.drafts import draft_of
 
 RECENT = 8
 LARGEST_SAMPLE = 20_000  # characters
-USUAL = {"user_id": "user_123"}
 
 
 def recent_runs(automation: Automation) -> Sequence[Run]:
@@ -30,7 +29,8 @@ def sample_of(automation: Automation, *, uid: UUID | None = None) -> dict[str, s
         data, profile = laid_out(run.invocation.data), laid_out(run.profile)
         if len(data) + len(profile) <= LARGEST_SAMPLE:
             return _typed(data, profile, run.recipient or "")
-    return _typed(laid_out(_guessed(automation)), "{}", "")
+    token, owner = draft_of(automation).get("cancellation_token"), f"{automation.environment_id}/sample"
+    return _typed(laid_out(guessed(token, now=automation.updated_at, owner=owner)), "{}", "")
 
 
 def _typed(data: str, profile: str, recipient: str) -> dict[str, str]:
@@ -40,18 +40,3 @@ def _typed(data: str, profile: str, recipient: str) -> dict[str, str]:
 def _runs(automation: Automation) -> Any:
     runs = Run.objects.filter(environment=automation.environment_id, automation=automation)
     return runs.order_by("-pk")
-
-
-def _guessed(automation: Automation) -> dict[str, Any]:
-    """Data that has what the token reads."""
-    token = draft_of(automation).get("cancellation_token")
-    if not isinstance(token, str):
-        return dict(USUAL)
-    nothing = Scope(data={}, profile={}, now=automation.updated_at, seed="sample")
-    reads = explain(token, nothing, owner=f"{automation.environment_id}/sample").reads
-    data: dict[str, Any] = {}
-    for path in reads:
-        root, *names = path.split(".")
-        if root == "data" and len(names) == 1 and names[0].isidentifier():
-            data[names[0]] = USUAL.get(names[0], f"{names[0].removesuffix('_id')}_123")
-    return data or dict(USUAL)

@@ -62,7 +62,7 @@ def runs(request: PageRequest) -> HttpResponseBase:
         "is_part": http.wants_part(request),
         "polled": polled,
         "presets": [(key, label) for key, (label, _) in PRESETS.items()],
-        "first": "" if page or search.narrows else first_automation(request.environment),
+        "first": None if page or search.narrows else first_automation(request.environment),
     }
     if search.before:
         context |= _since(search, Run.objects.within(request.environment).newest_pk())

@@ -10,7 +10,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from automations import execution
-from automations.models import Environment, Origin, Run, RunStatus
+from automations.models import Environment, Origin, Run, RunStatus, Version
 from logs import rows
 from tests.captured import Captured
 from tests.pages import Element, read
@@ -287,6 +287,9 @@ def test_without_any_run_the_page_says_how_to_make_one() -> None:
     empty = page(client("viewer")).one(".empty")
     assert empty.text.startswith("No runs yet. Invoke an automation with its key")
     assert '"automation": "first"' in empty.one("#curl-first").text
+    Version.objects.update(definition={"cancellation_token": "a-{{data.request_id}}", "steps": [DELAY]})
+    asked = page(client("viewer")).one("#curl-first").text
+    assert '{"automation": "first", "data": {"request_id": "request_123"}}' in asked
 
 
 def test_another_environments_runs_are_neither_listed_nor_counted() -> None:

@@ -111,7 +111,7 @@ def test_the_banner_comes_when_the_workers_stop_and_leaves_when_they_are_back(
         expect(page.locator("#alarm")).to_contain_text("Runs are accepted, but nothing executes. Start ")
         assert violations(page, "banner", {}) == []
         run = invoke(product, definition={"steps": [SEND]}, data={"user_id": "u1"})
-        expect(page.locator("#workers")).to_contain_text("the oldest due step has waited since")
+        expect(page.locator("#workers")).to_contain_text("the oldest due step was due")
     expect(page.locator("#alarm")).to_have_count(0, timeout=20_000)
     expect(page.locator("#workers")).to_contain_text("nothing is due", timeout=20_000)
     assert product.http.get(f"runs/{run}").json()["status"] == "completed"

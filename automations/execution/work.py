@@ -41,7 +41,13 @@ from automations.steps.cancel import Errands
 from automations.steps.invoke import Birth, Family
 from automations.testpoints import testpoint
 
-AWAY = (OperationalError, InterfaceError)  # the database, or a row of it for the moment
+
+class NotAllHeld(Exception):
+    """Some run of the batch was cancelled or taken back meanwhile; nothing of the turn was written."""
+
+
+# The database is away, or a row of it for the moment; or what a lock holds was not held. It is no run's own fault.
+PASSED_ON = (OperationalError, InterfaceError, NotAllHeld)
 log = logging.getLogger(__name__)
 
 
@@ -107,7 +113,7 @@ def turn(
         return []
     try:
         return _turn(environment=environment, done=together, room=room, worker=worker, late=late)
-    except AWAY:
+    except PASSED_ON:
         raise
     except Exception:
         if not together:
@@ -122,7 +128,7 @@ def _turn_singly(environment: Environment, item: Done) -> None:
     """Writes back one task in a transaction of its own; or, where it cannot be, that its run has failed."""
     try:
         return _turn_alone(environment, item)
-    except AWAY:
+    except PASSED_ON:
         raise
     except Exception as error:
         log.exception("a step of run %s could not be written back", item.task.run)
@@ -130,7 +136,7 @@ def _turn_singly(environment: Environment, item: Done) -> None:
     for instead in faults.failed(item, fault):
         try:
             return _turn_alone(environment, instead)
-        except AWAY:
+        except PASSED_ON:
             raise
         except Exception as error:
             log.exception("nor that it failed, of run %s", item.task.run)
@@ -163,10 +169,6 @@ def _turn(*, environment: Environment, done: Sequence[Done], **given: Any) -> li
         return _transact(environment, done, look=False, **given)
     except NotAllHeld:
         return _transact(environment, done, look=True, **given)
-
-
-class NotAllHeld(Exception):
-    """Some run of the batch was cancelled or taken back meanwhile; nothing of the turn was written."""
 
 
 @retried

@@ -12,10 +12,10 @@ from django.http import HttpRequest
 
 from automations.api.errors import Denied
 from automations.definition import Problem, below
+from automations.expressions import MAX_DEPTH, finite
 from automations.models import No, Refusal
 
 LARGEST_BODY = 1024 * 1024
-DEEPEST = 64
 
 
 def read_object(
@@ -47,8 +47,8 @@ def parse(body: bytes) -> Any:
         raise _refusal("invalid_utf8", f"the body is not UTF-8 at byte {error.start:,}") from error
     if not text.strip():
         raise _refusal("empty_body", "the body is empty; a JSON object is expected")
-    if text.count("[") + text.count("{") > DEEPEST and _is_too_deep(text):
-        raise _refusal("json_too_deep", f"the body is nested deeper than {DEEPEST} levels")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(text):
+        raise _refusal("json_too_deep", f"the body is nested deeper than {MAX_DEPTH} levels")
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -102,7 +102,7 @@ def _is_too_deep(text: str) -> bool:
     for bracket in _BRACKET.finditer(_STRING.sub("", text)):
         if bracket[0] in "[{":
             depth += 1
-            if depth > DEEPEST:
+            if depth > MAX_DEPTH:
                 return True
         else:
             depth -= 1
@@ -116,18 +116,11 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError("infinite number")
-    return number
-
-
 def _not_a_number(word: str) -> NoReturn:
     raise ValueError(word)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_float=_finite, parse_constant=_not_a_number)
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_float=finite, parse_constant=_not_a_number)
 
 
 class _Pairs(list[tuple[str, Any]]):

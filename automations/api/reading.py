@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,14 +13,13 @@ from django.http import QueryDict
 from automations.definition import Problem
 from automations.definition.fields import Fields, Notes
 from automations.definition.times import parse_bound
+from automations.expressions import MAX_DOCUMENT, size_of
 from automations.models import No, Refusal, RunStatus
 
-LARGEST_DOCUMENT = 256 * 1024
 UUID_PATTERN = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 # What an ordinary parser of numbers would let pass, such as "1_000" or Arabic digits, is not one here.
 _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def is_one_line(text: str) -> bool:
@@ -88,7 +86,7 @@ class Body(Fields):
         if not isinstance(value, dict):
             self.refuse(name, "invalid", f"“{name}” must be an object")
             return {}
-        if len(_COMPACT.encode(value).encode()) > LARGEST_DOCUMENT:
+        if size_of(value) > MAX_DOCUMENT:
             self.refuse(name, "data_too_large", f"“{name}” may have at most 256 KiB")
             return {}
         return value

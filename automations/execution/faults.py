@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 
 from automations import machine
 from automations.execution.tasks import Done, Task
@@ -31,14 +32,12 @@ def failed(item: Done, error: Exception) -> Iterator[Done]:
     that the effect itself did."""
     task, message = item.task, said(error)
     now, position = task.now(), task.claim.position
+    broken = partial(machine.broken, task.definition, message=message, now=now)
     if item.outcome is None:
-        yield Done(task, None, machine.broken(task.definition, position=position, message=message, now=now))
+        yield Done(task, None, broken(position=position))
         return
     if item.outcome.status != "failed":
-        following = task.definition.after(position)
-        yield Done(
-            task, item.outcome, machine.broken(task.definition, position=following, message=message, now=now)
-        )
+        yield Done(task, item.outcome, broken(position=task.definition.after(position)))
     outcome = Outcome.failed("internal", message, retryable=False)
     yield Done(task, outcome, machine.ended(position=position, status_reason="step_failed", now=now))
 

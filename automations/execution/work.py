@@ -126,22 +126,24 @@ def turn(
 
 def _turn_singly(environment: Environment, item: Done) -> None:
     """Writes back one task in a transaction of its own; or, where it cannot be, that its run has failed."""
+    fault = _fault_in(environment, item)
+    for instead in faults.failed(item, fault) if fault else ():
+        if (fault := _fault_in(environment, instead)) is None:
+            return
+    if fault:
+        raise fault
+
+
+def _fault_in(environment: Environment, item: Done) -> Exception | None:
+    """Writes back one task; gives what kept it from being written."""
     try:
-        return _turn_alone(environment, item)
+        _turn_alone(environment, item)
     except PASSED_ON:
         raise
     except Exception as error:
         log.exception("a step of run %s could not be written back", item.task.run)
-        fault = error
-    for instead in faults.failed(item, fault):
-        try:
-            return _turn_alone(environment, instead)
-        except PASSED_ON:
-            raise
-        except Exception as error:
-            log.exception("nor that it failed, of run %s", item.task.run)
-            fault = error
-    raise fault
+        return error
+    return None
 
 
 def _turn_alone(environment: Environment, item: Done) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from automations.expressions.compile import compile_expression
 from automations.expressions.errors import ExpressionError, FieldWarning, Kind
 from automations.expressions.explanation import Advice, Explanation, explain, misread
-from automations.expressions.limits import MAX_DEPTH, is_too_deep
+from automations.expressions.limits import MAX_DEPTH, MAX_DOCUMENT, finite, is_too_deep, size_of
 from automations.expressions.pool import configure
 from automations.expressions.resolution import (
     as_text,
@@ -24,6 +24,7 @@ from automations.expressions.syntax import syntax_fault
 __all__ = [
     "JSON",
     "MAX_DEPTH",
+    "MAX_DOCUMENT",
     "MISSING",
     "Advice",
     "Explanation",
@@ -37,10 +38,12 @@ __all__ = [
     "configure",
     "dig",
     "explain",
+    "finite",
     "is_too_deep",
     "misread",
     "resolve_field",
     "resolve_token",
     "resolve_tree",
+    "size_of",
     "syntax_fault",
 ]

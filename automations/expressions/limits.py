@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,11 +13,15 @@ MAX_REQUEST: Final = 4 * 1024 * 1024
 """Bytes of JSON sent to an evaluator: expressions, data, profile and refs (escaped to ASCII)."""
 MAX_DEPTH: Final = 64
 """Levels of lists and objects in a result, and in what is stored; what the API accepts as JSON."""
+MAX_DOCUMENT: Final = 256 * 1024
+"""Bytes of one JSON value, such as data or a profile, as compact JSON."""
 
 MAX_TEXT: Final = 256 * 1024
 """Characters of a text with {{path}} once it is filled in."""
 MAX_FILLED: Final = 1024 * 1024
 """Characters that all fields of a tree may take from what they read, together."""
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def is_too_deep(value: Any) -> bool:
@@ -27,6 +33,19 @@ def is_too_deep(value: Any) -> bool:
             return True
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
     return False
+
+
+def size_of(value: Any) -> int:
+    """The bytes of a JSON value as compact JSON."""
+    return len(_COMPACT.encode(value).encode())
+
+
+def finite(digits: str) -> float:
+    """The number, for json's `parse_float`. ValueError where it is larger than any that can be stored."""
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:60]} is larger than any number that can be stored")
+    return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
-DEEPEST = 64
+from automations.expressions import MAX_DEPTH, finite, is_too_deep
+
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _NOT_STORABLE = "This holds a NUL character or half a surrogate pair, which cannot be stored"
 
@@ -39,16 +39,16 @@ def parse_json(text: str) -> Any:
     """The JSON value. ValidationError with line and column, or for what a database could not store."""
     try:
         value = json.loads(
-            text, object_pairs_hook=_members, parse_float=_finite, parse_constant=_refuse_constant
+            text, object_pairs_hook=_members, parse_float=finite, parse_constant=_refuse_constant
         )
     except json.JSONDecodeError as error:
         raise ValidationError(f"Line {error.lineno}, column {error.colno}: {_plain(error)}") from error
     except RecursionError as error:
-        raise ValidationError(f"This is nested deeper than {DEEPEST} levels") from error
+        raise ValidationError(f"This is nested deeper than {MAX_DEPTH} levels") from error
     except ValueError as error:
         raise ValidationError(str(error)) from error
-    if _depth(value) > DEEPEST:
-        raise ValidationError(f"This is nested deeper than {DEEPEST} levels")
+    if is_too_deep(value):
+        raise ValidationError(f"This is nested deeper than {MAX_DEPTH} levels")
     if "\\u0000" in json.dumps(value):
         raise ValidationError(_NOT_STORABLE)
     check_storable(json.dumps(value, ensure_ascii=False))
@@ -82,28 +82,5 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError(f"{digits[:60]} is larger than any number that can be stored")
-    return number
-
-
 def _refuse_constant(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
-
-
-def _depth(value: Any) -> int:
-    """How deep lists and objects stand in each other; no recursion, no more than one level too many."""
-    depth, level = 0, [value]
-    while level and depth <= DEEPEST:
-        inner: list[Any] = []
-        for member in level:
-            if isinstance(member, dict):
-                inner += member.values()
-            elif isinstance(member, list):
-                inner += member
-        if not any(isinstance(member, dict | list) for member in level):
-            break
-        depth, level = depth + 1, inner
-    return depth

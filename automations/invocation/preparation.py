@@ -8,7 +8,7 @@ from typing import Any
 
 from automations import expressions
 from automations.definition import Definition, DefinitionError, parse, unreachable
-from automations.expressions import ExpressionError, Scope
+from automations.expressions import ExpressionError, Scope, size_of
 from automations.invocation import acquaintance
 from automations.invocation.acquaintance import identified, known_profiles, was_presumed_wrongly
 from automations.invocation.request import (
@@ -27,7 +27,6 @@ from automations.models import (
     clock,
     definition_of_version,
     new_uid,
-    size_of,
 )
 
 

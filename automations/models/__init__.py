@@ -70,7 +70,6 @@ from automations.models.recipient import (
     check_size,
     identify,
     profiles_of,
-    size_of,
 )
 from automations.models.refusal import No, Refusal
 from automations.models.run import Run, RunQuerySet
@@ -214,7 +213,6 @@ __all__ = [
     "runs_with",
     "seal",
     "serialise",
-    "size_of",
     "spared",
     "standing",
     "steps_of_run",

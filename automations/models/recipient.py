@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
@@ -11,14 +10,12 @@ from typing import Any
 from django.db import models
 
 from automations.definition import merged
-from automations.expressions import MAX_DEPTH, is_too_deep
+from automations.expressions import MAX_DEPTH, MAX_DOCUMENT, is_too_deep, size_of
 from automations.models.environment import Environment
 from automations.models.refusal import Refusal
 
-LARGEST_PROFILE = 256 * 1024
 LONGEST_RECIPIENT = 255  # characters of an id
 MOST_MEMBERS = 1_000
-_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Recipient(models.Model):
@@ -132,17 +129,12 @@ def change_profiles(
     )  # fmt: skip
 
 
-def size_of(profile: Mapping[str, Any]) -> int:
-    """Its bytes as compact JSON."""
-    return len(_COMPACT.encode(dict(profile)).encode())
-
-
 def check_size(profile: Mapping[str, Any], *, of: str) -> None:
     """Refusal for more than 64 levels, which steps can lay over one another, and for more than 256 KiB as compact
     JSON."""
     if is_too_deep(profile):
         message = f"the profile of “{of[:100]}” would be nested deeper than {MAX_DEPTH} levels"
         raise Refusal.at("/profile", "data_too_deep", message)
-    if size_of(profile) > LARGEST_PROFILE:
+    if size_of(profile) > MAX_DOCUMENT:
         message = f"the profile of “{of[:100]}” would have more than 256 KiB"
         raise Refusal.at("/profile", "data_too_large", message)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from automations import concurrency, invocation
 from automations.definition import Invoke, Step
-from automations.expressions import MAX_DEPTH, is_too_deep
+from automations.expressions import MAX_DEPTH, MAX_DOCUMENT, is_too_deep, size_of
 from automations.invocation import ChangedMeanwhile, Draft, InvokeRequest, Recipient
 from automations.machine import START, STARVED_PAUSE, Order, Plan
 from automations.models import (
@@ -33,7 +32,6 @@ from automations.testpoints import testpoint
 DIALECT = "step"
 PREPARATIONS = 3
 MOST_GENERATIONS = 10  # an automation that invokes itself would go on for ever
-LARGEST_DOCUMENT = 256 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +126,7 @@ def _checked(name: str, value: Any) -> Any:
     if is_too_deep(value):
         message = f"“{name}” may have at most {MAX_DEPTH} levels"
         raise Refusal(No.INVALID, f"{name}_too_deep", message)
-    if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > LARGEST_DOCUMENT:
+    if size_of(value) > MAX_DOCUMENT:
         raise Refusal(No.INVALID, f"{name}_too_large", f"“{name}” may have at most 256 KiB")
     return value
 

@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 
+from automations.execution import housekeeping
 from automations.models import LiveRun, Worker, database_now
 from tests.api.conftest import refused
 from tests.captured import Captured
@@ -57,8 +58,6 @@ def test_every_number_is_that_of_the_database() -> None:
 
 
 def test_a_lost_attempt_is_told() -> None:
-    from automations.execution import housekeeping
-
     invoke(SEND)
     start()
     expire_leases()

@@ -8,8 +8,9 @@ import pytest
 
 from automations import execution, publication, testpoints
 from automations.execution import housekeeping
+from automations.expressions import MAX_DOCUMENT
 from automations.models import Automation, Event, Invocation, Refusal, Run, steps_of_run
-from automations.steps.invoke import LARGEST_DOCUMENT, MOST_GENERATIONS
+from automations.steps.invoke import MOST_GENERATIONS
 from tests.scenes import (
     DELAY,
     SEND,
@@ -177,7 +178,7 @@ def test_what_resolves_to_something_unfit_fails_the_step(field: dict[str, Any], 
     [("${'\\0'}", "invalid_text"), ("${'\\ud800'}", "invalid_text"), ("{{data.big}}", "data_too_large")],
 )  # fmt: skip
 def test_data_that_cannot_be_stored_fails_the_step(text: str, kind: str) -> None:
-    big = "x" * (LARGEST_DOCUMENT // 5)
+    big = "x" * (MAX_DOCUMENT // 5)
     parent = parent_of({**INVOKE, "data": {str(n): text for n in range(5)}}, data={"big": big})
     assert error_of(parent)[::2] == ("failed", kind)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,13 +31,11 @@ def ended(run: Run) -> tuple[str, str, list[tuple[str, str]]]:
 
 def spoilt(done: Done) -> Done:
     """The same with a plan of which something cannot be stored."""
-    carried = tuple(item if item.step.position == "0" else _with_detail(item) for item in done.plan.carried)
+    carried = tuple(
+        item if item.step.position == "0" else replace(item, detail=UNSTORABLE) for item in done.plan.carried
+    )
     assert carried != done.plan.carried
     return done._replace(plan=done.plan._replace(carried=carried))
-
-
-def _with_detail(item: Any) -> Any:
-    return type(item)(**{**item.__dict__, "detail": UNSTORABLE})
 
 
 def test_an_outcome_that_cannot_be_stored_fails_its_run_alone() -> None:

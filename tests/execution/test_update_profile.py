@@ -9,8 +9,8 @@ import pytest
 
 from automations import execution
 from automations.execution import housekeeping
+from automations.expressions import MAX_DOCUMENT
 from automations.models import Recipient, Run, clock, identify, steps_of_run
-from automations.models.recipient import LARGEST_PROFILE
 from tests.captured import Captured
 from tests.scenes import (
     DELAY,
@@ -121,7 +121,7 @@ def test_a_step_whose_condition_is_false_changes_nothing() -> None:
         ({"recipient_id": "${'x'.repeat(256)}"}, {}, "step_failed", "invalid_recipient_id"),
         ({"recipient_id": "${true}"}, {}, "expression_error", "unsupported_type"),
         ({"profile": {"n": "${[JSON.rawJSON('1e999')]}"}}, {}, "expression_error", "unsupported_type"),
-        ({"profile": {str(n): "{{data.big}}" for n in range(5)}}, {"data": {"big": "x" * (LARGEST_PROFILE // 5)}},
+        ({"profile": {str(n): "{{data.big}}" for n in range(5)}}, {"data": {"big": "x" * (MAX_DOCUMENT // 5)}},
          "step_failed", "data_too_large"),
     ],
 )  # fmt: skip

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automations import execution
-from automations.api import idempotency
+from automations.api import idempotency, unread
 from automations.api.description import described
 from automations.api.endpoint import Endpoint
 from automations.api.errors import request_id
@@ -18,14 +18,12 @@ from automations.api.reading import Body, is_one_line
 from automations.invocation import MOST_RECIPIENTS, InvokeRequest
 from automations.models import No, Refusal
 
-LARGEST_BODY = 10 * 1024 * 1024
-
 
 class Trigger(Endpoint):
     """`POST /v1/workflows/{key}/trigger`. The query, in which old SDKs repeat the body, is not read."""
 
     post_scope = "invoke"
-    largest_body = LARGEST_BODY
+    largest_body = unread.MOST
 
     @described("trigger", {200: "Triggered"}, body="Trigger", repeatable=True)
     def post(self, request: Request, workflow: str) -> Response:
@@ -37,7 +35,7 @@ class Notify(Endpoint):
     """`POST /v1/notify`, the form of before 2022: the workflow is named in the body."""
 
     post_scope = "invoke"
-    largest_body = LARGEST_BODY
+    largest_body = unread.MOST
 
     @described("notify", {200: "Triggered"}, body="Notify", repeatable=True, refuses=(404,))
     def post(self, request: Request) -> Response:

@@ -118,6 +118,7 @@ DATABASES: dict[str, Any] = {"default": env.database("DATABASE_URL", DATABASE_UR
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A transaction that begins as a reader and then writes is refused at once when another writer was
     # faster, whatever the timeout; beginning as the writer makes it wait its turn instead.
+    DATABASES["default"]["ENGINE"] = "config.sqlite"
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,

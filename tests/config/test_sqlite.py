@@ -1,0 +1,152 @@
+"""A transaction on SQLite waits for its turn a few milliseconds at a time, and no longer than it was told."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from config import settings
+from config.sqlite.base import DatabaseWrapper
+
+pytestmark = pytest.mark.pure
+PATIENCE = 0.3
+OPTIONS = {"transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL;", "timeout": PATIENCE}
+Connect = Callable[[], "Connection"]
+
+
+class Connection(DatabaseWrapper):
+    """One that remembers what it was asked to carry out."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            {
+                "NAME": str(path), "OPTIONS": OPTIONS, "AUTOCOMMIT": True, "TIME_ZONE": None,
+                "CONN_HEALTH_CHECKS": False, "CONN_MAX_AGE": None,
+            }
+        )  # fmt: skip
+        self.statements: list[str] = []
+        self.ensure_connection()
+        self.execute_wrappers.append(self._remember)
+
+    def _remember(self, execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        self.statements.append(sql)
+        return execute(sql, *rest)
+
+    def begin(self) -> None:
+        self.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
+
+    @property
+    def patience_ms(self) -> int:
+        """Of a statement that is no transaction's."""
+        return int(self.connection.execute("PRAGMA busy_timeout").fetchone()[0])
+
+
+@pytest.fixture
+def connect(tmp_path: Path, django_db_blocker: Any) -> Iterator[Connect]:
+    """Makes connections to a file of the test's own."""
+    made: list[Connection] = []
+
+    def connection() -> Connection:
+        made.append(Connection(tmp_path / "turns.sqlite3"))
+        return made[-1]
+
+    with django_db_blocker.unblock():
+        yield connection
+        for one in made:
+            one.close()
+
+
+def later(act: Callable[[], Any]) -> threading.Timer:
+    """Does it, on a thread of its own, while the test waits."""
+    timer = threading.Timer(PATIENCE / 3, act)
+    timer.start()
+    return timer
+
+
+def test_the_server_waits_like_this() -> None:
+    engine = settings.DATABASES["default"]["ENGINE"]
+    assert engine in ("config.sqlite", "django.db.backends.postgresql")
+
+
+def test_a_transaction_looks_again_and_again_and_begins_once_the_one_before_it_has_ended(
+    connect: Connect,
+) -> None:
+    holder, waiter = connect(), connect()
+    holder.begin()
+    ended: list[bool] = []
+
+    def end() -> None:
+        ended.append(True)
+        holder.connection.execute("COMMIT")
+
+    timer = later(end)
+    waiter.begin()
+    assert ended == [True]
+    timer.join()
+    # In a tenth of a second SQLite itself looks eight times, and then after 25, 50 and 100 ms.
+    assert len(waiter.statements) > 12
+    assert set(waiter.statements) == {"BEGIN IMMEDIATE"}
+    assert waiter.patience_ms == PATIENCE * 1000
+
+
+def test_one_thread_looks_and_the_others_wait_for_it(connect: Connect) -> None:
+    waiter = connect()
+    DatabaseWrapper.first.acquire()
+    tried: list[int] = []
+
+    def give_back() -> None:
+        tried.append(len(waiter.statements))
+        DatabaseWrapper.first.release()
+
+    timer = later(give_back)
+    waiter.begin()
+    timer.join()
+    assert tried == [0]
+    assert waiter.statements == ["BEGIN IMMEDIATE"]
+    assert DatabaseWrapper.first.acquire(blocking=False)
+    DatabaseWrapper.first.release()
+
+
+def test_one_that_waits_in_vain_is_told_so(connect: Connect) -> None:
+    holder, waiter = connect(), connect()
+    holder.begin()
+    begun = time.monotonic()
+    with pytest.raises(OperationalError, match="database is locked"):
+        waiter.begin()
+    assert time.monotonic() - begun >= PATIENCE
+    assert waiter.patience_ms == PATIENCE * 1000
+    holder.rollback()
+    waiter.begin()  # and may try again
+
+
+def test_one_that_never_comes_to_look_tries_once_at_the_end(connect: Connect) -> None:
+    waiter = connect()
+    with DatabaseWrapper.first:
+        waiter.begin()
+        assert DatabaseWrapper.first.locked()  # which is not given back by who never had it
+    assert waiter.statements == ["BEGIN IMMEDIATE"]
+
+
+def test_what_is_no_matter_of_patience_is_told_at_once(connect: Connect) -> None:
+    connection = connect()
+    connection.begin()
+    connection.statements.clear()
+    with pytest.raises(OperationalError, match="within a transaction"):
+        connection._start_transaction_under_autocommit()
+    assert connection.statements == ["BEGIN IMMEDIATE"]
+    assert connection.patience_ms == PATIENCE * 1000
+
+
+def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
+    with DatabaseWrapper.first:
+        child = os.fork()
+        if not child:
+            os._exit(not DatabaseWrapper.first.acquire(blocking=False))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -23,6 +23,7 @@ from automations.models import (
     has_children,
     reached,
     standing,
+    uid_text,
 )
 
 LISTED = 1_000  # run ids on a receipt
@@ -94,7 +95,7 @@ def wait_until_settled(cancellation: Cancellation, *, seconds: float) -> bool:
 def write_receipt(cancellation: Cancellation, moved: list[Cancelled], *, finished: int) -> None:
     """What the acknowledgement says: the runs moved and every step in flight, none left out."""
     cancellation.cancelled = len(moved)
-    cancellation.cancelled_run_ids = [uid for _, uid, _ in moved[:LISTED]]
+    cancellation.cancelled_run_ids = [uid_text(uid) for _, uid, _ in moved[:LISTED]]
     running = [pk for pk, _, state in moved if state == LiveState.CANCELLING]
     if running:
         runs = Run.objects.filter(pk__in=running).select_related("live").order_by("pk")

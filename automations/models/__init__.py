@@ -10,7 +10,15 @@ from automations.models.automation import (
     Version,
     automation_named,
 )
-from automations.models.cancellation import HELD, Cancellation, Origin, covered, standing, uid_parameter
+from automations.models.cancellation import (
+    HELD,
+    Cancellation,
+    Origin,
+    covered,
+    standing,
+    uid_parameter,
+    uid_text,
+)
 from automations.models.cancellation_filter import CancellationFilter, due_before
 from automations.models.contact import LONGEST_ADDRESS, Contact
 from automations.models.definitions import (
@@ -218,6 +226,7 @@ __all__ = [
     "steps_of_run",
     "suspects",
     "uid_parameter",
+    "uid_text",
     "unprepared",
     "unseal",
     "what_cannot_hold",

@@ -20,7 +20,7 @@ from automations.models.cancellation_filter import CancellationFilter
 from automations.models.descent import children_exist
 from automations.models.environment import Environment
 from automations.models.invocation import Invocation
-from automations.models.live_run_bars import Cancelled, cancelling, counting_finished, moved_of, returning
+from automations.models.live_run_bars import Cancelled, cancelling, counting_finished, returning
 from automations.models.live_run_moves import (
     DUE_FIRST,
     LOOKUPS,
@@ -183,11 +183,10 @@ class LiveRunQuerySet(RestoredRuns):
         acknowledgement waits for it (docs/decisions/0003-raw-statements.md; the tests hold it
         against the ORM's).
         """
-        rows, ((finished,),), ((has_children,),) = fetch([
+        moved, ((finished,),), ((has_children,),) = fetch([
             returning(cancelling(cancellation, scope)), counting_finished(cancellation, scope),
             children_exist(cancellation.environment_id),
         ])  # fmt: skip
-        moved = moved_of(rows)
         if has_children:
             moved += self.descend(moved, cancellation=cancellation)
         return sorted(moved), finished

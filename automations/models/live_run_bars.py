@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
 from django.db import connection, models
 
-from automations.models.cancellation import Cancellation, uid_parameter, uid_text
+from automations.models.cancellation import Cancellation, uid_parameter
 from automations.models.cancellation_filter import CancellationFilter
 from automations.models.descent import children_exist
 from automations.models.kept import AMONG, Kept, array, text_array
@@ -23,8 +23,8 @@ from automations.testpoints import testpoint
 if TYPE_CHECKING:
     from automations.models.live_run import LiveRun  # noqa: F401  (of the base class below)
 
-Cancelled = tuple[int, str, str]
-"""A run that a cancel moved: primary key, public id, new state."""
+Cancelled: TypeAlias = tuple[Any, ...]
+"""A run that a cancel moved: primary key, public id as the database has it (`uid_text` makes it a text), new state."""
 
 CANCEL = """
 UPDATE automations_liverun
@@ -262,11 +262,6 @@ def _by_key(bar: Cancellation, statement: Statement) -> Statement:
     return text, values
 
 
-def moved_of(rows: Rows) -> list[Cancelled]:
-    """What such an UPDATE returned."""
-    return [(pk, uid_text(uid), state) for pk, uid, state in rows]
-
-
 class BarredRuns(models.QuerySet["LiveRun"]):
     """What bars do to unfinished runs, and what goes with a run that is called off."""
 
@@ -287,7 +282,7 @@ class BarredRuns(models.QuerySet["LiveRun"]):
             testpoint("descend.begins")
             while fetch([look])[0][0][0]:
                 testpoint("descend.seen")
-                found += moved_of(fetch([returning((text, given))])[0])
+                found += fetch([returning((text, given))])[0]
         return found
 
     def give_to_bars(self, pks: Sequence[int]) -> set[int]:
@@ -309,8 +304,7 @@ class BarredRuns(models.QuerySet["LiveRun"]):
 
     def _give(self, bar: Cancellation, statement: Statement) -> list[Cancelled]:
         """What that UPDATE gives to the bar, with all beneath."""
-        rows, ((has_children,),) = fetch([returning(statement), children_exist(bar.environment_id)])
-        moved = moved_of(rows)
+        moved, ((has_children,),) = fetch([returning(statement), children_exist(bar.environment_id)])
         return moved + self.descend(moved, cancellation=bar) if has_children else moved
 
     def sweep(self, bar: Cancellation, *, limit: int) -> int:

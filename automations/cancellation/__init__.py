@@ -26,7 +26,6 @@ from automations.models import (
     Cancellation,
     CancellationFilter,
     Environment,
-    Invocation,
     LiveRun,
     No,
     Origin,
@@ -38,6 +37,7 @@ from automations.models import (
     gate,
     has_children,
     insert,
+    keys_named,
     restoring,
     retried,
     spared,
@@ -338,23 +338,14 @@ def resolved(request: CancelRequest) -> CancelRequest:
     if request.hold_for and (name := what_cannot_hold(request.filter)) is not None:
         message = f"“{name}” matches no run accepted later, so it cannot stand beside “hold_for”"
         raise Refusal.at(f"/filter/{name}", "cannot_hold", message)
-    scope, found = request.filter, dict[str, Any]()
-    if scope.run_ids and scope.run_pks is None:
-        known = Run.objects.within(request.environment).filter(uid__in=scope.run_ids)
-        found["run_pks"] = tuple(known.order_by("pk").values_list("pk", flat=True))
+    scope = request.filter
+    found: dict[str, Any] = {**keys_named(scope, environment_id=request.environment.pk)}
     if scope.automation is not None and scope.automation_id is None:
         automation = Automation.objects.within(request.environment).filter(key=scope.automation).first()
         if automation is None:
             message = f"there is no automation “{scope.automation[:100]}”"
             raise Refusal.at("/filter/automation", "automation_not_found", message)
         found["automation_id"] = automation.pk
-    if scope.invocation is not None or scope.idempotency_key is not None:
-        named = {"uid": scope.invocation, "idempotency_key": scope.idempotency_key}
-        known_invocations = Invocation.objects.filter(
-            environment=request.environment,
-            **{name: value for name, value in named.items() if value is not None},
-        )
-        found["invocation_pks"] = tuple(known_invocations.order_by("pk").values_list("pk", flat=True))
     return replace(request, filter=replace(scope, **found)) if found else request
 
 

@@ -44,6 +44,7 @@ from automations.models.descent import (
 from automations.models.due import Due, what_is_due
 from automations.models.environment import DEFAULT_ENVIRONMENT, ENVIRONMENT_KEY, Environment
 from automations.models.event import Entry, Event, EventKind
+from automations.models.filter_names import keys_named
 from automations.models.gate import Passage, clock, database_now, gate, retried, serialise
 from automations.models.holds import Holds, Newborn, called_off_at_birth, what_cannot_hold
 from automations.models.invocation import JOURNEYS, Invocation
@@ -208,6 +209,7 @@ __all__ = [
     "is_prepared",
     "is_restoring",
     "kept_signing_secrets",
+    "keys_named",
     "labels_of_bars",
     "listeners_of",
     "new_uid",

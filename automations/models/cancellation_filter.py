@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import connection, models
 
-from automations.models.kept import ANY_OF, array
+from automations.models.kept import ANY_OF, array, text_array
 from automations.models.lookups import tagged
 from automations.models.uid import first_uid
 
@@ -120,8 +120,7 @@ class CancellationFilter:
             if pks is not None:
                 parts.append((f"{column} {ANY_OF[connection.vendor]}", [array(pks)]))
         if self.recipients:
-            marks = ", ".join(["%s"] * len(self.recipients))
-            parts.append((f"recipient IN ({marks})", list(self.recipients)))
+            parts.append((f"recipient {ANY_OF[connection.vendor]}", [text_array(list(self.recipients))]))
         compared = {
             "key = %s": self.key, "automation_id = %s": self.automation_id, "source = %s": self.source,
             "created_at >= %s": self.created_after, "created_at <= %s": self.created_before,

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from automations.models.environment import Environment
+from automations.models.kept import ANY_OF, Kept, text_array
 from automations.models.live_run import LiveRun
+from automations.models.statements import fetch
 
 LONGEST_ADDRESS = 320  # of an e-mail; telephone numbers are shorter
 KEPT = timedelta(days=30)
 LOOKED_AT_ONCE = 1_000
+# Written out, since SuprSend's cancels wait for it (docs/decisions/0003-raw-statements.md).
+AT = "SELECT recipient FROM automations_contact WHERE environment_id = %s AND address {any_of} LIMIT %s"
 
 
 def _plain(address: str) -> str:
@@ -40,10 +44,11 @@ class ContactManager(models.Manager["Contact"]):
             )  # fmt: skip
 
     def at(self, addresses: Collection[str], *, environment: Environment, most: int) -> list[str]:
-        """The first `most` recipients known under one of these addresses."""
-        plain = {_plain(address) for address in addresses}
-        known = self.filter(environment=environment, address__in=plain).order_by("pk")
-        return list(known.values_list("recipient", flat=True)[:most])
+        """At most so many recipients known under one of these addresses, in alphabetical order."""
+        plain = sorted({_plain(address) for address in addresses})
+        text = AT.format(any_of=ANY_OF[connection.vendor])
+        (rows,) = fetch([Kept(text, [environment.pk, text_array(plain), most])])
+        return sorted(recipient for (recipient,) in rows)
 
     def forget(self, *, now: datetime, behind: int) -> int:
         """Drops, of the next thousand behind that primary key, those of recipients without an unfinished run of whom

@@ -233,6 +233,11 @@ def after_failure(*, step: Step, attempt: int, retryable: bool, now: datetime) -
     return ended(position=step.position, status_reason="step_failed", now=now)
 
 
+def starved(*, step: Step, now: datetime) -> Plan:
+    """After an effect was not attempted for want of an evaluator: again at the same place, as a step without one."""
+    return Plan(position=step.position, due_at=now + STARVED_PAUSE, now=now, starved=True)
+
+
 def after_loss(*, step: Step, attempt: int, now: datetime) -> Plan:
     """After an attempt whose worker was lost: again at once, or the end when its attempts are used up or the step
     must not be made twice (`on_crash`)."""

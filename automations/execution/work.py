@@ -77,6 +77,8 @@ def perform(task: Task, *, ask: Ask = answers) -> Done:
     outcome = steps.perform_effect(step, attempt)
     testpoint("effect.ended")
     now = task.now()
+    if outcome.status == "starved":
+        return Done(task=task, outcome=None, plan=machine.starved(step=step, now=now))
     if outcome.status == "failed":
         plan = machine.after_failure(
             step=step, attempt=task.claim.attempt, retryable=outcome.retryable, now=now
@@ -310,12 +312,13 @@ def _sorted(done: Sequence[Done]) -> tuple[list[Done], list[Done], list[Done]]:
 def _move(item: Done) -> Move:
     plan, claim = item.plan, item.task.claim
     again = item.outcome is not None and item.outcome.status == "failed" and plan.status is None
+    not_made = plan.starved and plan.position == claim.position  # the next one has the same number
     return Move(
         run_id=claim.run_id,
         fence=claim.fence,
         position=plan.position,
         due_at=plan.due_at,
-        attempt=claim.attempt if again else 0,
+        attempt=claim.attempt if again else claim.attempt - 1 if not_made else 0,
         status=plan.status,
         status_reason=plan.status_reason,
         has_errors=plan.has_errors,

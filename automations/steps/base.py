@@ -54,7 +54,8 @@ class Attempt(NamedTuple):
 
 class Outcome(NamedTuple):
     """What came of an attempt: completed with `output`, skipped for a reason, or failed with `error`
-    ({kind, message, ...}), which is worth another try if `retryable`."""
+    ({kind, message, ...}), which is worth another try if `retryable`. Starved: none was made, for want of an
+    evaluator."""
 
     status: str
     output: Any = None

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from automations import execution, testpoints
+from automations import execution, expressions, testpoints
 from automations.execution import Done
+from automations.expressions import ExpressionError
 from automations.models import (
     Environment,
     Event,
@@ -175,6 +176,40 @@ def test_a_retryable_failure_waits_at_the_same_step(settings: object) -> None:
     assert list(run.events.values_list("kind", flat=True)) == [
         "invoked", "step_retried", "step_failed",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["busy", "starved"])
+def test_a_step_that_finds_no_evaluator_is_made_later_and_uses_no_attempt_up(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starve(*_: object, **__: object) -> bool:
+        raise ExpressionError(kind, "no evaluator became free in time")
+
+    run = run_of(invoke({**SEND, "if": "true", "retry": {"max_attempts": 1}}))
+    with monkeypatch.context() as patched:
+        patched.setattr(expressions, "check_condition", starve)
+        for _ in range(3):
+            assert work_off() == 1
+            live = read(run).live
+            assert (live.state, live.position, live.attempt) == ("waiting", "0", 0)
+            assert 0 < (live.due_at - database_now()).total_seconds() <= 1
+            make_due(run)
+    assert work_off() == 1
+    (step,) = steps_of_run(read(run))
+    assert (status(run), step.status, step.attempts) == ("completed", "completed", 1)
+    assert list(run.events.values_list("kind", flat=True)) == ["invoked", "step_completed"]
+
+
+def test_nor_does_it_give_back_the_attempts_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def starve(*_: object, **__: object) -> bool:
+        raise ExpressionError("busy", "no evaluator became free in time")
+
+    run = run_of(invoke({**SEND, "if": "true", "retry": {"max_attempts": 3}}))
+    LiveRun.objects.update(attempt=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(expressions, "check_condition", starve)
+        assert work_off() == 1
+    assert read(run).live.attempt == 1
 
 
 def test_a_cancel_in_the_middle_of_a_step_lets_it_end_and_starts_nothing_more() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from automations import execution
+from automations import execution, expressions
+from automations.expressions import ExpressionError, Scope
 from automations.models import Answers, Environment, Question, Run, answers, steps_of_run
 from automations.timeline import StepState
 from tests.captured import Captured
@@ -175,6 +176,45 @@ def test_a_database_that_is_away_in_the_middle_forgets_nobody_who_was_reached() 
     make_due(run)
     work_off()
     assert [entry["recipient"] for entry in only_step(run).output["deliveries"]][::69] == ["u050", "u119"]
+
+
+def starve(monkeypatch: pytest.MonkeyPatch, *recipients: str | None) -> None:
+    """No evaluator is free for what is filled in for these."""
+    fill_in = expressions.resolve_tree
+
+    def busy(tree: Any, scope: Scope, **more: Any) -> Any:
+        if scope.refs["recipient"] in recipients:
+            raise ExpressionError("busy", "no evaluator became free in time")
+        return fill_in(tree, scope, **more)
+
+    monkeypatch.setattr(expressions, "resolve_tree", busy)
+
+
+@pytest.mark.usefixtures("team", "allowed")
+def test_one_that_finds_no_evaluator_in_the_middle_was_an_attempt(
+    http: HttpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is none before the first was sent to: who was reached is not to be sent to again."""
+    for name in ("ada", "bob", "eve"):
+        knows(name, webhook=http.url(f"/{name}"))
+    run = run_of(invoke(NEWS))
+    with monkeypatch.context() as patched:
+        starve(patched, "bob")
+        work_off()
+    step = only_step(run)
+    assert (step.status, step.attempts, step.error["delivered"]) == ("waiting", 1, ["ada", "eve"])
+    assert step.error["message"] == "1 of 3 members were not reached: no evaluator became free in time"
+    make_due(run)
+    with monkeypatch.context() as patched:
+        starve(patched, read(run).recipient)  # and so nobody was tried
+        work_off()
+    step = only_step(run)
+    assert (step.status, step.attempts, step.error["delivered"]) == ("waiting", 1, ["ada", "eve"])
+    make_due(run)
+    work_off()
+    assert [received.path for received in http.received] == ["/ada", "/eve", "/bob"]
+    step = only_step(run)
+    assert (step.status, step.attempts, step.output["reached"]) == ("completed", 2, 3)
 
 
 def test_a_list_of_any_length_costs_a_statement_for_fifty_members() -> None:

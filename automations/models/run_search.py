@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import models
-from django.db.models.functions import Now
-from django.db.models.lookups import Exact
+from django.db.models.functions import Cast, Now
+from django.db.models.lookups import EndsWith, Exact
 
 from automations.models.cancellation import Cancellation
 from automations.models.descent import BORN, reached, spared, through_parents
@@ -30,6 +30,7 @@ LOOKED_AT, MET = 50_000, 500  # the newest runs, and how many of them make it wo
 MANY = 100  # cancellations whose filters are asked for
 SEARCHED = ("id", "source", "token", "recipient", "key")
 LEAST_DIGITS = 8  # of an id, to be searched for among other fields
+LAST_DIGITS = 12  # of one in short: behind the last dash
 HIGHEST_PK = 2**63 - 1
 _HEX = frozenset("0123456789abcdef")
 # Asked of each run that a list looks at: a planner that could join would read them all.
@@ -147,8 +148,9 @@ class RunSearch(models.QuerySet["Run"]):
     def found_by(
         self, text: str, *, environment: Environment, fields: Sequence[str] = SEARCHED, whole: bool = False
     ) -> Self:
-        """Runs with a field that begins with `text`, or is it (`whole`). The field `id` needs 8 characters; `key`
-        is the run's key, and the idempotency key, whole, of its invocation. Statements of its own count.
+        """Runs with a field that begins with `text`, or is it (`whole`). The field `id` needs 8 characters, or is
+        written as it is shown: the first 8, `…` (or three dots), and the last ones; `key` is the run's key, and the
+        idempotency key, whole, of its invocation. Statements of its own count.
 
         They are fetched through the index of each column, which no planner does reliably for an OR. Many that
         are met soon by reading newest first, from some run on, are not sorted all: then a CASE hides the indexes.
@@ -162,8 +164,8 @@ class RunSearch(models.QuerySet["Run"]):
         if "key" in fields:
             invocations = Invocation.objects.filter(environment=environment, idempotency_key=text)
             found.append(runs.filter(invocation__in=invocations.values("pk")))
-        if "id" in fields and len(text) >= LEAST_DIGITS and (bounds := _uid_bounds(text)) is not None:
-            found.append(runs.filter(uid__range=bounds))
+        if "id" in fields and (identified := _identified(text)) is not None:
+            found.append(runs.filter(identified))
         start = None if few else self._met_from(reduce(or_, conditions), [*kinds, *found], environment)
         among = [runs.none(), *found, *(kinds if start is None else [])]
         first, *others = (found_runs.values("pk") for found_runs in among)
@@ -283,6 +285,19 @@ def _any_of(cancellations: Iterable[Cancellation]) -> models.Q:
     """Over runs with their live rows: what one of these is for."""
     scopes = (cancellation.scope.condition(of="live__") for cancellation in cancellations)
     return reduce(or_, scopes, models.Q(pk__in=[]))
+
+
+def _identified(text: str) -> models.Q | None:
+    """The condition that an id begins with `text`, or is it in short; None for what no id is looked for by."""
+    first, dots, last = text.lower().replace("...", "…").partition("…")
+    if len(first) < LEAST_DIGITS or (bounds := _uid_bounds(first)) is None:
+        return None
+    condition = models.Q(uid__range=bounds)
+    if not dots:
+        return condition
+    if not 1 <= len(last) <= LAST_DIGITS or not _HEX.issuperset(last):
+        return None
+    return condition & models.Q(EndsWith(Cast("uid", models.TextField()), last))
 
 
 def _uid_bounds(text: str) -> tuple[UUID, UUID] | None:

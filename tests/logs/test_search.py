@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from automations.models import Environment, Run, database_now, run_search
 from logs.search import Search
+from logs.words import short
 from tests.scenes import DELAY, invoke, production, run_of
 
 pytestmark = pytest.mark.django_db
@@ -84,6 +85,22 @@ def test_a_run_is_found_by_the_beginning_of_its_id_from_eight_digits_on(runs: di
     assert found(uid) == found(uid.upper()) == found(uid.replace("-", "")) == [runs["a"]]
     assert found(uid[:35]) == [runs["a"]]
     assert found(uid[:7]) == []
+
+
+@pytest.mark.usefixtures("paths")
+@pytest.mark.parametrize("dots", ["…", "..."])
+def test_a_run_is_found_by_its_id_as_it_is_shown(runs: dict[str, Run], dots: str) -> None:
+    run, uid = runs["b"], str(runs["b"].uid)
+    assert short(uid) == f"{uid[:8]}…{uid[-4:]}"
+    assert found(f"{uid[:8]}{dots}{uid[-4:]}") == [run]
+    assert found(f"{uid[:8].upper()}{dots}{uid[-12:].upper()}") == [run]
+    other = "0" if uid[-1] != "0" else "1"
+    first, last = uid[:8], uid[-4:]
+    for nobody in (
+        f"{uid[:-1]}{other}", f"{first}{dots}{uid[-4:-1]}{other}", f"{first}{dots}", f"{uid[:7]}{dots}{last}",
+        f"{first}{dots}{uid[-13:]}", f"{first}{dots}{last}%", f"{first}{dots}zz", dots,
+    ):  # fmt: skip
+        assert found(nobody) == [], nobody
 
 
 def test_another_environments_runs_are_not_found(runs: dict[str, Run]) -> None:

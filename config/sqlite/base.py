@@ -37,6 +37,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """OperationalError, as SQLite says it, when the turn has not come in time."""
         first, until = DatabaseWrapper.first, time.monotonic() + self.patience
         is_first = first.acquire(timeout=self.patience)
+        try:
+            self._begin(until)
+        finally:
+            if is_first:
+                first.release()
+
+    def _begin(self, until: float) -> None:
+        """Tries until that time (monotonic)."""
         self._wait_at_most(seconds=0)
         try:
             pause = SHORTEST_PAUSE
@@ -45,8 +53,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 pause = min(pause * 1.2, LONGEST_PAUSE)
         finally:
             self._wait_at_most(seconds=self.patience)
-            if is_first:
-                first.release()
 
     def _has_begun(self, *, is_last: bool) -> bool:
         """Tries to begin; raises what kept it from that at the last try, or what is no matter of patience."""
@@ -61,7 +67,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _wait_at_most(self, *, seconds: float) -> None:
         """Of the statements to come, each on its own."""
-        self.connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+        with self.wrap_database_errors:
+            self.connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
 
 
 def _renew() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 
 from config import settings
 from config.sqlite.base import DatabaseWrapper
@@ -142,6 +142,15 @@ def test_what_is_no_matter_of_patience_is_told_at_once(connect: Connect) -> None
         connection._start_transaction_under_autocommit()
     assert connection.statements == ["BEGIN IMMEDIATE"]
     assert connection.patience_ms == PATIENCE * 1000
+
+
+def test_whatever_goes_wrong_the_next_one_may_look(connect: Connect) -> None:
+    connection = connect()
+    connection.connection.close()
+    with pytest.raises(ProgrammingError, match="closed"):
+        connection._start_transaction_under_autocommit()
+    assert not DatabaseWrapper.first.locked()
+    connection.connection = None  # or to close it would fail as well
 
 
 def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:

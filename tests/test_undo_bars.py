@@ -137,7 +137,7 @@ def test_a_bar_whose_receipt_is_not_whole_is_made_whole_first(bars: None) -> Non
 
 def test_a_receipt_completed_after_the_sweep_names_nothing_that_another_undo_let_go(bars: None) -> None:
     loose, *others = many(DELAY)
-    earlier = cancel_runs(run_ids=(str(loose.uid),))
+    earlier = cancel_runs(run_ids=(loose.uid,))
 
     def sweep_and_let_go(name: str) -> None:
         if name == "bar.placed":

@@ -10,7 +10,7 @@ from automations.models.live_run import LiveRun
 def database_name() -> str:
     """The database as an operator knows it: its file, or host and name; never a password."""
     known = connection.settings_dict
-    if known["ENGINE"].endswith("sqlite3"):
+    if connection.vendor == "sqlite":
         return str(known["NAME"])
     port = f":{known['PORT']}" if known["PORT"] else ""
     return f"{known['NAME']} at {known['HOST'] or 'localhost'}{port}"

@@ -73,18 +73,18 @@ def test_no_command_runs_on_a_database_without_tables(
 
 @pytest.mark.pure
 @pytest.mark.parametrize(
-    ("known", "name"),
+    ("vendor", "known", "name"),
     [
-        ({"ENGINE": "django.db.backends.sqlite3", "NAME": "/data/a.sqlite3"}, "/data/a.sqlite3"),
-        ({"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "HOST": "db.example", "PORT": 5433,
-          "PASSWORD": "secret"}, "shop at db.example:5433"),
-        ({"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "HOST": "", "PORT": ""}, "shop at localhost"),
+        ("sqlite", {"NAME": "/data/a.sqlite3"}, "/data/a.sqlite3"),
+        ("postgresql", {"NAME": "shop", "HOST": "db.example", "PORT": 5433, "PASSWORD": "secret"},
+         "shop at db.example:5433"),
+        ("postgresql", {"NAME": "shop", "HOST": "", "PORT": ""}, "shop at localhost"),
     ],
 )  # fmt: skip
 def test_a_database_is_named_without_its_password(
-    monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], name: str
+    monkeypatch: pytest.MonkeyPatch, vendor: str, known: dict[str, Any], name: str
 ) -> None:
-    monkeypatch.setattr(prepared, "connection", SimpleNamespace(settings_dict=known))
+    monkeypatch.setattr(prepared, "connection", SimpleNamespace(vendor=vendor, settings_dict=known))
     assert database_name() == name
 
 

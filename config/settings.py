@@ -116,9 +116,9 @@ TEMPLATES: list[dict[str, Any]] = [
 DATABASE_URL = env.text("DATABASE_URL", f"sqlite:///{COUNTERMAND_DATA / 'countermand.sqlite3'}")
 DATABASES: dict[str, Any] = {"default": env.database("DATABASE_URL", DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["ENGINE"] = "config.sqlite"
     # A transaction that begins as a reader and then writes is refused at once when another writer was
     # faster, whatever the timeout; beginning as the writer makes it wait its turn instead.
-    DATABASES["default"]["ENGINE"] = "config.sqlite"
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,

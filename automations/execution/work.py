@@ -128,12 +128,12 @@ def turn(
 
 def _turn_singly(environment: Environment, item: Done) -> None:
     """Writes back one task in a transaction of its own; or, where it cannot be, that its run has failed."""
-    fault = _fault_in(environment, item)
-    for instead in faults.failed(item, fault) if fault else ():
+    if (fault := _fault_in(environment, item)) is None:
+        return
+    for instead in faults.failed(item, fault):
         if (fault := _fault_in(environment, instead)) is None:
             return
-    if fault:
-        raise fault
+    raise fault
 
 
 def _fault_in(environment: Environment, item: Done) -> Exception | None:
@@ -309,16 +309,24 @@ def _sorted(done: Sequence[Done]) -> tuple[list[Done], list[Done], list[Done]]:
     return by_state[LiveState.RUNNING], by_state[LiveState.CANCELLING], by_state[None]
 
 
+def _attempts_made(item: Done) -> int:
+    """At the step at which the run goes on."""
+    plan, claim = item.plan, item.task.claim
+    if item.outcome is not None and item.outcome.status == "failed" and plan.status is None:
+        return claim.attempt
+    if plan.starved and plan.position == claim.position:  # that was none: the next one has the same number
+        return claim.attempt - 1
+    return 0
+
+
 def _move(item: Done) -> Move:
     plan, claim = item.plan, item.task.claim
-    again = item.outcome is not None and item.outcome.status == "failed" and plan.status is None
-    not_made = plan.starved and plan.position == claim.position  # the next one has the same number
     return Move(
         run_id=claim.run_id,
         fence=claim.fence,
         position=plan.position,
         due_at=plan.due_at,
-        attempt=claim.attempt if again else claim.attempt - 1 if not_made else 0,
+        attempt=_attempts_made(item),
         status=plan.status,
         status_reason=plan.status_reason,
         has_errors=plan.has_errors,

@@ -19,7 +19,8 @@ Kind = Literal[
     "busy",  # no evaluator became free in time
     "starved",  # killed on a busy machine before it had used its CPU limit
 ]
-RETRYABLE: Final[frozenset[Kind]] = frozenset({"crashed", "busy", "starved"})
+STARVED: Final[frozenset[Kind]] = frozenset({"busy", "starved"})
+RETRYABLE: Final[frozenset[Kind]] = STARVED | {"crashed"}
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -50,6 +51,11 @@ class ExpressionError(Exception):
     def retryable(self) -> bool:
         """Whether the same call may succeed a little later."""
         return self.kind in RETRYABLE
+
+    @property
+    def starved(self) -> bool:
+        """Whether the machine had no time for it, which is no fault of the expression's; one that crashes may be."""
+        return self.kind in STARVED
 
 
 class FieldWarning(NamedTuple):

@@ -1,4 +1,4 @@
-"""Holds the limits of an evaluation, set once when a process starts."""
+"""The limits of JSON values, and those of an evaluation, set once when a process starts."""
 
 from __future__ import annotations
 

@@ -30,7 +30,6 @@ __all__ = [
 EFFECTS: dict[str, Callable[[Any, Attempt], Outcome]] = {
     Send.action: send.perform, SendList.action: send_list.perform, Unreadable.action: unreadable.perform,
 }  # fmt: skip
-STARVED = frozenset({"busy", "starved"})  # no fault of the step, and no attempt; one that crashes is its own
 RECORDS = {"cancel": cancel.errands, "invoke": invoke.bear, "update-profile": update_profile.write}
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ def perform_effect(step: Step, attempt: Attempt) -> Outcome:
         log.warning("step %s of run %s could not look something up: %s", step.name, attempt.run, error)
         return Outcome.failed("unavailable", "the database did not answer", retryable=True)
     except ExpressionError as error:  # before anything was sent
-        if error.kind in STARVED:
+        if error.starved:
             return Outcome(status="starved")
         return Outcome.failed(error.kind, error.message, retryable=error.retryable, paths=list(error.paths))
     except Exception as error:  # a step's own fault must not take its worker's other steps down

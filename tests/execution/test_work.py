@@ -178,16 +178,22 @@ def test_a_retryable_failure_waits_at_the_same_step(settings: object) -> None:
     ]  # fmt: skip
 
 
+def starve(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    """No evaluator is free for any condition."""
+
+    def busy(*_: object, **__: object) -> bool:
+        raise ExpressionError(kind, "no evaluator became free in time")
+
+    monkeypatch.setattr(expressions, "check_condition", busy)
+
+
 @pytest.mark.parametrize("kind", ["busy", "starved"])
 def test_a_step_that_finds_no_evaluator_is_made_later_and_uses_no_attempt_up(
     kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def starve(*_: object, **__: object) -> bool:
-        raise ExpressionError(kind, "no evaluator became free in time")
-
     run = run_of(invoke({**SEND, "if": "true", "retry": {"max_attempts": 1}}))
     with monkeypatch.context() as patched:
-        patched.setattr(expressions, "check_condition", starve)
+        starve(patched, kind)
         for _ in range(3):
             assert work_off() == 1
             live = read(run).live
@@ -201,13 +207,10 @@ def test_a_step_that_finds_no_evaluator_is_made_later_and_uses_no_attempt_up(
 
 
 def test_nor_does_it_give_back_the_attempts_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    def starve(*_: object, **__: object) -> bool:
-        raise ExpressionError("busy", "no evaluator became free in time")
-
     run = run_of(invoke({**SEND, "if": "true", "retry": {"max_attempts": 3}}))
     LiveRun.objects.update(attempt=1)
     with monkeypatch.context() as patched:
-        patched.setattr(expressions, "check_condition", starve)
+        starve(patched, "busy")
         assert work_off() == 1
     assert read(run).live.attempt == 1
 

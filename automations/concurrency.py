@@ -82,6 +82,8 @@ def _refusal(draft: Draft, standing: dict[str | None, str]) -> Refusal:
             continue
         uid = standing[run.exclusive_key]
         pointer = f"/recipients/{index}" if len(draft.runs) > 1 else "/recipient" if run.recipient else ""
+        if draft.replay is not None:  # which names no recipient
+            pointer = ""
         message = f"the run {uid} of the same concurrency key has not finished"
         here = Refusal.at(pointer, "already_running", message)
         if refusal is None:

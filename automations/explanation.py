@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
-from automations.models import HELD, Automation, Cancellation, CancellationFilter, Run
+from automations.models import HELD, Automation, Cancellation, CancellationFilter, Event, EventKind, Run
 from automations.nearness import difference
 
 MOMENT = timedelta(seconds=5)  # what lies closer together than this may have been under way at the same time
@@ -53,6 +53,31 @@ def explain(run: Run, cancellation: Cancellation) -> Explanation:
             first.reason, first.sentence, **first.details, **_also([other.reason for other in others])
         )
     return _by_time(run, cancellation)
+
+
+def explain_undone(run: Run) -> Explanation | None:
+    """Of a run that nobody calls off now: who had done so last and was undone; None where nobody had."""
+    undone = _undone_for(run)
+    if not undone:
+        return None
+    last = undone[-1]
+    sentence = f"cancellation {last.by} had called the run off, at {_moment(last.since)}"
+    sentence = f"{sentence}, and was undone at {_moment(last.until)}; the run is {run.public_status}"
+    return _missing("undone", sentence, by=last.by, at=last.since, undone_at=last.until)
+
+
+class Undone(NamedTuple):
+    """That a cancellation had called a run off, from its `as_of` until it was undone."""
+
+    by: str
+    since: datetime
+    until: datetime
+
+
+def _undone_for(run: Run) -> Sequence[Undone]:
+    """What the run's log tells of that, oldest first."""
+    restored = Event.objects.filter(run=run.pk, kind=EventKind.RESTORED).values_list("at", "data")
+    return [Undone(data["cancellation"], datetime.fromisoformat(data["as_of"]), at) for at, data in restored]
 
 
 def _scheduled(cancellation: Cancellation) -> Explanation:
@@ -112,6 +137,8 @@ def _by_time(run: Run, cancellation: Cancellation) -> Explanation:
     # What an undone cancellation had hit may have ended at once afterwards.
     latest = as_of + (MOMENT if cancellation.undone_at is None else timedelta())
     other, ended_at = run.called_off_by, run.ended_at
+    if (ended_at is None or ended_at > as_of) and (found := _called_off_then(run, cancellation)) is not None:
+        return found
     if other is not None and run.reason == HELD:
         return _missing(
             "held_before", f"an older cancellation that held, {other.pk}, called the run off where it was born",
@@ -130,6 +157,18 @@ def _by_time(run: Run, cancellation: Cancellation) -> Explanation:
             status=run.public_status, finished_at=ended_at, as_of=as_of, seconds=before.total_seconds(),
         )  # fmt: skip
     return _otherwise(run, cancellation)
+
+
+def _called_off_then(run: Run, cancellation: Cancellation) -> Explanation | None:
+    """That another one, undone since, had called the run off when this was carried out."""
+    for one in _undone_for(run):
+        if one.since <= cancellation.as_of <= one.until and one.by != str(cancellation.pk):
+            sentence = f"cancellation {one.by} had called the run off before, at {_moment(one.since)}"
+            return _missing(
+                "called_off_before", f"{sentence}, and was undone later, at {_moment(one.until)}",
+                by=one.by, at=one.since, undone_at=one.until,
+            )  # fmt: skip
+    return None
 
 
 def _otherwise(run: Run, cancellation: Cancellation) -> Explanation:
@@ -206,10 +245,9 @@ def _run_pks(scope: CancellationFilter, run: Run) -> Explanation | None:
 
 
 def _not_listed(run: Run, count: int) -> Explanation:
-    return _missing(
-        "not_among_run_ids", f"the run {run.uid} is not among the {count:,} runs that the cancellation named",
-        run=str(run.uid), named=count,
-    )  # fmt: skip
+    named = "the run" if count == 1 else f"among the {count:,} runs"
+    sentence = f"the run {run.uid} is not {named} that the cancellation named"
+    return _missing("not_among_run_ids", sentence, run=str(run.uid), named=count)
 
 
 def _automation(scope: CancellationFilter, run: Run) -> Explanation | None:
@@ -267,7 +305,8 @@ def _moment_within(name: str, *, of: str, words: str, too: str) -> Explainer:
                   "due_after": own >= bound, "due_before": own < bound}  # fmt: skip
         if within[name]:
             return None
-        sentence = f"{words} {too}: at {_moment(own)}, the cancellation asked for {name} {_moment(bound)}"
+        at, asked = _told_apart(own, bound)
+        sentence = f"{words} {too}: at {at}, the cancellation asked for {name} {asked}"
         return _missing(f"{words.split()[0]}_{too.replace(' ', '_')}", sentence, run=own, asked=bound)
 
     return explained
@@ -337,8 +376,16 @@ def _quoted(value: object) -> str:
     return "none" if value is None else json.dumps(str(value), ensure_ascii=False)
 
 
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+def _moment(moment: datetime, digits: str = "seconds") -> str:
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(' ', digits)} UTC"
+
+
+def _told_apart(one: datetime, other: datetime) -> tuple[str, str]:
+    """Both, by as few digits of a second as they differ by; by all, where they are the same."""
+    digits = "microseconds"
+    for fewer in ("milliseconds", "seconds"):
+        digits = fewer if _moment(one, fewer) != _moment(other, fewer) else digits
+    return _moment(one, digits), _moment(other, digits)
 
 
 def _length(time: timedelta) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -381,4 +382,5 @@ def _due(step: Delay, scope: Scope, now: datetime, owner: str) -> datetime:
 
 
 def _shown(value: object) -> str:
-    return "nothing" if value is None else repr(value)[:60]
+    """As whoever wrote JSON reads it."""
+    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)[:60]

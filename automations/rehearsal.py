@@ -6,12 +6,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
 from typing import Any
 
 from django.core import signing
 from django.db.models import Count
 
-from automations.cancellation import CancelRequest, matching, resolved, steps_in_flight, trees_to_hit
+from automations.cancellation import (
+    CancelRequest,
+    Shown,
+    left_in_flight,
+    matching,
+    resolved,
+    steps_in_flight,
+    trees_to_hit,
+)
 from automations.models import (
     COUNTED_FINISHED,
     Automation,
@@ -28,6 +37,7 @@ from automations.models import (
 from automations.models.statements import fetch
 
 SAMPLED = 10
+NAMED = 10_000  # runs that a plan names; of more it says how many they are
 PLAN_KEPT = timedelta(hours=1)
 _SALT = "automations.rehearsal"
 
@@ -62,8 +72,9 @@ class Rehearsal:
         return int(count) if count <= COUNTED_FINISHED else None
 
     def steps_in_flight(self) -> list[dict[str, Any]]:
-        """The steps under way of the runs, as a receipt keeps them."""
-        return [entry for live in self.kinds for entry in steps_in_flight(live)]
+        """The steps under way of the runs, and what earlier cancels have left in flight, as a receipt keeps them."""
+        found = [entry for live in self.kinds for entry in steps_in_flight(live)]
+        return [*found, *left_in_flight(self.scope, environment=self.environment)]
 
     @property
     def in_flight(self) -> int:
@@ -84,21 +95,24 @@ def rehearse(request: CancelRequest, *, most: int | None = None) -> Rehearsal:
     if most is not None and any(live.order_by()[: most + 1].count() > most for live in kinds):
         raise Many
     by_status, by_automation = Counter[str](), Counter[int | None]()
-    newest: list[int] = []
     for live in kinds:
         # In one statement, which takes as long as there are runs to count.
         counts = live.order_by().values_list("state", "automation").annotate(count=Count("pk"))
         for state, automation, count in sorted(counts, key=lambda row: (row[1] or 0, row[0])):
             by_status[state] += count
             by_automation[automation] += count
-        newest += live.order_by("-pk").values_list("pk", flat=True)[:SAMPLED]
+    total = by_status.total()
+    newest = sorted(
+        pk
+        for live in kinds
+        for pk in live.order_by("-pk").values_list("pk", flat=True)[: total if total <= NAMED else SAMPLED]
+    )
     keys = dict(Automation.objects.filter(pk__in=filter(None, by_automation)).values_list("pk", "key"))
-    sample = Run.objects.listed().filter(pk__in=sorted(newest)[-SAMPLED:])
-    plan = {
-        "environment": request.environment.pk,
-        "filter": scope.as_json(),
-        "most": by_status.total(),
-    }
+    sample = Run.objects.listed().filter(pk__in=newest[-SAMPLED:])
+    plan = {"environment": request.environment.pk, "filter": scope.as_json(), "most": total}
+    if total <= NAMED:
+        # From one to the next: shorter.
+        plan["steps"] = [pk - before for before, pk in pairwise([0, *newest])]
     return Rehearsal(
         as_of=database_now(),
         scope=scope,
@@ -119,13 +133,14 @@ def check_age(plan: str) -> None:
         raise Refusal.at("/plan", "plan_expired", "a plan is good for an hour; ask for a new one") from error
 
 
-def planned(plan: str, *, environment: Environment) -> tuple[CancellationFilter, int]:
-    """The filter of that plan, with the last run that it was shown for, and how many runs were shown; how old it is
-    `check_age` tells. Refusal when it is not a plan of this environment."""
+def planned(plan: str, *, environment: Environment) -> tuple[CancellationFilter, Shown]:
+    """The filter of that plan, with the last run that it was shown for, and what was shown; how old it is `check_age`
+    tells. Refusal when it is not a plan of this environment."""
     try:
         known: dict[str, Any] = signing.loads(plan, salt=_SALT)
     except signing.BadSignature as error:
         raise Refusal.at("/plan", "invalid", "this is not a plan that a dry run gave") from error
     if known["environment"] != environment.pk:
         raise Refusal.at("/plan", "invalid", "this plan is of another environment")
-    return CancellationFilter.from_json(known["filter"]), known["most"]
+    runs = frozenset(accumulate(known["steps"])) if "steps" in known else None
+    return CancellationFilter.from_json(known["filter"]), Shown(known["most"], runs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -23,7 +23,8 @@ class LoggedEvent(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Now:
     """How the run stands: its public status, where it rests, the attempt under way (0 for none) and since
-    when, and when the run ended (UTC)."""
+    when, and when the run ended (UTC). Of one that was called off, by fence, the steps of the attempts that the
+    receipt lists, and which attempts are not known to have ended."""
 
     status: str
     position: str | None = None
@@ -31,6 +32,8 @@ class Now:
     attempt: int = 0
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    listed: Mapping[int, str] = field(default_factory=dict)
+    open: frozenset[int] = frozenset()
 
 
 @dataclass(kw_only=True)
@@ -58,7 +61,6 @@ def steps_of(*, definition: Definition, events: Iterable[LoggedEvent], now: Now)
         for index, step in enumerate(definition.steps)
     }
     logged = list(events)
-    cancelled_at = now.ended_at if now.status == "cancelled" else None
     passed = _passed_over(logged)
     for event in logged:
         _apply_elsewhere(steps, event)
@@ -66,7 +68,7 @@ def steps_of(*, definition: Definition, events: Iterable[LoggedEvent], now: Now)
             _apply_folded(steps, folded, event.at)
         state = steps.get(event.step)
         if state is not None:
-            _apply(state, event, cancelled_at=cancelled_at, is_passed=str(state.index) in passed)
+            _apply(state, event, now=now, is_passed=str(state.index) in passed)
     ordered = list(steps.values())
     _close_delays(ordered, now)
     if now.position is not None and int(now.position) < len(ordered):
@@ -75,22 +77,49 @@ def steps_of(*, definition: Definition, events: Iterable[LoggedEvent], now: Now)
         for state in ordered:
             if state.status in ("pending", "waiting"):
                 state.status = "cancelled"
+    for fence, outcome in sorted(outcomes_of(logged, now).items()):
+        if now.listed[fence] in steps:  # of several attempts at a step the last one's
+            steps[now.listed[fence]].outcome_after_cancel = outcome
     return ordered
+
+
+def outcomes_of(events: Iterable[LoggedEvent], now: Now) -> dict[int, str | None]:
+    """By fence, what became of the attempts that the receipt lists; None of one that is not known to have ended."""
+    said = {
+        event.data.get("fence"): outcome_of(event.kind, event.data) for event in events if event.kind in ENDS
+    }
+    # What ended without leaving an event never had an effect: the run was called off before it.
+    return {fence: None if fence in now.open else said.get(fence, "aborted") for fence in now.listed}
+
+
+def outcome_of(kind: str, data: Mapping[str, Any]) -> str:
+    """What an event of ENDS says became of an attempt that was in flight at a cancel."""
+    outcome = str(data["outcome"] if kind in _LATE else _ENDED[kind])
+    return outcome if outcome == "unknown" else f"{outcome}_after_cancel"
+
+
+_ENDED = {
+    "step_completed": "completed", "step_skipped": "skipped", "step_failed": "failed",
+    "step_retried": "failed",  # what it was to be tried again for will not happen
+}  # fmt: skip
+_LATE = ("late_result", "settled")
+ENDS = (*_ENDED, *_LATE)
 
 
 def _place(steps: list[StepState], resting: StepState, now: Now) -> None:
     """The step at which the run stands: under way, or waiting for its time."""
     if now.attempt:
         resting.status, resting.attempts, resting.started_at = "running", now.attempt, now.started_at
-        resting.due_at = resting.error = None
+        resting.due_at = resting.finished_at = resting.error = None
     elif now.status == "waiting" and (resting.attempts or not _behind_wait(steps, resting.index)):
         resting.status, resting.due_at = "waiting", now.due_at
 
 
-def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | None, is_passed: bool) -> None:
-    """One event of one step; after a cancel, its end says what became of a step that was in flight. It is not tried
-    again even if that was undone (`is_passed`)."""
+def _apply(state: StepState, event: LoggedEvent, *, now: Now, is_passed: bool) -> None:
+    """One event of one step. One that was in flight at a cancel is not tried again, even if that was undone
+    (`is_passed`): what became of it is known late, perhaps."""
     data: Mapping[str, Any] = event.data
+    fence = data.get("fence")
     if event.kind in _ATTEMPTS and "started_at" in data:  # a step left out after a hold never started
         state.attempts, state.started_at = event.attempt, datetime.fromisoformat(data["started_at"])
         state.due_at = state.error = None
@@ -105,12 +134,13 @@ def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | Non
             state.status, state.error = "waiting", data.get("error")
         case "reaped":
             # Of a run called off meanwhile the attempt counts as in flight until it is settled.
-            state.status = data["next"] if cancelled_at is None else "running"
-            state.error = data.get("error")
+            state.status, state.error = "running" if fence in now.open else data["next"], data.get("error")
+            if state.status == "failed":
+                state.finished_at = event.at
         case "late_result" | "settled" if (
-            cancelled_at is not None or is_passed
+            fence in now.listed or is_passed
         ) and event.attempt == state.attempts:
-            _end_late(state, event, is_cancelled=cancelled_at is not None)
+            _end_late(state, event)
         case "child_ended":
             state.status, state.finished_at = "completed", event.at
             state.output = {name: data[name] for name in ("run", "status")}
@@ -120,24 +150,17 @@ def _apply(state: StepState, event: LoggedEvent, *, cancelled_at: datetime | Non
                 data.get("error"),
                 "carried_over",
             )
-        case _:
-            return
-    if cancelled_at is not None and event.at >= cancelled_at and event.kind in _ENDS:
-        state.outcome_after_cancel = f"{state.status}_after_cancel"
 
 
-def _end_late(state: StepState, event: LoggedEvent, *, is_cancelled: bool) -> None:
+def _end_late(state: StepState, event: LoggedEvent) -> None:
     """What became of a step whose run went on without it, or was called off."""
     data: Mapping[str, Any] = event.data
     unknown = data["outcome"] == "unknown"
     state.status, state.finished_at = "failed" if unknown else data["outcome"], event.at
     state.output, state.error = data.get("output"), data.get("error") or state.error
-    if is_cancelled:
-        state.outcome_after_cancel = "unknown" if unknown else f"{data['outcome']}_after_cancel"
 
 
-_ENDS = frozenset({"step_completed", "step_failed", "step_skipped"})
-_ATTEMPTS = _ENDS | {"step_retried", "reaped"}
+_ATTEMPTS = frozenset({*_ENDED, "reaped"})
 
 
 def _apply_folded(steps: Mapping[str, StepState], folded: Mapping[str, Any], at: datetime) -> None:

@@ -89,4 +89,4 @@ class CancellationPage:
 def _named(entry: Mapping[str, Any], definitions: Mapping[str, Definition]) -> str:
     """“Step 1 Send”, as the run's own page calls it."""
     definition = definitions.get(entry["run"])
-    return words.step_named(definition, entry["step"]) if definition else entry["action"].capitalize()
+    return words.step_named(definition, entry["step"]) if definition else words.called(entry["action"])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
 
-from automations.models import Environment, Invocation, Run
+from automations.models import Environment, Invocation, Run, RunQuerySet
 from automations.models.run_search import CappedCount
-from logs.search import Search
+from logs.search import Qualified, Search
 
 # The form's field of each field of a search, and what both are called.
 FIELDS = {"token": "token", "source": "source", "recipient": "recipients", "key": "key"}
@@ -26,23 +26,26 @@ class Carried:
 
 def asked_by(search: Search, *, environment: Environment, now: datetime) -> Carried:
     """What the form begins with. It finds what *is* a value, never what begins with it: one statement tells in which
-    field a text without a qualifier hits."""
+    field a text without a qualifier hits, and one of each `key:` whether it is a key or an idempotency key."""
     fields: dict[str, str] = {}
     left_out = [f"status {search.status}"] if search.status else []
     if any(search.unread):
         left_out.append("a span that is none")
+    left_out += [f"{name} {value}" for name, value in search.odd]
     if search.cancellation:
         left_out.append("what one cancellation called off")
     for part in search.qualified:
-        if (name := FIELDS[part.field]) in fields:
+        field, *others = _fields_of_part(part, search, environment)
+        if (name := _name_of(field)) in fields:
             left_out.append(f"{part.field} {part.value}")
             continue
         fields[name] = part.value
+        left_out += [f"{other} {part.value}" for other in others]
         if not part.whole:
             left_out.append(f"what only begins with {part.field} {part.value}")
     if search.bare:
         field, *others = _fields_of(search, environment)
-        name = FIELDS.get(field, field.replace(" ", "_"))
+        name = _name_of(field)
         left_out += [f"{other} {search.bare}" for other in others]
         if name in fields:
             left_out.append(f"{field} {search.bare}")
@@ -54,6 +57,20 @@ def asked_by(search: Search, *, environment: Environment, now: datetime) -> Carr
     return Carried(fields=fields | _moments(search, now), left_out=left_out)
 
 
+def _name_of(field: str) -> str:
+    return FIELDS.get(field, field.replace(" ", "_"))
+
+
+def _fields_of_part(part: Qualified, search: Search, environment: Environment) -> Sequence[str]:
+    """Where a value hits that a qualifier stands before: `key:` finds idempotency keys, too."""
+    if part.field != "key" or search.fault:
+        return [part.field]
+    keys = Run.objects.filter(environment=environment, key=part.value)
+    return _hit({"key": keys, "idempotency key": _invoked_by(part.value, environment)}, environment) or [
+        "key"
+    ]
+
+
 def _fields_of(search: Search, environment: Environment) -> Sequence[str]:
     """Where the text hits that no qualifier stands before; a text that hits nowhere is sought as a token."""
     if search.fault:
@@ -62,13 +79,23 @@ def _fields_of(search: Search, environment: Environment) -> Sequence[str]:
     kinds = {name: runs.filter(**{name: search.bare}) for name in ("token", "recipient", "source", "key")}
     if search.uid is not None:
         kinds["run ids"] = runs.filter(uid=search.uid)
-    invoked = Invocation.objects.filter(environment=environment, idempotency_key=search.bare)
-    capped = [CappedCount(kind.order_by().values("pk")[:1]) for kind in (*kinds.values(), invoked)]
-    found = Environment.objects.filter(pk=environment.pk).values_list(*capped).get()
-    hit = [name for name, count in zip((*kinds, "idempotency key"), found, strict=True) if count]
+    hit = _hit(kinds | {"idempotency key": _invoked_by(search.bare, environment)}, environment)
     if "token" in hit and "key" in hit:  # a token is looked for among keys as well
         hit.remove("key")
     return hit or ["token"]
+
+
+def _invoked_by(text: str, environment: Environment) -> RunQuerySet:
+    """The runs with that idempotency key, except those that are found by the same text as their key."""
+    invocations = Invocation.objects.filter(environment=environment, idempotency_key=text)
+    return Run.objects.filter(invocation__in=invocations.values("pk")).exclude(key=text)
+
+
+def _hit(kinds: Mapping[str, RunQuerySet], environment: Environment) -> list[str]:
+    """The names of those kinds of which there are runs, in one statement."""
+    capped = [CappedCount(kind.order_by().values("pk")[:1]) for kind in kinds.values()]
+    found = Environment.objects.filter(pk=environment.pk).values_list(*capped).get()
+    return [name for name, count in zip(kinds, found, strict=True) if count]
 
 
 def _moments(search: Search, now: datetime) -> dict[str, str]:

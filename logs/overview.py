@@ -21,10 +21,12 @@ from automations.models import (
     Environment,
     LiveRun,
     LiveState,
+    Origin,
     Run,
     RunStatus,
     standing,
 )
+from automations.models.due import counted_between
 from automations.models.run_search import CappedCount
 from logs import rows
 from logs.rows import MOST_COUNTED, MOST_COUNTED_NARROWED, Row
@@ -188,7 +190,7 @@ def _most_of(search: Search) -> int:
 
 
 def _bins(environment: Environment, span: str, now: datetime) -> list[Bin]:
-    """What wakes in each stretch of the span, the first of which has begun."""
+    """What wakes in each stretch of the span, the first of which has begun; the last ends with the span or later."""
     spans = _spans(span, now)
     name = "bins-" + tag(environment.pk, [str(one) for one in spans])
     counts: Sequence[int] | None = cache.get(name)
@@ -206,14 +208,18 @@ def _bins(environment: Environment, span: str, now: datetime) -> list[Bin]:
 
 
 def _spans(span: str, now: datetime) -> list[Span]:
-    """The stretches of that span, in UTC; days begin at midnight in the zone of the page."""
+    """The stretches of that span, in UTC, and the one in which it ends, unless it ends with another; days begin at
+    midnight in the zone of the page."""
     _, length, number = SPANS[span]
+    steps = [index * length for index in range(number + 2)]
     if length == timedelta(days=1):
         today = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
-        ends = [timezone.make_aware(today + index * length).astimezone(UTC) for index in range(number + 1)]
+        ends = [timezone.make_aware(today + step).astimezone(UTC) for step in steps]
     else:
         first = now - timedelta(seconds=now.timestamp() % length.total_seconds())
-        ends = [first.replace(second=0, microsecond=0) + index * length for index in range(number + 1)]
+        ends = [first.replace(second=0, microsecond=0) + step for step in steps]
+    if ends[0] == now:
+        ends.pop()
     return [Span(start=start, end=end) for start, end in pairwise(ends)]
 
 
@@ -221,23 +227,19 @@ def _waking(environment: Environment, spans: Sequence[Span], now: datetime) -> l
     """How many waiting runs are due in each span, in one statement; what is due already counts no more."""
     bars = list(standing(environment=environment))
     waiting = rows.still(LiveState.WAITING, environment=environment, bars=bars)
-    capped = [
-        CappedCount(
-            waiting.filter(due_at__gte=max(one.start, now), due_at__lt=one.end)
-            .order_by()
-            .values("pk")[: MOST_IN_A_BIN + 1]
-        )
-        for one in spans
-    ]
-    return list(Environment.objects.filter(pk=environment.pk).values_list(*capped).get())
+    stretches = [(max(one.start, now), one.end) for one in spans]
+    return counted_between(waiting, stretches, most=MOST_IN_A_BIN + 1)
 
 
 def _recent_cancellations(environment: Environment) -> list[Cancellation]:
-    return list(
-        Cancellation.objects.filter(environment=environment).order_by("-pk")
-        .only("actor", "origin", "reason", "filter", "as_of", "cancelled", "counted", "at", "scheduled", "undone_at",
-              "restored_at")[:RECENT]
-    )  # fmt: skip
+    """The last, among the LOOKED_AT latest, without the steps and rules that hit nothing: those of a busy automation
+    would be all there is, and what hit something has no index. Where there are no others they are shown."""
+    latest = Cancellation.objects.filter(environment=environment).order_by("-pk")
+    shown = latest.only("actor", "origin", "reason", "filter", "as_of", "cancelled", "counted", "at", "scheduled",
+                        "undone_at", "restored_at")  # fmt: skip
+    idle = {"cancelled": 0, "hold_until": None, "origin__in": (Origin.STEP, Origin.RULE)}
+    telling = shown.filter(pk__in=latest.values("pk")[:LOOKED_AT]).exclude(**idle)
+    return list(telling[:RECENT]) or list(shown[:RECENT])
 
 
 def _recent_failures(environment: Environment, now: datetime) -> list[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.core.cache import cache
@@ -88,7 +88,7 @@ def rows_of(runs: Sequence[Run], *, now: datetime) -> list[Row]:
 
 def chips_of(search: Search, *, runs: RunQuerySet, environment: Environment) -> list[Chip]:
     """How many of the search's runs are in each status, kept for two seconds."""
-    filters = search.address(status="", before=None)
+    filters = replace(search, status="", before=None).address()  # what is odd stays: it finds nothing
     name = "chips-" + tag(environment.pk, filters)
     counts: Mapping[str, tuple[int, int]] | None = cache.get(name)
     if counts is None:

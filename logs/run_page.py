@@ -23,6 +23,7 @@ from automations.models import (
     EventKind,
     Run,
     definition_of_run,
+    outcomes_of_run,
     steps_of_run,
 )
 from automations.timeline import StepState
@@ -63,6 +64,23 @@ class StepLine:
         """What a send step recorded as sent."""
         output = self.state.output
         return output if isinstance(output, dict) and ("title" in output or "body" in output) else None
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """What a send step recorded of its message, delivered or not: at least the channel."""
+        recorded = (self.state.output, self.state.error)
+        return next((told for told in recorded if isinstance(told, dict) and "channel" in told), {})
+
+    @property
+    def address(self) -> str:
+        """Where its message went, or was to go; empty where nothing is recorded of that."""
+        to = self.sent.get("to", "")
+        return ", ".join(map(str, to.values())) if isinstance(to, dict) else str(to)
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What it recorded of a message besides what is told of it in words."""
+        return {name: told for name, told in (self.message or {}).items() if name not in _IN_WORDS}
 
     @property
     def error(self) -> str:
@@ -178,14 +196,14 @@ class RunPage:
     @cached_property
     def in_flight(self) -> list[words.InFlight]:
         """What had started when the run was cancelled, and what became of it."""
-        by_name = {line.state.id: line.state for line in self.steps}
+        by_name, became = {line.state.id: line.state for line in self.steps}, outcomes_of_run(self.run)
         return [
             words.InFlight(
                 name=words.listed(by_name[entry["step"]]) if entry["step"] in by_name else entry["step"],
                 started_at=datetime.fromisoformat(entry["started_at"]),
-                outcome=words.outcome_after_cancel(by_name.get(entry["step"])),
+                outcome=words.after_cancel(became[entry["fence"]]),
             )
-            for entry in words.in_flight_of(self.run)
+            for entry in self.run.in_flight_at_cancel
         ]  # fmt: skip
 
     @property
@@ -201,7 +219,7 @@ class RunPage:
 
     @property
     def too_late(self) -> str:
-        return words.too_late(self.run)
+        return words.too_late(self.run, self.in_flight)
 
     @property
     def offers_token(self) -> bool:
@@ -264,6 +282,7 @@ class RunPage:
         }  # fmt: skip
 
 
+_IN_WORDS = ("channel", "to", "recipient", "title", "body")
 _SKIPPED = {
     "delays_skipped": "it was invoked without delays",
     "held": "its time passed while the automation was disabled",

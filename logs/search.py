@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -32,6 +32,11 @@ LATE_AFTER = timedelta(seconds=60)
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # where a span is open at its beginning
 FAR_AWAY = datetime(2100, 1, 1, tzinfo=UTC)  # and at its end
 FIELDS = ("token", "source", "recipient", "key")
+NOUNS = {  # what each that has no other words of its own is a
+    "status": "status", "automation": "automation", "started": "span", "wakes": "span",
+    "cancellation": "cancellation", "before": "page",
+}  # fmt: skip
+BESIDE = ("q", "from", "to", "tag", "since")  # the last two are how a page asks what is new
 _QUALIFIED = re.compile(rf'(?:^|(?<=\s))({"|".join(FIELDS)}):(?:"([^"]+)"|(\S+))')
 
 
@@ -47,7 +52,7 @@ class Qualified(NamedTuple):
 class Search:
     """What one address of the logs asks for. `wakes` is one of WAKES, or a Span as text; `cancellation` the id of the
     one that called the runs off; `before` the run after which an older page begins; `unread` the two ends of a span, as
-    they were written, that is none."""
+    they were written, that is none; `odd` what of the address cannot be understood, by name."""
 
     text: str = ""
     status: str = ""
@@ -57,14 +62,15 @@ class Search:
     cancellation: str = ""
     before: int | None = None
     unread: tuple[str, str] = ("", "")
+    odd: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> Search:
-        """The search that a query string describes; what it does not know, it leaves out."""
+        """The search that a query string describes; what it does not know is `odd`."""
         automation = query.get("automation", "")
         ends = query.get("from", ""), query.get("to", "")
         between = _between(*ends)
-        return cls(
+        read = cls(
             text=query.get("q", "").strip(),
             status=_one_of(query.get("status", ""), RunStatus.values),
             automation=automation if re.match(KEY_PATTERN, automation) else "",
@@ -74,12 +80,18 @@ class Search:
             cancellation=_uuid(query.get("cancellation", "")),
             before=row_number(query.get("before", "")),
         )
+        return replace(read, odd=tuple(_odd(query, read)))
 
     @property
     def fault(self) -> str:
         """What is wrong with what is asked for, as a sentence; empty when it can be searched for."""
         if any(self.unread):
             return "Started between: write two moments, the second of which is later."
+        if self.odd:
+            name, value = self.odd[0]
+            return (
+                f"There is no {NOUNS[name]} “{value}”." if name in NOUNS else f"There is no filter “{name}”."
+            )
         if len(self.text) > LONGEST:
             return f"A search may have at most {LONGEST} characters."
         return "A search cannot hold a NUL character." if "\0" in self.text else ""
@@ -126,7 +138,8 @@ class Search:
             "cancellation": search.cancellation, "before": search.before,
             "from": search.unread[0], "to": search.unread[1],
         }  # fmt: skip
-        query = urlencode({name: value for name, value in fields.items() if value})
+        odd = {name: value for name, value in self.odd if name not in changes}
+        query = urlencode({name: value for name, value in fields.items() if value} | odd)
         return f"?{query}" if query else ""
 
     def runs(self, environment: Environment, *, now: datetime) -> RunQuerySet:
@@ -200,6 +213,16 @@ class Span:
 
     def __str__(self) -> str:
         return f"{self.start.strftime(_MINUTE)}/{self.end.strftime(_MINUTE)}"
+
+
+_MOST_ODD, _LONGEST_ODD = 5, 100
+
+
+def _odd(query: Mapping[str, str], read: Search) -> Iterator[tuple[str, str]]:
+    """What a query string says that the search does not, the first few, each cut short."""
+    understood = {*BESIDE, *(name for name in NOUNS if getattr(read, name) or not query.get(name))}
+    for name in [name for name in query if name not in understood][:_MOST_ODD]:
+        yield name[:_LONGEST_ODD], query[name][:_LONGEST_ODD]
 
 
 _MINUTE = "%Y-%m-%dT%H:%MZ"

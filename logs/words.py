@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from automations.definition import Definition
 from automations.forms import sentence as sentence
+from automations.forms.step_list import label_of
 from automations.models import Cancellation, CancellationFilter, Event, LiveRun, Origin, Run, RunStatus
 from automations.timeline import StepState
 
@@ -108,10 +109,15 @@ def _waiting(run: Run, live: LiveRun, definition: Definition, now: datetime) -> 
     return Badge(look="waiting", words=f"Waiting · {step_at(definition, position)}", note=note, at=due_at)
 
 
+def called(action: str) -> str:
+    """What an action is called, here as in the editor."""
+    return label_of({"action": action})
+
+
 def step_at(definition: Definition, position: str) -> str:
     """“step 2 Delay”: people count from one."""
     step = definition.step_at(position)
-    return f"step {int(position) + 1} {step.action.capitalize()}" if step else "end"
+    return f"step {int(position) + 1} {called(step.action)}" if step else "end"
 
 
 def step_named(definition: Definition, name: str) -> str:
@@ -217,23 +223,17 @@ def _of_its(children: int) -> str:
     return f"The {number} runs that were started by it, or beneath it, are"
 
 
-def in_flight_of(run: Run) -> list[dict[str, str]]:
-    """The receipt's steps that had started when this run was cancelled."""
-    cancellation = run.called_off_by
-    entries = (cancellation.in_flight or []) if cancellation is not None else []
-    return [entry for entry in entries if entry["run"] == str(run.uid)]
-
-
-def outcome_after_cancel(step: StepState | None) -> str:
+def after_cancel(outcome: str | None) -> str:
     """What came of a step that was in flight at the cancel."""
-    word = (step.outcome_after_cancel or "" if step else "").removesuffix("_after_cancel")
-    return _OUTCOMES.get(word, "it may still finish; nothing after it starts")
+    return _OUTCOMES[(outcome or "").removesuffix("_after_cancel")]
 
 
 _OUTCOMES = {
+    "": "it may still finish; nothing after it starts",
     "completed": "it finished afterwards",
     "failed": "it failed afterwards",
     "skipped": "it was skipped",
+    "aborted": "it was called off before it did anything",
     "unknown": "its worker was lost: whether it had its effect is not known",
 }
 
@@ -246,10 +246,13 @@ def cancelled_now(run: Run, in_flight: Sequence[InFlight]) -> str:
     by = f"Cancelled {clock(cancellation.as_of)} by {who(cancellation.actor)}."
     if not in_flight:
         return f"{by} No further step of this run will start."
-    started = "; ".join(
+    return f"{by} {_started(in_flight)}."
+
+
+def _started(in_flight: Sequence[InFlight]) -> str:
+    return "; ".join(
         f"{step.name} had started at {clock(step.started_at)}, {step.outcome}" for step in in_flight
     )
-    return f"{by} {started}."
 
 
 def cancelled_many(cancellation: Cancellation) -> str:
@@ -262,12 +265,13 @@ def cancelled_many(cancellation: Cancellation) -> str:
     return f"{said}; {steps} had started and may still finish." if started else f"{said}."
 
 
-def too_late(run: Run) -> str:
-    """Why a cancel changed nothing."""
+def too_late(run: Run, in_flight: Sequence[InFlight]) -> str:
+    """Why a cancel changed nothing, and what the one before it has left in flight."""
     cancellation, at = run.called_off_by, run.ended_at
     when = f" at {clock(at)}" if at is not None else ""
     if cancellation is not None:
-        return f"This run was already cancelled by {who(cancellation.actor)}{when}. Nothing was changed."
+        said = f"This run was already cancelled by {who(cancellation.actor)}{when}. Nothing was changed."
+        return f"{said} {_started(in_flight)}." if in_flight else said
     return f"This run finished{when}, before the cancel. Nothing was changed."
 
 
@@ -302,7 +306,7 @@ def dated(at: datetime, *, above: datetime | None = None) -> str:
 
 def listed(*steps: StepState) -> str:
     """“Step 3 Send”, “Steps 3 Send and 5 Send”."""
-    names = [f"{step.index + 1} {step.action.capitalize()}" for step in steps]
+    names = [f"{step.index + 1} {called(step.action)}" for step in steps]
     if len(names) == 1:
         return f"Step {names[0]}"
     return f"Steps {', '.join(names[:-1])} and {names[-1]}"

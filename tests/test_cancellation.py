@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from automations.cancellation import CancelRequest, cancel, carry_out, place_bar
+from automations import cancellation as cancelling
+from automations import execution
+from automations.api.native.receipts import receipts
+from automations.cancellation import CancelRequest, cancel, carry_out, place_bar, wait_until_settled
 from automations.models import (
     Cancellation,
     CancellationFilter,
@@ -22,10 +25,13 @@ from tests.scenes import (
     SEND,
     archive_all,
     cancel_runs,
+    finish,
     invoke,
     production,
+    publish,
     read,
     run_of,
+    start,
     status,
     statuses,
     work_off,
@@ -42,6 +48,10 @@ def request(**given: object) -> CancelRequest:
         "filter": CancellationFilter(token="t"),
     }
     return CancelRequest(**{**base, **given})  # type: ignore[arg-type]
+
+
+def read_again(receipt: Cancellation) -> Cancellation:
+    return Cancellation.objects.get(pk=receipt.pk)
 
 
 def test_a_cancel_by_token_hits_exactly_the_runs_with_that_token_or_key() -> None:
@@ -83,6 +93,52 @@ def test_cancelling_again_moves_nothing_and_says_so() -> None:
     assert (second.matched, second.cancelled, second.already_finished) == (1, 0, 1)
     assert (second.cancelled_run_ids, second.in_flight) == ([], [])
     assert read(run).called_off_by == first
+
+
+def in_flight(receipt: Cancellation) -> list[tuple[str, int]]:
+    return [(entry["run"], entry["fence"]) for entry in receipt.in_flight or ()]
+
+
+@pytest.mark.parametrize("at_once", [1_000, 0])  # as a cancel of few runs, and as one of many
+def test_a_later_cancel_names_what_an_earlier_one_has_left_in_flight(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(cancelling, "AT_ONCE", at_once)
+    run, idle = run_of(invoke(SEND, SEND, token="t")), run_of(invoke(DELAY, SEND, token="t"))
+    (task,) = start()
+    first, second = cancel_runs(token="t"), cancel_runs(token="t")
+    assert in_flight(first) == in_flight(second) == [(str(run.uid), task.claim.fence)]
+    for _ in range(4):
+        execution.keep_house(production())
+    assert [status(idle), status(run)] == ["cancelled", "cancelled"]
+    for receipt in (first, second):
+        assert not wait_until_settled(receipt, seconds=0)
+        assert [one["settled"] for one in receipts([read_again(receipt)])] == [False]
+    finish(execution.perform(task))
+    archive_all()
+    assert [one["settled"] for one in receipts([read_again(first), read_again(second)])] == [True, True]
+    assert Cancellation.objects.filter(archived_at=None).count() == 0
+    assert in_flight(cancel_runs(token="t")) == []
+
+
+def test_a_later_cancel_of_a_parent_names_what_is_in_flight_beneath_it() -> None:
+    publish("child", {"steps": [SEND, SEND]})
+    parent = run_of(invoke({"action": "invoke", "template": "child"}, DELAY, token="t"))
+    finish(*[execution.perform(task) for task in start()])
+    (task,) = start()
+    first = cancel_runs(token="t")
+    assert (first.cancelled, in_flight(first)) == (2, [(task.run, task.claim.fence)])
+    assert (status(parent), in_flight(cancel_runs(token="t"))) == ("cancelled", in_flight(first))
+
+
+def test_a_receipt_is_as_of_a_moment_at_which_nothing_starts_any_more() -> None:
+    """A step that ended before it is not of those that were in flight; each of these started before it."""
+    run = run_of(invoke(SEND, SEND, token="t"))
+    before = database_now()
+    (task,) = start()
+    receipt = cancel_runs(token="t")
+    assert before <= task.claim.started_at <= receipt.as_of
+    assert [entry["run"] for entry in receipt.in_flight or ()] == [str(run.uid)]
 
 
 def test_a_finished_run_stays_what_it_is() -> None:

@@ -111,6 +111,16 @@ def test_a_step_that_cannot_be_evaluated_fails_the_run_there(
     assert list(planned.cancels()) == []
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(True, "true"), ({"a": ["b", None]}, '{"a": ["b", null]}'), (1.5, "1.5"), (None, "nothing")],
+)
+def test_what_a_delay_resolved_to_is_shown_as_json(value: object, shown: str) -> None:
+    planned = plan({"action": "delay", "duration": "refs.data.a"}, a=value)
+    said = f"“duration” resolved to {shown}, which is not a text"
+    assert planned.carried[-1].detail["error"]["message"] == said
+
+
 def test_a_plan_follows_the_clock_of_its_transaction() -> None:
     later = NOW + timedelta(seconds=3)
     waits = plan({"action": "delay", "duration": "2 hours"}, SEND).at(later)

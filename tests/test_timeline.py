@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from automations.definition import parse
-from automations.timeline import Now, StepState, steps_of
+from automations.timeline import Now, StepState, outcomes_of, steps_of
 
 T0 = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 SEND = {"action": "send", "message": {"content": {"body": "hi"}}}
 DELAY = {"action": "delay", "duration": "1 hour"}
 DUE = T0 + timedelta(hours=1)
-AT_ONCE = {"started_at": T0.isoformat()}
+AT_ONCE = {"started_at": T0.isoformat(), "fence": 1}
 WAITS = {"folded": [{"step": "0", "outcome": "waiting", "due_at": DUE.isoformat()}]}
 
 
@@ -65,11 +65,9 @@ def test_a_cancel_prevents_what_had_not_started() -> None:
 
 
 def test_a_step_that_ends_after_the_cancel_says_so() -> None:
-    cancelled = Now(status="cancelled", ended_at=T0 + timedelta(seconds=1))
-    events = [
-        Logged("invoked"),
-        Logged("step_completed", "0", 1, T0 + timedelta(seconds=2), {**AT_ONCE, "output": {"a": 1}}),
-    ]  # fmt: skip
+    """However old its event is: the clock of its transaction may have been taken before the cancel's."""
+    cancelled = Now(status="cancelled", ended_at=T0 + timedelta(seconds=1), listed={1: "0"})
+    events = [Logged("invoked"), Logged("step_completed", "0", 1, T0, {**AT_ONCE, "output": {"a": 1}})]
     first, second = states(events, cancelled, SEND, SEND)
     assert (first.status, first.output, first.outcome_after_cancel) == (
         "completed",
@@ -80,20 +78,22 @@ def test_a_step_that_ends_after_the_cancel_says_so() -> None:
 
 
 def test_a_step_that_ended_before_the_cancel_has_no_outcome_after_it() -> None:
-    events = [Logged("invoked"), Logged("step_completed", "0", 1, T0, AT_ONCE)]
+    """However young its event is: the clock of its transaction may have been taken after the cancel's."""
+    events = [Logged("invoked"), Logged("step_completed", "0", 1, DUE, AT_ONCE)]
     cancelled = Now(status="cancelled", ended_at=T0 + timedelta(seconds=1))
     first, _ = states(events, cancelled, SEND, SEND)
     assert (first.status, first.outcome_after_cancel) == ("completed", None)
 
 
 def test_a_lost_attempt_of_a_cancelled_run_that_answers_late() -> None:
-    cancelled = Now(status="cancelled", ended_at=T0)
+    settling = Now(status="cancelled", ended_at=T0, listed={1: "0"}, open=frozenset({1}))
+    cancelled = replace(settling, open=frozenset())
     late = T0 + timedelta(seconds=9)
     events = [
         Logged("reaped", "0", 1, late, {**AT_ONCE, "next": "waiting", "error": {"kind": "x"}}),
-        Logged("late_result", "0", 1, late, {"outcome": "completed"}),
+        Logged("late_result", "0", 1, late, {"outcome": "completed", "fence": 1}),
     ]  # fmt: skip
-    (in_flight,) = states(events[:1], cancelled, SEND)
+    (in_flight,) = states(events[:1], settling, SEND)
     assert (in_flight.status, in_flight.outcome_after_cancel) == ("running", None)
     (step,) = states(events, cancelled, SEND)
     assert (step.status, step.outcome_after_cancel, step.finished_at) == (
@@ -107,7 +107,7 @@ def test_a_late_answer_does_not_change_a_step_that_was_done_again() -> None:
     events = [
         Logged("reaped", "0", 1, T0, {**AT_ONCE, "next": "waiting"}),
         Logged("step_completed", "0", 2, T0, {**AT_ONCE, "output": 2}),
-        Logged("late_result", "0", 1, DUE, {"outcome": "failed"}),
+        Logged("late_result", "0", 1, DUE, {"outcome": "failed", "fence": 1}),
     ]  # fmt: skip
     (step,) = states(events, Now(status="completed"), SEND)
     assert (step.status, step.output, step.finished_at, step.outcome_after_cancel) == (
@@ -116,6 +116,47 @@ def test_a_late_answer_does_not_change_a_step_that_was_done_again() -> None:
         T0,
         None,
     )
+
+
+def test_what_became_of_a_lost_attempt_is_told_of_a_step_that_was_done_again() -> None:
+    events = [
+        Logged("reaped", "0", 1, T0, {**AT_ONCE, "next": "waiting"}),
+        Logged("step_completed", "0", 2, T0, {**AT_ONCE, "fence": 2, "output": 2}),
+        Logged("settled", "0", 1, DUE, {"outcome": "unknown", "fence": 1}),
+    ]  # fmt: skip
+    (step,) = states(events, Now(status="cancelled", ended_at=T0, listed={1: "0"}), SEND)
+    assert (step.status, step.output, step.finished_at) == ("completed", 2, T0)
+    assert step.outcome_after_cancel == "unknown"
+
+
+def test_of_two_attempts_in_flight_the_step_tells_the_last_one_s_outcome() -> None:
+    lost = Logged("reaped", "0", 1, T0, {**AT_ONCE, "next": "waiting"})
+    late = Logged("late_result", "0", 1, DUE, {"outcome": "completed", "fence": 1})
+    failed = Logged("step_failed", "0", 2, DUE, {**AT_ONCE, "fence": 2, "error": {"kind": "x"}})
+    settled = Now(status="cancelled", ended_at=T0, listed={1: "0", 2: "0"})
+    for events in ([lost, late, failed], [lost, failed, late]):
+        (step,) = states(events, settled, SEND)
+        assert (step.status, step.outcome_after_cancel) == ("failed", "failed_after_cancel")
+        assert outcomes_of(events, settled) == {1: "completed_after_cancel", 2: "failed_after_cancel"}
+    settling = replace(settled, position="0", attempt=2, started_at=DUE, open=frozenset({2}))
+    (step,) = states([lost, late], settling, SEND)
+    assert (step.status, step.finished_at, step.outcome_after_cancel) == ("running", None, None)
+
+
+def test_an_attempt_that_ended_without_a_word_never_had_an_effect() -> None:
+    settling = Now(
+        status="cancelled", position="0", attempt=1, started_at=T0, listed={1: "0"}, open=frozenset({1})
+    )
+    (step,) = states([Logged("invoked")], settling, SEND)
+    assert (step.status, step.outcome_after_cancel) == ("running", None)
+    (step,) = states([Logged("invoked")], Now(status="cancelled", position="0", listed={1: "0"}), SEND)
+    assert (step.status, step.outcome_after_cancel) == ("cancelled", "aborted")
+
+
+def test_a_step_that_failed_with_its_worker_has_an_end() -> None:
+    events = [Logged("reaped", "0", 1, DUE, {**AT_ONCE, "next": "failed", "error": {"kind": "worker_lost"}})]
+    (step,) = states(events, Now(status="failed", ended_at=DUE), SEND)
+    assert (step.status, step.started_at, step.finished_at) == ("failed", T0, DUE)
 
 
 def test_skipped_failed_and_cancelling_steps_are_told_apart() -> None:

@@ -9,7 +9,7 @@ from django.db import connection
 
 from automations import cancellation as cancelling
 from automations import execution, rehearsal
-from automations.cancellation import CancelRequest
+from automations.cancellation import CancelRequest, Shown
 from automations.execution import housekeeping
 from automations.explanation import explain
 from automations.models import (
@@ -184,9 +184,11 @@ def test_a_dry_run_counts_the_tree_and_its_plan_takes_no_more() -> None:
     )
     told = rehearsal.rehearse(request)
     assert (told.cancelled, dict(told.by_automation)) == (3, {None: 1, "child": 1, "grandchild": 1})
-    scope, most = rehearsal.planned(told.plan, environment=production())
-    assert most == 3
-    fewer = CancelRequest(environment=production(), filter=scope, actor="x", origin=Origin.API, at_most=2)
+    scope, shown = rehearsal.planned(told.plan, environment=production())
+    assert shown == Shown(3, frozenset(run.pk for run in runs))
+    fewer = CancelRequest(
+        environment=production(), filter=scope, actor="x", origin=Origin.API, shown=Shown(2)
+    )
     with pytest.raises(Refusal) as refused:
         cancelling.cancel(fewer)
     assert (refused.value.code, statuses(runs)) == ("plan_outgrown", ["waiting"] * 3)
@@ -212,8 +214,8 @@ def test_among_ordinary_runs_no_statement_asks_who_descends_from_whom() -> None:
     run = run_of(invoke(DELAY))
     cancellation = Cancellation(environment=production())
     with Captured() as seen:
-        moved = LiveRun.objects.cancel(cancellation=cancellation, scope=CancellationFilter(token="x"))
-    assert moved == ([], 0)
+        hit = LiveRun.objects.cancel(cancellation=cancellation, scope=CancellationFilter(token="x"))
+    assert hit[:3] == ([], 0, [])
     # PostgreSQL takes them in one round trip.
     assert len(seen) == {"postgresql": 1, "sqlite": 3}[connection.vendor]
     assert not any("descent" in query["sql"] for query in seen)

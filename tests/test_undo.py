@@ -34,6 +34,7 @@ from tests.scenes import (
     expire_leases,
     finish,
     invoke,
+    keep_house,
     make_due,
     production,
     publish,
@@ -292,7 +293,7 @@ def test_nothing_is_archived_while_whoever_may_cancel_may_undo() -> None:
     receipt, soon = cancelled(run), cancelled(other)
     later = database_now() + HOUR
     Cancellation.objects.filter(pk=receipt.pk).update(undo_until=later)
-    assert execution.keep_house(production()) is False
+    keep_house()
     assert LiveRun.objects.get() == live(run)
     soon.refresh_from_db()
     assert soon.archived_at is not None

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from django.http import HttpRequest
+from gunicorn.http.errors import NoMoreData, ParseException
 
 from automations.api.errors import Denied
 from automations.definition import Problem, below
@@ -35,8 +36,9 @@ def read_object(
     return value
 
 
-def parse(body: bytes) -> Any:
-    """The JSON value in `body`, integers exact. Refusal (MALFORMED), with a pointer to what is unsound in it.
+def parse(body: bytes, *, called: str = "the body") -> Any:
+    """The JSON value in `body`, integers exact. Refusal (MALFORMED), with a pointer to what is unsound in it; its
+    message calls the whole as it is `called`.
 
     Unsound is what Python's parser lets pass and a database or another parser does not: duplicate keys, NaN,
     infinite numbers, NUL, lone surrogates, more than 64 levels, integers of thousands of digits.
@@ -44,16 +46,16 @@ def parse(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _refusal("invalid_utf8", f"the body is not UTF-8 at byte {error.start:,}") from error
+        raise _refusal("invalid_utf8", f"{called} is not UTF-8 at byte {error.start:,}") from error
     if not text.strip():
-        raise _refusal("empty_body", "the body is empty; a JSON object is expected")
+        raise _refusal("empty_body", f"{called} is empty; a JSON object is expected")
     if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(text):
-        raise _refusal("json_too_deep", f"the body is nested deeper than {MAX_DEPTH} levels")
+        raise _refusal("json_too_deep", f"{called} is nested deeper than {MAX_DEPTH} levels")
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise _refusal("invalid_json", f"the body is not JSON: {error.msg} at {where}") from error
+        raise _refusal("invalid_json", f"{called} is not JSON: {error.msg} at {where}") from error
     except ValueError:  # from our hooks, or an integer beyond sys.get_int_max_str_digits()
         _refuse_first_fault(text)
     if _SUSPICIOUS.search(text):
@@ -73,11 +75,20 @@ def read_body(request: HttpRequest, *, largest: int = LARGEST_BODY) -> bytes:
         raise _too_large(largest)
     # Django takes a chunked body, which has no length, for empty; gunicorn marks a stream that knows its end.
     chunked = not length and meta.get("wsgi.input_terminated")
-    body: bytes = (meta["wsgi.input"] if chunked else request).read(largest + 1)
+    body = _read_chunks(meta, largest + 1) if chunked else request.read(largest + 1)
     if len(body) > largest:
         raise _too_large(largest)
     meta["countermand.body"] = body
     return body
+
+
+def _read_chunks(meta: dict[str, Any], most: int) -> bytes:
+    try:
+        return bytes(meta["wsgi.input"].read(most))
+    except (ParseException, NoMoreData) as error:
+        # Nobody can tell where the next request begins.
+        meta.get("countermand.hang_up", lambda: None)()
+        raise _refusal("invalid_chunks", "the body is not sent in proper chunks") from error
 
 
 def _too_large(largest: int) -> Denied:

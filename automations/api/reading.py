@@ -43,6 +43,13 @@ class Body(Fields):
             return None
         return text
 
+    def remark(self, name: str, *, longest: int) -> str:
+        """A text for people, which may be empty: so it is answered where there is none."""
+        if self.value.get(name) == "":
+            self.read.add(name)
+            return ""
+        return self.text(name, longest=longest) or ""
+
     def matching(self, name: str, pattern: str) -> str | None:
         """A text that must be there and match the pattern."""
         text = self.label(name, longest=100, required=True)
@@ -54,9 +61,8 @@ class Body(Fields):
     def labels(self, name: str, *, most: int, longest: int) -> list[str]:
         """A list of such texts; absent is empty."""
         value = self.entries(name, most=most)
-        members = {str(index): item for index, item in enumerate(value)}
-        below = Body(members, f"{self.pointer}/{name}", self.notes)
-        read = [below.label(index, longest=longest, required=True) for index in members]
+        listed = self.listed(name, value)
+        read = [listed.label(str(place), longest=longest, required=True) for place in range(len(value))]
         return [label for label in read if label is not None]
 
     def moment(self, name: str) -> datetime | None:
@@ -136,7 +142,7 @@ class Query:
         if text is None:
             return default
         if not _NUMBER.fullmatch(text) or not least <= float(text) <= most:
-            self.refuse(name, "invalid", f"“{name}” must be a number from {least:g} to {most:g}")
+            self.refuse(name, "invalid", f"“{name}” must be a number from {least:,.15g} to {most:,.15g}")
             return default
         return float(text)
 
@@ -163,12 +169,14 @@ class Query:
         return text
 
     def finish(self, *, strict: bool = True) -> None:
-        """Refuses the request if anything was wrong; if `strict`, also for parameters nobody read: ignoring a
-        filter would answer with more than was asked for."""
+        """Refuses the request if anything was wrong; if `strict`, also for parameters nobody read, or given twice:
+        ignoring a filter would answer with more, or something else, than was asked for."""
         if strict:
-            for name in self.parameters:
+            for name, values in self.parameters.lists():
                 if name not in self.read:
                     self.refuse(name[:100], "unknown_parameter", f"“{name[:100]}” is not known here")
+                elif len(values) > 1:
+                    self.refuse(name, "duplicate", f"give “{name}” once")
         if self.problems:
             raise Refusal(No.MALFORMED, self.problems[0].code, self.problems[0].message, self.problems)
 

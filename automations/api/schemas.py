@@ -37,6 +37,11 @@ def prose(longest: int) -> Schema:
     return {"type": "string", "minLength": 1, "maxLength": longest}
 
 
+def remark(longest: int) -> Schema:
+    """A text of up to so many characters: empty, it says nothing."""
+    return {"type": "string", "maxLength": longest}
+
+
 def text(longest: int, *, pattern: str = r"[^\u0000-\u001f\u007f-\u009f]+") -> Schema:
     """A text of so many characters on one line, which matches the pattern."""
     return {**prose(longest), "pattern": f"^{pattern}$"}

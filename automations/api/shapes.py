@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from automations.definition import Problem
@@ -90,6 +91,16 @@ def courier(answer: Answer) -> Shaped:
     return (400 if invalid else answer.status), {"message": message, "type": kind}
 
 
+def _of_a_workflow(message: str) -> str:
+    """What a verb says of an automation, in the words of those to whom it is a workflow."""
+    return re.sub(r"^(there is no|the) automation\b", r"\1 workflow", message)
+
+
+def _in_workflows(answer: Answer) -> Answer:
+    problems = [replace(problem, message=_of_a_workflow(problem.message)) for problem in answer.problems]
+    return replace(answer, message=_of_a_workflow(answer.message), problems=problems)
+
+
 _KNOCK_CODES = {
     "automation_not_found": "workflow_missing", "unpublished": "workflow_inactive", "disabled": "workflow_inactive",
     "invalid_key": "api_key_missing",
@@ -98,6 +109,7 @@ _KNOCK_CODES = {
 
 def knock(answer: Answer) -> Shaped:
     """Knock's shape: its codes, and a list of `errors` with every 422, which its older SDKs walk through unasked."""
+    answer = _in_workflows(answer)
     kind = "api_error" if answer.status >= 500 else _COURIER_TYPES.get(answer.status, "invalid_request_error")
     code = _KNOCK_CODES.get(answer.code, "invalid_params" if answer.status == 422 else answer.code)
     document = {"code": code, "message": answer.message, "status": answer.status, "type": kind}
@@ -122,6 +134,7 @@ def suprsend(answer: Answer) -> Shaped:
     """What all of SuprSend's documented shapes have in common, so that whoever reads one of them finds it."""
     if answer.code == "empty_filter":  # documented with exactly these members
         return 400, {"code": 400, "message": NO_FILTER}
+    answer = _in_workflows(answer)
     status = 400 if answer.status == 422 else answer.status
     kind = "internal_error" if status >= 500 else _SUPRSEND_TYPES.get(status, "bad_request")
     message = _named(answer) or answer.message

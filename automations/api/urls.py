@@ -1,4 +1,5 @@
-"""Addresses of the APIs. A trailing slash is optional: a redirect would turn an SDK's POST into a GET."""
+"""Addresses of the APIs. A trailing slash is optional: a redirect would turn an SDK's POST into a GET. Only behind a
+recipient's id, which may be any text, it belongs to the id."""
 
 from __future__ import annotations
 
@@ -92,7 +93,7 @@ NATIVE = {
     "events": events.Events,
     f"events/{UID}": events.OneEvent,
     "recipients": recipients.Recipients,
-    "recipients/(?P<recipient>.+?)": recipients.OneRecipient,
+    "recipients/(?P<recipient>.+)": recipients.OneRecipient,  # with the last slash, if there is one
     "lists": lists.Lists,
     f"lists/{NAME}": lists.OneList,
     "message-templates": message_templates.MessageTemplates,
@@ -124,7 +125,7 @@ COURIER: Routes = {
     "journeys/runs": JourneyRuns,
     f"journeys/runs/{RUN}": OneJourneyRun,
     f"journeys/runs/{RUN}/steps": JourneyRunSteps,
-    "journeys/(?P<template_id>.+?)": OneJourney,  # the last of them; an alias may hold slashes
+    "journeys/(?P<template_id>.+?)": OneJourney,  # the last of them; an alias may hold slashes, not end in one
 }
 WORKFLOW = "(?P<workflow>.+)"
 KNOCK: Routes = {

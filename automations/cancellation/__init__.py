@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from django.db import IntegrityError
 from automations.cancellation.receipt import (
     all_outstanding,
     count,
+    left_in_flight,
     list_in_flight,
     outstanding,
     steps_in_flight,
@@ -52,6 +53,7 @@ __all__ = [
     "LONGEST_REASON",
     "CancelRequest",
     "NotWaiting",
+    "Shown",
     "all_outstanding",
     "cancel",
     "carry_out",
@@ -61,6 +63,7 @@ __all__ = [
     "complete",
     "count",
     "counts",
+    "left_in_flight",
     "list_in_flight",
     "matching",
     "must_be_bar",
@@ -82,6 +85,30 @@ KEY_KEPT = timedelta(hours=24)
 LONGEST_REASON = 500
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What was shown beforehand: how many runs there were, and their primary keys; None of too many to name."""
+
+    most: int
+    runs: frozenset[int] | None = None
+
+    def covers(self, kinds: Iterable[Any]) -> bool:
+        """Whether all these runs, each kind of them in a queryset, were shown, or at least no more."""
+        if self.runs is None:
+            return sum(int(kind[: self.most + 1].count()) for kind in kinds) <= self.most
+        return all(self.runs.issuperset(kind.values_list("pk", flat=True)[: self.most + 1]) for kind in kinds)
+
+    def check(self, pks: Collection[int]) -> None:
+        """Refusal where others were not shown, or more are given than were."""
+        if len(pks) > self.most or (self.runs is not None and not self.runs.issuperset(pks)):
+            raise self.outgrown
+
+    @property
+    def outgrown(self) -> Refusal:
+        message = f"other runs would be cancelled by now than the {self.most:,} that were shown"
+        return Refusal.at("/plan", "plan_outgrown", message)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CancelRequest:
     """Who asks for which runs to be called off, and why. `key` and `fingerprint` make repeating it harmless. With
@@ -96,7 +123,7 @@ class CancelRequest:
     idempotency_key: str | None = None
     fingerprint: str | None = None
     key_kept: timedelta = KEY_KEPT
-    at_most: int | None = None  # runs: it is refused if it would call off more
+    shown: Shown | None = None  # it is refused if it would call off anything else
     hold_for: timedelta | None = None
     undo_for: timedelta | None = None  # how long whoever may cancel may undo it; so long nothing is archived
     stored: UUID | None = None  # a cancellation stored before, which is to be carried out now
@@ -112,7 +139,7 @@ class CancelRequest:
 def cancel(request: CancelRequest) -> tuple[Cancellation, bool]:
     """The acknowledged cancellation, its receipt stored, and whether it is a replay of an earlier one.
 
-    Refusal for an empty filter, a reason too long, more runs than `at_most`, a filter that cannot hold what it is
+    Refusal for an empty filter, a reason too long, runs that were not `shown`, a filter that cannot hold what it is
     to hold, or an idempotency key that came with another body.
     """
     return once(request, carry_out_now)
@@ -184,23 +211,21 @@ def carry_out(request: CancelRequest, *, now: datetime, barred: bool = True) -> 
         LiveRun.objects.give_to_bars(
             list(matching(request.environment, request.filter).values_list("pk", flat=True))
         )
-    moved, finished = LiveRun.objects.cancel(cancellation=cancellation, scope=request.filter)
-    if request.at_most is not None and len(moved) > request.at_most:
-        raise _outgrown(request.at_most)  # which rolls back
+    hit = LiveRun.objects.cancel(cancellation=cancellation, scope=request.filter)
+    if request.shown is not None:
+        request.shown.check([pk for pk, *_ in hit.moved])  # which rolls back
     testpoint("cancel.moved")
-    write_receipt(cancellation, moved, finished=finished)
-    _store(cancellation)
+    write_receipt(cancellation, hit)
+    _store(cancellation, request)
     return cancellation
 
 
 def _place_bar(request: CancelRequest) -> Cancellation:
     """A cancellation of any size: its row is in force at its commit, behind the exclusive gate. What is in flight
     is read after that, when nothing can start any more."""
-    most = request.at_most
-    if most is not None:
-        kinds = trees_to_hit(request.environment, request.filter)
-        if sum(kind[: most + 1].count() for kind in kinds) > most:
-            raise _outgrown(most)
+    shown = request.shown
+    if shown is not None and not shown.covers(trees_to_hit(request.environment, request.filter)):
+        raise shown.outgrown
     cancellation = _place_alone(request)
     testpoint("bar.placed")
     list_in_flight(cancellation)
@@ -222,7 +247,7 @@ def place_bar(request: CancelRequest, *, now: datetime) -> Cancellation:
     cancellation.bar, cancellation.as_of_run = scope.lasting_bar, scope.up_to
     cancellation.counted, cancellation.in_flight = False, None
     cancellation.swept_at = cancellation.archived_at = None
-    _store(cancellation)
+    _store(cancellation, request)
     return cancellation
 
 
@@ -240,8 +265,12 @@ def complete(cancellation: Cancellation) -> None:
         list_in_flight(cancellation)
 
 
-def _store(cancellation: Cancellation) -> None:
-    """Writes it; one that was stored before is locked."""
+def _store(cancellation: Cancellation, request: CancelRequest) -> None:
+    """Writes it, with the times that count from `as_of`; one that was stored before is locked."""
+    if request.hold_for is not None:
+        cancellation.hold_until = cancellation.as_of + request.hold_for
+    if request.undo_for is not None:
+        cancellation.undo_until = cancellation.as_of + request.undo_for
     if cancellation._state.adding:
         insert([cancellation])
         audit_of_runs(
@@ -265,9 +294,7 @@ def requested(request: CancelRequest, scope: CancellationFilter, *, now: datetim
     cancellation = _waiting(request.stored) if request.stored is not None else _new(request, now=now)
     cancellation.filter, cancellation.as_of = scope.as_json(), now
     if request.hold_for is not None:
-        cancellation.hold_until, cancellation.bar = now + request.hold_for, scope.bar
-    if request.undo_for is not None:
-        cancellation.undo_until = now + request.undo_for
+        cancellation.bar = scope.bar
     return cancellation
 
 
@@ -295,12 +322,6 @@ def check_reason(reason: str) -> None:
     """Refusal for one that is too long to be kept."""
     if len(reason) > LONGEST_REASON:
         raise Refusal.at("/reason", "too_long", f"a reason may have at most {LONGEST_REASON} characters")
-
-
-def _outgrown(most: int) -> Refusal:
-    return Refusal.at(
-        "/plan", "plan_outgrown", f"more runs would be cancelled by now than the {most:,} that were shown"
-    )
 
 
 def matching(environment: Environment, scope: CancellationFilter) -> Any:

@@ -12,7 +12,9 @@ from django.db.models import Exists, Q
 from automations.models import (
     COUNTED_FINISHED,
     Cancellation,
-    Cancelled,
+    CancellationFilter,
+    Environment,
+    Hit,
     LiveRun,
     LiveState,
     Run,
@@ -37,19 +39,36 @@ def list_in_flight(bar: Cancellation) -> None:
     older = list(standing(environment=bar.environment_id, as_of__lt=bar.as_of))
     stands = Exists(Cancellation.objects.filter(pk=bar.pk, swept_at=None))
     live = LiveRun.objects.within(bar.environment_id)
+    called_off = Q(cancellation__isnull=False) | Q(stands)  # by whomever: an earlier receipt is not at hand
     left = Q(stands, cancellation=None) & ~reached(older, environment=bar.environment_id)
     own = bar.scope.condition()
     mine = live.filter(own).filter(Q(cancellation=bar.pk) | left)
-    if has_children(bar.environment_id):
+    children = has_children(bar.environment_id)
+    if children:
         left &= own | beneath(live.filter(covered([bar])))
         mine = live.filter(own | beneath(mine)).filter(Q(cancellation=bar.pk) | left)
     # The runs before the steps: what the undo of an older cancel lets fall to the bar in between may be named by its
     # steps alone, but no run is named without them.
     bar.cancelled_run_ids = sorted(str(uid) for uid in mine.values_list("uid", flat=True)[:LISTED])
-    bar.in_flight = steps_in_flight(mine)
+    bar.in_flight = steps_in_flight(_reached_by(bar.scope, live, children=children).filter(called_off))
     told = {"in_flight": bar.in_flight, "cancelled_run_ids": bar.cancelled_run_ids}
     if not Cancellation.objects.filter(pk=bar.pk, in_flight__isnull=True).update(**told):
         bar.refresh_from_db()  # somebody else has listed them, perhaps before the bar was undone
+
+
+def left_in_flight(scope: CancellationFilter, *, environment: Environment) -> list[dict[str, Any]]:
+    """Of the runs that the scope reaches, the steps that earlier cancels have left in flight."""
+    if LiveState.RUNNING not in scope.states:
+        return []
+    live, bars = LiveRun.objects.within(environment.pk), list(standing(environment=environment))
+    called_off = Q(cancellation__isnull=False) | reached(bars, environment=environment)
+    return steps_in_flight(_reached_by(scope, live, children=has_children(environment)).filter(called_off))
+
+
+def _reached_by(scope: CancellationFilter, live: Any, *, children: bool) -> Any:
+    """Of these live rows those that the scope matches, in whatever state, and those beneath, where there are any."""
+    own = scope.condition()
+    return live.filter(own | beneath(live.filter(own)) if children else own)
 
 
 def steps_in_flight(live: Any) -> list[dict[str, Any]]:
@@ -69,17 +88,12 @@ def outstanding(cancellation: Cancellation) -> list[dict[str, Any]]:
 def all_outstanding(cancellations: Sequence[Cancellation]) -> dict[UUID, list[dict[str, Any]]]:
     """The same of each, by id, in one statement; none where nothing was in flight."""
     uids = {UUID(entry["run"]) for row in cancellations for entry in row.in_flight or ()}
-    open_in: dict[tuple[str, int], UUID | None] = {}
-    if uids:
-        for live in LiveRun.objects.filter(run__uid__in=uids).select_related("run"):
-            open_in |= {(str(live.run.uid), fence): live.cancellation_id for fence in _open_fences(live)}
+    unfinished = LiveRun.objects.filter(run__uid__in=uids).select_related("run") if uids else ()
+    left = {(str(live.run.uid), fence) for live in unfinished for fence in live.open_fences}
     return {
-        row.pk: [
-            entry for entry in row.in_flight or ()
-            if open_in.get((entry["run"], entry["fence"]), "ended") in (row.pk, None)  # None: not swept yet
-        ]
+        row.pk: [entry for entry in row.in_flight or () if (entry["run"], entry["fence"]) in left]
         for row in cancellations
-    }  # fmt: skip
+    }
 
 
 def wait_until_settled(cancellation: Cancellation, *, seconds: float) -> bool:
@@ -92,20 +106,22 @@ def wait_until_settled(cancellation: Cancellation, *, seconds: float) -> bool:
     return not left
 
 
-def write_receipt(cancellation: Cancellation, moved: list[Cancelled], *, finished: int) -> None:
-    """What the acknowledgement says: the runs moved and every step in flight, none left out."""
-    cancellation.cancelled = len(moved)
-    cancellation.cancelled_run_ids = [uid_text(uid) for _, uid, _ in moved[:LISTED]]
-    running = [pk for pk, _, state in moved if state == LiveState.CANCELLING]
-    if running:
-        runs = Run.objects.filter(pk__in=running).select_related("live").order_by("pk")
+def write_receipt(cancellation: Cancellation, hit: Hit) -> None:
+    """What the acknowledgement says: the runs moved and every step in flight, none left out, also of matching runs that
+    an earlier cancel has called off. It is as of the moment at which nothing of them started any more."""
+    cancellation.as_of = hit.at
+    cancellation.cancelled = len(hit.moved)
+    cancellation.cancelled_run_ids = [uid_text(uid) for _, uid, _ in hit.moved[:LISTED]]
+    ending = [pk for pk, _, state in hit.moved if state == LiveState.CANCELLING] + hit.settling
+    if ending:
+        runs = Run.objects.filter(pk__in=ending).select_related("live").order_by("pk")
         cancellation.in_flight = [entry for run in runs for entry in _in_flight(run)]
-    if not moved:
+    if not hit.moved and not cancellation.in_flight:
         cancellation.archived_at = cancellation.as_of
-    cancellation.counted = len(moved) <= LISTED and finished <= COUNTED_FINISHED
+    cancellation.counted = len(hit.moved) <= LISTED and hit.finished <= COUNTED_FINISHED
     if cancellation.counted:
-        cancellation.already_finished = finished
-        cancellation.matched = len(moved) + finished
+        cancellation.already_finished = hit.finished
+        cancellation.matched = len(hit.moved) + hit.finished
 
 
 def count(cancellation: Cancellation) -> None:
@@ -135,11 +151,6 @@ def _in_flight(run: Run) -> Iterator[dict[str, Any]]:
             "started_at": live.started_at.isoformat(),
             "fence": live.fence,
         }
-
-
-def _open_fences(row: LiveRun) -> set[int]:
-    fences = {entry["fence"] for entry in row.unsettled or ()}
-    return fences | {row.fence} if row.lease_until is not None else fences
 
 
 _ENTRY = ("step", "action", "attempt", "started_at", "fence")

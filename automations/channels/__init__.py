@@ -6,14 +6,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from automations.channels import apprise, console, email, webhook
+from automations.channels import apprise, console, email, network, webhook
 from automations.channels.base import Channel, DeliveryError, Message
 
-__all__ = ["ADDRESSED", "CHANNELS", "Channel", "DeliveryError", "Message", "channel_of", "deliver"]
+__all__ = ["ADDRESSED", "CHANNELS", "Channel", "DeliveryError", "Message", "channel_of", "deliver", "shown"]
 
 CHANNELS: dict[str, Channel] = {
     "apprise": apprise.send, "console": console.send, "email": email.send, "webhook": webhook.send,
 }  # fmt: skip
+LONGEST = 2_000  # characters of an address that is told of a message that was not delivered
 ADDRESSED = ("email", "webhook", "apprise")  # the channels that read their own key of a message's `to`
 
 
@@ -42,6 +43,30 @@ def deliver(channel: str, message: Message, *, deadline: float) -> dict[str, Any
     if time.monotonic() >= deadline:
         raise DeliveryError("no time was left to deliver the message", retryable=True)
     return CHANNELS[name](message, deadline=deadline)
+
+
+def shown(channel: str, to: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`to`, as the run records it of a message that was not delivered. Nothing of one that is no address: it may hold
+    a secret anywhere, or be of any size."""
+    match channel, (to or {}).get(channel):
+        case "email", str(address):
+            told: Any = address
+        case "webhook", {"url": url} if _is_reachable(url):
+            told = webhook.shown(url)
+        case "apprise", address if address is not None:
+            told = apprise.shown(address)
+        case _:
+            return {}
+    return {"to": told} if len(str(told)) <= LONGEST else {}
+
+
+def _is_reachable(url: object) -> bool:
+    """Whether a request could go there; so it holds neither a user nor a password."""
+    try:
+        network.parse(url=url)
+    except DeliveryError:
+        return False
+    return True
 
 
 def _addressed_by(to: Mapping[str, Any]) -> str:

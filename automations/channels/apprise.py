@@ -50,9 +50,13 @@ def send(message: Message, /, *, deadline: float) -> dict[str, Any]:
     if not taken:
         answer = "; ".join(lines).replace("\0", "\ufffd")[:_ANSWER]
         raise DeliveryError(f"{name} did not take the message", retryable=True, detail={"answer": answer})
-    to = (message.to or {}).get("apprise")
-    shown = f"{name}://" if "://" in str(to) else to  # a URL holds secrets
-    return {"channel": "apprise", "service": name, "to": shown}
+    return {"channel": "apprise", "service": name, "to": shown((message.to or {}).get("apprise"))}
+
+
+def shown(to: Any) -> Any:
+    """A provider and a target as a run records them; of a URL, which holds secrets, its service alone."""
+    named = to.get("provider") if isinstance(to, dict) else to
+    return f"{schema_of(str(named))}://" if "://" in str(to) else to
 
 
 def schema_of(url: str) -> str:

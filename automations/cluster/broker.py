@@ -21,7 +21,7 @@ BEAT_SECONDS = 5.0  # a hint with nothing due, for signs of life and house-keepi
 HOUSE_SECONDS = 1.0  # ... which is as often as that while lost steps settle or cancelled runs are archived
 OWED_SECONDS = 1.0  # how often it asks whether anything is owed to others
 AWAY_SECONDS = 1.0
-HINT_TIMEOUT = 3600  # the pump ends itself; django-q2 need not kill it over a long step
+NO_TIMEOUT = -1  # the pump ends itself: with work in hand it goes on, however long that takes
 
 PUMP = "automations.cluster.pump.run_pump"
 
@@ -73,7 +73,7 @@ def _hint(now: datetime) -> str:
         "args": (),
         "kwargs": {},
         "started": now,
-        "timeout": HINT_TIMEOUT,
+        "timeout": NO_TIMEOUT,
         "ack_failure": True,
     }
     text: str = SignedPackage.dumps(package)

@@ -22,16 +22,16 @@ from automations.cluster.post import Post
 from automations.execution import Done, Task
 from automations.models import LATE_AFTER, Due, Environment
 
-SHIFT_SECONDS = 5.0  # after that a pump ends as soon as nothing is in flight ...
-LONGEST_SHIFT_SECONDS = 60.0  # ... and after this it starts nothing more
+SHIFT_SECONDS = 5.0  # after that a pump ends as soon as nothing is in flight; until then it goes on starting
 LINGER_SECONDS = 0.25  # how long it waits for more before it ends early
 POLL_SECONDS = 0.02
 LOOK_SHARE = 0.02  # of its time, what a pump that has its hands full spends on looking what else is due
 GATHER_SECONDS = 0.004  # steps that end within so short a time are written back together
 HOUSE_SECONDS = 1.0
 BEAT_SECONDS = 5.0
+HUNG_SECONDS = 300  # in one round, after which the kernel ends the worker
 TIDY_SECONDS = 60.0
-DRAIN_SECONDS = 9.0
+DRAIN_SECONDS = 9.0  # for what is in flight when it is told to stop
 AWAY_SECONDS = 0.2
 LATE_SECONDS = LATE_AFTER.total_seconds()
 
@@ -45,11 +45,15 @@ stopping = multiprocessing.Event()
 def run_pump() -> None:
     """One shift: house is kept, due steps are started, performed and finished. Losing it loses nothing.
 
-    A worker whose every thread is stuck past its deadlines is no worker any more, and ends itself.
+    A worker whose every thread is stuck past its deadlines is no worker any more, and ends itself; one that is told
+    to stop ends anyway.
     """
     shift = _Shift()
-    shift.work()
-    if shift.crew.room <= 0 and not shift.busy:
+    try:
+        shift.work()
+    finally:
+        signal.alarm(0)
+    if shift.crew.room <= 0 and not shift.busy and not stopping.is_set():
         log.error("every thread of worker %s is stuck; it ends itself", os.getpid())
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -98,29 +102,43 @@ class _Shift:
         self.crew = Crew.of_this_process(settings.SLOTS)
         self.finished: deque[Done] = deque()
         self.ended = threading.Event()  # set with each that is added
-        self.environments = list(Environment.objects.all())
-        self.in_flight: dict[int, dict[_Attempt, Task]] = {each.pk: {} for each in self.environments}
+        self.environments: list[Environment] = []
+        self.in_flight: dict[int, dict[_Attempt, Task]] = {}
         self.started_at = time.monotonic()
         self.next_due: dict[int, float] = {}  # by environment, unless emptied since the look
         self.next_look = 0.0  # by time.monotonic(); 0 until it has looked at all
         self.is_behind = False
         self.last_work = 0.0
         self.away_since: float | None = None
+        self.told_at: float | None = None  # when it saw that it is to stop
         self.next_house = self.next_beat = 0.0
         self.lease_third = settings.LEASE_SECONDS / 3
         self.next_renewal = self.started_at + self.lease_third
         self.worker = _enlist(os.getpid())
         self.worked = self.archiving = False
+        self._meet()
 
     @property
     def busy(self) -> bool:
         """Whether attempts are in flight that somebody waits for."""
         return any(self.in_flight.values())
 
+    @property
+    def full(self) -> bool:
+        """Whether there is room for nothing more, as long as steps last that somebody waits for."""
+        return self.busy and self.crew.room <= 0
+
+    def _meet(self) -> None:
+        """Learns which environments there are."""
+        self.environments = list(Environment.objects.all())
+        for each in self.environments:
+            self.in_flight.setdefault(each.pk, {})
+
     def work(self) -> None:
         """Turns until the shift is over. Through a short absence of the database it keeps what it has in hand."""
         done: dict[int, list[Done]] = {}
         while done or not self._is_over():
+            signal.alarm(HUNG_SECONDS)
             try:
                 pause = self._round(done)
             except (OperationalError, InterfaceError):
@@ -148,15 +166,14 @@ class _Shift:
         connection.close()
         now = time.monotonic()
         self.away_since = self.away_since or now
-        longest = DRAIN_SECONDS if stopping.is_set() else settings.LEASE_SECONDS
-        if now - self.away_since > longest:
+        if now - self.away_since > settings.LEASE_SECONDS or self._has_drained():
             raise
         time.sleep(AWAY_SECONDS)
 
     def _is_over(self) -> bool:
         now = time.monotonic()
         if stopping.is_set():
-            return not self.busy or now - self.last_work > DRAIN_SECONDS
+            return self._has_drained() or not self.busy
         if self.busy or not self.next_look:
             return False
         if now - self.started_at > SHIFT_SECONDS:
@@ -165,8 +182,13 @@ class _Shift:
             return False
         return self._seconds_to_due() > LINGER_SECONDS and now - self.last_work > LINGER_SECONDS
 
-    def _may_start(self) -> bool:
-        return not stopping.is_set() and time.monotonic() - self.started_at < LONGEST_SHIFT_SECONDS
+    def _has_drained(self) -> bool:
+        """Whether it has waited for what is in flight since it was told to stop."""
+        if not stopping.is_set():
+            return False
+        now = time.monotonic()
+        self.told_at = self.told_at or now
+        return now - self.told_at > DRAIN_SECONDS
 
     def _look(self, *, also_owed: bool = False) -> Due:
         """What is due where, and how soon; one statement, and no lock. The post sees to what is owed."""
@@ -174,6 +196,8 @@ class _Shift:
         due = execution.what_is_due(also_owed=also_owed)
         if due.owed:
             Post.of_this_process(until=stopping).wake()
+        if due.times.keys() - self.in_flight.keys():  # one has been made since the shift began
+            self._meet()
         now = time.monotonic()
         self.next_due = {pk: now + seconds for pk, seconds in due.times.items()}
         self.next_look = now + (now - since) / LOOK_SHARE
@@ -195,7 +219,7 @@ class _Shift:
         due = self._due()
         for environment in self.environments:
             mine = done.get(environment.pk, [])
-            room = max(self.crew.room, 0) if self._may_start() else 0
+            room = 0 if stopping.is_set() else max(self.crew.room, 0)
             if not mine and not (room and environment.pk in due):
                 continue
             late = _LATE.left() if self.is_behind else None
@@ -259,7 +283,7 @@ class _Shift:
             self.next_house = 0.0
 
     def _beat(self) -> None:
-        if not execution.roster.beat(self.worker, worked=self.worked):
+        if not execution.roster.beat(self.worker, worked=self.worked or self.full):
             _enlist.cache_clear()
             self.worker = _enlist(os.getpid())
         self.worked = False

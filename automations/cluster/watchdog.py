@@ -29,8 +29,8 @@ GIVEN_UP = 70  # EX_SOFTWARE of sysexits(3)
 
 
 class Watchdog:
-    """Keeps one cluster tree alive until TERM or INT; then stops it within 15 seconds. Gives up after MOST_FAILURES
-    trees in a row that did not last ten seconds, so that whoever supervises it hears of it."""
+    """Keeps one cluster tree alive until TERM, INT or HUP; then stops it within 15 seconds. Gives up after
+    MOST_FAILURES trees in a row that did not last ten seconds, so that whoever supervises it hears of it."""
 
     def __init__(self) -> None:
         self.stopping = False
@@ -39,6 +39,8 @@ class Watchdog:
         self.failures = 0
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as it is under nohup
+            signal.signal(signal.SIGHUP, self._on_signal)
 
     def watch(self) -> int:
         """Until told to stop, or there is no use in going on; the exit code."""
@@ -121,7 +123,8 @@ def _session_of(pid: int) -> int | None:
 
 
 def _is_wedged() -> bool:
-    """Whether work is overdue while no worker takes any. A database that is down is not our tree's fault."""
+    """Whether work is overdue while no worker takes any, and none is full. A database that is down is not our tree's
+    fault."""
     try:
         return roster.is_idle_over_work()
     except Error:

@@ -11,7 +11,7 @@ from automations.definition.cancel_step import (
 from automations.definition.fields import DefinitionError, Problem, below
 from automations.definition.parse import ACTIONS, in_our_words, parse, parse_kept
 from automations.definition.rules import EVENT_LENGTH
-from automations.definition.sends import CHANNEL_NAMES, unreachable
+from automations.definition.sends import CHANNEL_NAMES, WHEN, unsendable
 from automations.definition.shape import (
     DEFAULT_TIMEOUT,
     Cancel,
@@ -42,6 +42,7 @@ __all__ = [
     "LONGEST_HOLD",
     "LONGEST_REASON",
     "LONGEST_TAG",
+    "WHEN",
     "Cancel",
     "CancelRule",
     "Concurrency",
@@ -66,5 +67,5 @@ __all__ = [
     "parse_kept",
     "parse_moment",
     "sought",
-    "unreachable",
+    "unsendable",
 ]

@@ -159,10 +159,10 @@ def _expressions(members: Fields, name: str, check: Check, most: int) -> tuple[s
     if len(raw) > most:
         members.refuse(name, "too_many", f"“{name}” may have at most {most:,} entries")
         return None
-    entries = {str(index): entry for index, entry in enumerate(raw)}
-    below = Fields(entries, f"{members.pointer}/{name}", members.notes)
-    for index in sorted(entries.keys() - below.value.keys(), key=int):
-        below.refuse(index, "invalid", "an entry must be a non-empty text")
+    below = members.listed(name, raw)
+    for place, entry in enumerate(raw):
+        if entry is None:
+            below.refuse(str(place), "invalid", "an entry must be a non-empty text")
     texts = tuple(text for index in below.value if (text := _expression(below, index, check)) is not None)
     if sum(map(is_expression, texts)) > MOST_EXPRESSIONS:
         members.refuse(name, "too_many", f"“{name}” may have at most {MOST_EXPRESSIONS} expressions")

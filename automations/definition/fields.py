@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from automations.definition.times import parse_duration
 from automations.expressions.compile import Literal, compile_expression
@@ -43,9 +43,19 @@ class Fields:
         self.pointer = pointer
         self.notes = notes
         self.read: set[str] = set()
+        self.list_name = ""
+
+    def listed(self, name: str, entries: Sequence[Any]) -> Self:
+        """The entries of the list `name` as members that are called by their places; said of the third is “name[2]”."""
+        members = {str(place): entry for place, entry in enumerate(entries)}
+        listed = type(self)(members, below(self.pointer, name), self.notes)
+        listed.list_name = name
+        return listed
 
     def refuse(self, name: str, code: str, message: str) -> None:
         """Notes a problem with the member `name` ("" for the object itself)."""
+        if self.list_name:
+            message = message.replace(f"“{name}”", f"“{self.list_name}[{name}]”", 1)
         where = below(self.pointer, name) if name else self.pointer
         self.notes.problems.append(Problem(pointer=where, code=code, message=message))
 

@@ -10,6 +10,7 @@ from automations.definition.shape import Definition, Send, SendList, Step
 
 CHANNEL_NAMES = {"apprise", "console", "email", "webhook"}
 ADDRESSES = ("email", "webhook", "apprise")
+WHEN = ("delay", "expiry")  # Courier's, of a message: without them it would go now, or though it was too late
 _ELSEWHERE = ("brand", "idempotency_key", "idempotency_expiry")  # Courier's; nothing here would heed them
 
 
@@ -37,11 +38,17 @@ def read_send_list(fields: Fields, common: Mapping[str, Any]) -> Step:
     return SendList(list_key=list_key or "", **written, **common)
 
 
-def unreachable(definition: Definition) -> Iterator[Problem]:
-    """What stands in a message's “to” in place of an address: a lenient reader lets it pass, so that what is stored
-    can be read, but such a message is delivered to nobody."""
-    for step in definition.steps:
-        if isinstance(step, Send) and step.to is not None and not _can_be_reached(step.to):
+def unsendable(definition: Definition) -> Iterator[Problem]:
+    """What a lenient reader lets pass in messages, so that what is stored can be read, and what cannot be passed over:
+    what stands in “to” in place of an address, since such a message is delivered to nobody; and when it is to go."""
+    for step, given in zip(definition.steps, definition.source["steps"], strict=True):
+        if not isinstance(step, Send):
+            continue
+        for name in WHEN:
+            if (given.get("message") or {}).get(name) is not None:
+                pointer = f"/steps/{step.position}/message/{name}"
+                yield Problem(pointer=pointer, code="not_supported", message=f"“{name}” is not supported yet")
+        if step.to is not None and not _can_be_reached(step.to):
             known = ", ".join((*ADDRESSES, "user_id"))
             for name in step.to:
                 pointer = below(f"/steps/{step.position}/message/to", name)

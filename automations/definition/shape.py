@@ -62,8 +62,7 @@ class Send(Step):
     """A message to one recipient: its `title` and `body` inline, or the key of a message template (None otherwise).
 
     `recipient` is an expression, None for the run's own; `to` is {} where the profile has the address. `data` and
-    `profile` are laid over the run's for the template; `override` holds the `title` and `body` said instead of the
-    template's.
+    `profile` are laid over the run's for what is said; `override` holds the `title` and `body` said instead.
     """
 
     action: ClassVar[str] = "send"
@@ -81,8 +80,8 @@ class Send(Step):
 
     @cached_property
     def worded(self) -> Mapping[str, Any]:
-        """What of the step says something and may hold expressions, by its name here."""
-        names = ("title", "body", "to", "data", "profile", "override")
+        """What of the step goes with its words and may hold expressions, by its name here."""
+        names = ("to", "data", "profile", "override")
         return {name: said for name in names if (said := getattr(self, name)) not in (None, "")}
 
 

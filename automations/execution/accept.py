@@ -13,6 +13,7 @@ from automations import concurrency, invocation, machine
 from automations.invocation import ChangedMeanwhile, Composed, Draft, InvokeRequest
 from automations.machine import Plan
 from automations.models import (
+    Contact,
     Ending,
     Invocation,
     LiveRun,
@@ -115,6 +116,7 @@ def _transact(draft: Draft, plans: list[Plan], errands: Errands) -> Invocation:
         else:
             insert([*composed.rows(), *_events(draft, composed, plans, errands, now), *_owed(composed, now)])
         identify(draft.identified, environment_id=environment.pk, now=now)
+        Contact.objects.learn(environment=environment, known=draft.request.addresses)
         if any(step.include_self for plan in plans for step, _ in plan.cancels()):
             _correct_answer(composed, barred=bool(errands.bars))
     return composed.invocation

@@ -253,6 +253,8 @@ def archive(environment: Environment, cancellation: Cancellation) -> int:
             archived += _archive_chunk(environment, cancellation, condition, reason=reason)
         if mine.filter(condition).exists():
             return archived
+    if cancelling.outstanding(cancellation):  # of runs that another cancel has called off
+        return archived
     if not cancellation.counted:
         cancelling.count(cancellation)
     told = {name: getattr(cancellation, name) for name in ("counted", "matched", "already_finished")}

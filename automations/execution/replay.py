@@ -12,7 +12,14 @@ from automations.definition import Definition, Kind
 from automations.execution.accept import Accepted, accept
 from automations.execution.tasks import STEP_STATUS
 from automations.expressions import Scope
-from automations.invocation import Draft, InvokeRequest, Recipient, Replay, RunDraft
+from automations.invocation import (
+    Draft,
+    InvokeRequest,
+    Recipient,
+    Replay,
+    RunDraft,
+    concurrency_key_of,
+)
 from automations.machine import START
 from automations.models import (
     Automation,
@@ -46,9 +53,10 @@ class ReplayRequest:
 
 def replay(request: ReplayRequest) -> Accepted:
     """A new run in an invocation of its own: of the same version, for the same recipient with the profile of then,
-    under the same token and key as they were stored.
+    under the same token and key as they were stored. Its concurrency key is that of its data, as with any invoke.
 
-    Refusal for a run that has not finished, a step it does not have, and an automation that accepts no runs now.
+    Refusal for a run that has not finished, a step it does not have, an automation that accepts no runs now, and
+    where its definition's `concurrency` refuses it.
     """
     run, invocation = request.run, request.run.invocation
     again = InvokeRequest(
@@ -72,9 +80,7 @@ def replay(request: ReplayRequest) -> Accepted:
 
 def _prepare(request: InvokeRequest, *, run: Run, from_step: str | int | None) -> Draft:
     """The run once more, its token not resolved again: whoever holds the old one can call the new run off."""
-    if not run.is_finished:
-        message = f"the run is {run.public_status}; only a finished run can be replayed"
-        raise Refusal.at("", "not_finished", message)
+    _refuse_unfinished(run)
     automation = _open_automation(run)
     definition = definition_of_run(run)
     if request.skips_delays:
@@ -90,12 +96,23 @@ def _prepare(request: InvokeRequest, *, run: Run, from_step: str | int | None) -
     refs = {"recipient": run.recipient, "template": request.automation, **left}
     scope = Scope(data=dict(request.data), profile=run.profile, refs=refs, now=now, seed=str(uid))
     draft = RunDraft(
-        uid=uid, recipient=run.recipient, scope=scope, token=run.token, token_error=run.token_error
-    )
+        uid=uid, recipient=run.recipient, scope=scope, token=run.token, token_error=run.token_error,
+        concurrency_key=concurrency_key_of(definition, scope, owner=request.owner),
+    )  # fmt: skip
     return Draft(
         request=request, automation=automation, definition=definition, runs=(draft,), now=now,
         replay=Replay(run=run, start=start, carried=carried),
     )  # fmt: skip
+
+
+def _refuse_unfinished(run: Run) -> None:
+    """Refusal for one that goes on, or will: archived as cancelled, it stays so until an undo brings it back."""
+    called_off_by = run.called_off_by
+    how = run.public_status if not run.is_finished else None
+    if called_off_by is not None and called_off_by.undone_at is not None:
+        how = "being brought back by an undo"
+    if how is not None:
+        raise Refusal.at("", "not_finished", f"the run is {how}; only a finished run can be replayed")
 
 
 def _open_automation(run: Run) -> Automation | None:

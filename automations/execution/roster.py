@@ -28,8 +28,8 @@ def enlist(*, name: str, host: str, pid: int) -> int:
 
 
 def beat(worker: int, *, worked: bool) -> bool:
-    """A sign of life of the worker (primary key), and whether it started or finished steps since the last; False
-    when it is not on the list any more."""
+    """A sign of life of the worker (primary key), and whether it started or finished steps since the last, or has no
+    room for more; False when it is not on the list any more."""
     signs = {"seen_at": Now(), "worked_at": Now()} if worked else {"seen_at": Now()}
     return Worker.objects.filter(pk=worker).update(**signs) == 1
 
@@ -58,7 +58,8 @@ def overdue(workers: Iterable[Worker]) -> list[Worker]:
 
 
 def is_idle_over_work() -> bool:
-    """Whether steps have been due for half a minute and no worker has started or finished any meanwhile."""
+    """Whether steps have been due for half a minute, and no worker has started or finished any meanwhile or had its
+    hands full."""
     then = database_now() - IDLE_FOR
     working = Worker.objects.filter(worked_at__gt=then).exists()
     overdue = LiveRun.objects.filter(environment=OuterRef("pk")).due(now=then)

@@ -15,13 +15,13 @@ from automations import machine, steps
 from automations.definition import Kind
 from automations.execution import faults
 from automations.execution.holding import without_record_steps
+from automations.execution.late import settle_late
 from automations.execution.tasks import Done, Task, tasks_of
 from automations.machine import Plan
 from automations.models import (
     Ending,
     Entry,
     Environment,
-    Event,
     EventKind,
     LiveRun,
     LiveState,
@@ -291,7 +291,7 @@ def _finish(
         bearing = [item.task.claim.run_id for item in moving if item.births]
         LiveRun.objects.filter(pk__in=bearing).wake_left(now=now)
     for item in late:
-        _settle_late(item, now=now)
+        settle_late(item, now=now)
     steps.update_profile.write(
         ((item.task.claim, item.task.profile, item.plan) for item in moving),
         environment_id=environment.pk,
@@ -372,22 +372,6 @@ def _ended(item: Done, folded: list[dict[str, Any]], now: datetime, *, stopped: 
 _KINDS = {
     "completed": EventKind.STEP_COMPLETED, "skipped": EventKind.STEP_SKIPPED, "failed": EventKind.STEP_FAILED,
 }  # fmt: skip
-
-
-def _settle_late(item: Done, *, now: datetime) -> None:
-    """The answer of a worker whose attempt was taken back: it settles that attempt and is logged, no more."""
-    claim, outcome, step = item.task.claim, item.outcome, item.task.step
-    row = LiveRun.objects.filter(pk=claim.run_id).select_for_update().first()
-    if row is not None:
-        LiveRun.objects.settle(row, fences=[claim.fence])
-    if outcome is not None and step is not None:
-        Event.objects.create(
-            run_id=claim.run_id, at=now, kind=EventKind.LATE_RESULT, step=step.name, attempt=claim.attempt,
-            data={
-                "fence": claim.fence, "started_at": claim.started_at.isoformat(), "outcome": outcome.status,
-                "output": outcome.output, "error": outcome.error,
-            },
-        )  # fmt: skip
 
 
 @retried

@@ -19,7 +19,8 @@ Mode = Literal["token", "field", "condition", "reads"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS: Final = frozenset(get_args(Kind))
-_BLANK_TEXT = re.compile(r'"(?: |\\[tnrf]|\\u(?:000b|00a0|1680|20..|3000|feff))*"')
+# A text or a list that is nothing in a text; of a list only the beginning is looked at.
+_BLANK = re.compile(r'"(?: |\\[tnrf]|\\u(?:000b|00a0|1680|20..|3000|feff))*"|\[(?:\]|\[|null)')
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -104,7 +105,7 @@ def _encode(jobs: Sequence[Job], scope: Scope) -> bytes:
             "source": job.javascript,
             "mode": job.mode,
             "seed": zlib.crc32(job.seed.encode("utf-8", "surrogatepass")),
-            "blanks": job.mode == "token" and _BLANK_TEXT.search(text) is not None,
+            "blanks": job.mode == "token" and ("join" in job.javascript or _BLANK.search(text) is not None),
         }
         lines.append(json.dumps(head, separators=(",", ":"))[:-1] + ",")
     request = "\n".join(lines).encode("ascii")

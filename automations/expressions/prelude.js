@@ -70,6 +70,7 @@
   const LONGEST = 65536; // characters of JSON an expression may answer with
   const NOBODY = /^(?:undefined|null|nan|[+-]?infinity|\[object object\])?$/i;
   const SUSPICIOUS = /undefined|null|NaN|Infinity|\[object |\[native code\]/;
+  const IN_ANY_CASE = /undefined|null|nan|infinity/gi; // what toUpperCase() or toLowerCase() made of it
   const STATUSES = [ // a message's way, in order: `refs.outreach.status < MessageStatus.Opened`
     "Unmapped", "Unroutable", "Undeliverable", "Filtered", "Enqueued", "Simulated", "Sent", "Delivered",
     "Opened", "Clicked",
@@ -110,6 +111,8 @@
     return fail(kind, message);
   };
 
+  const suspicious = (value) => SUSPICIOUS.test(value) || value.search(IN_ANY_CASE) >= 0;
+
   const judgeToken = (value, blanks) => {
     const type = typeof value;
     const nobody = value === undefined || value === null || (type === "number" && !Number.isFinite(value));
@@ -120,7 +123,7 @@
     if (type === "number") return answer(stringify(value));
     if (type !== "string" && type !== "bigint") return unsupported(value);
     const json = stringify(String(value));
-    if (json.length <= LONGEST && type === "string" && (blanks || SUSPICIOUS.test(value))) {
+    if (json.length <= LONGEST && type === "string" && (blanks || suspicious(value))) {
       return lookAgain({ text: value });
     }
     return answer(json);
@@ -169,7 +172,7 @@
   const look = (text, memory, tracer) => {
     const job = read(text);
     if (job.mode === "reads" && !tracer) return lookAgain({ reads: true });
-    const conclude = tracer && tracer(job, parse(memory), { answer, fail, lookAgain, text, SUSPICIOUS });
+    const conclude = tracer && tracer(job, parse(memory), { answer, fail, lookAgain, text, SUSPICIOUS, IN_ANY_CASE });
     expose(job);
     try {
       const value = evaluate(job.source);

@@ -5,21 +5,29 @@
   const MARK = "\uf8ff"; // stands for a value: no letter, no blank, the same in upper and lower case
   const MARKS_AND_BLANKS = /[\s\uf8ff]/g;
   const STANDING_ALONE = /(?:^|[^A-Za-z0-9])(?:undefined|null|NaN|Infinity)(?![A-Za-z0-9])/;
+  const NO_NUMBER = /(?:^|[^A-Za-z0-9])(?:NaN|Infinity)(?![A-Za-z0-9])/i;
   const MOST = 20;
   const ENGINE_LOOKS_FOR = ["toJSON", "then"];
-  const { get, has, ownKeys } = Reflect;
+  const TEXT_OF_A_LIST = [Symbol.toPrimitive, "toString", "join"];
+  const { apply, get, has, ownKeys } = Reflect;
   const { hasOwn } = Object;
   const { isArray } = Array;
+  const { includes, join, map } = Array.prototype;
 
   // A probe reads MARK for what is missing ("misses") or for every text and number ("all").
   const watch = (job, probe) => {
-    const seen = { reads: [], objects: [], misses: [], methods: [], blanks: [] };
+    const seen = { reads: [], objects: [], misses: [], methods: [], blanks: [], gaps: false };
     const proxies = new Map();
     const note = (notes, path) => {
       if (notes.length < MOST && !notes.includes(path)) notes.push(path.slice(0, 200));
     };
     const read = (target, key, path) => {
       const value = get(target, key);
+      // Of a longer list each item is read, and noted itself.
+      if (isArray(target) && target.length < 2 && TEXT_OF_A_LIST.includes(key) && String(target).trim() === "") {
+        note(seen.blanks, path);
+        if (probe === "all") return () => MARK;
+      }
       if (typeof key === "symbol") {
         if (key === Symbol.toPrimitive && !isArray(target)) note(seen.misses, path);
         return value;
@@ -55,16 +63,21 @@
       return proxies.get(target);
     };
     for (const name of ["data", "profile", "refs"]) job[name] = guard(job[name], name);
+    // A list makes nothing of what is missing: ['user', data.id].join('-').
+    Array.prototype.join = function (separator) {
+      const gaps = isArray(this) && (apply(includes, this, [undefined]) || apply(includes, this, [null]));
+      seen.gaps ||= gaps;
+      return apply(join, gaps && probe === "all" ? apply(map, this, [(it) => it ?? MARK]) : this, [separator]);
+    };
     return seen;
   };
 
   // The paths that show why `result` identifies nobody, or null where it may stand as far as they tell.
-  const culprits = (result, word, seen, text) => {
+  const culprits = (result, word, seen, written) => {
     if (seen.misses.length && (word[0] === "[" || STANDING_ALONE.test(result))) return seen.misses;
     if (result.includes("[native code]") && seen.methods.length) return seen.methods;
     // Data were read, yet neither they nor the expression hold the word: find(), at(), parseInt(), 0/0.
-    const written = text.toLowerCase().includes(word.toLowerCase());
-    return word[0] !== "[" && seen.reads.length && !written ? seen.reads : null;
+    return word[0] !== "[" && seen.reads.length && !written(word) ? seen.reads : null;
   };
 
   // What was read, an object or list only where nothing within it was.
@@ -73,21 +86,29 @@
     return all.filter((path) => reads.includes(path) || !all.some((other) => other.startsWith(`${path}.`)));
   };
 
-  return (job, memory, { answer, fail, lookAgain, text, SUSPICIOUS }) => {
+  return (job, memory, { answer, fail, lookAgain, text, SUSPICIOUS, IN_ANY_CASE }) => {
     const seen = watch(job, memory.probe);
-    const result = memory.text;
-    const [word] = SUSPICIOUS.exec(result) ?? [];
+    const { source } = job;
+    const result = memory.text ?? "";
+    const [exact] = SUSPICIOUS.exec(result) ?? [];
+    // In other letters it may as well be a name (Nancy, NULL Ltd.), so only a probe can tell; what the expression
+    // itself writes in these letters is meant.
+    const word = exact ?? result.match(IN_ANY_CASE)?.find((folded) => !source.includes(folded));
+    const written = (it) => text.toLowerCase().includes(it.toLowerCase());
 
     const firstLook = () => {
-      const paths = word && culprits(result, word, seen, text);
-      if (paths) return fail("unresolved", `the result holds "${word}"`, paths);
-      const next = { text: result, misses: seen.misses, blanks: seen.blanks };
+      const inNumber = word && NO_NUMBER.test(result) && !NO_NUMBER.test(text);
+      const paths = exact ? culprits(result, exact, seen, written) : inNumber && seen.misses;
+      if (paths?.length) return fail("unresolved", `the result holds "${word}"`, paths);
+      const blanks = [...seen.blanks, ...(seen.gaps ? seen.misses : [])];
+      if (!exact && word && !blanks.length && !written(word)) blanks.push(...seen.reads);
+      const next = { text: result, misses: seen.misses, blanks };
       if (word && seen.misses.length) return lookAgain({ ...next, probe: "misses" });
-      return seen.blanks.length ? lookAgain({ ...next, probe: "all" }) : answer(JSON.stringify(result));
+      return blanks.length ? lookAgain({ ...next, probe: "all" }) : answer(JSON.stringify(result));
     };
     // `user${data.id}`: with a mark for what is missing, the mark stands where the word stood.
     const probeMisses = (value) => {
-      const marked = (whole) => whole.replace(/undefined|null/g, MARK);
+      const marked = (whole) => whole.replace(exact ? /undefined|null/g : /undefined|null/gi, MARK);
       if (String(value).includes(MARK) && marked(String(value)) === marked(result)) {
         return fail("unresolved", `the result holds "${word}"`, memory.misses);
       }

@@ -1,7 +1,7 @@
 """The verb *invoke*: prepares a request and writes its invocation, runs and live runs."""
 
 from automations.invocation.holding import under_holds
-from automations.invocation.preparation import earlier, forget, prepare
+from automations.invocation.preparation import concurrency_key_of, earlier, forget, prepare
 from automations.invocation.request import (
     KEY_KEPT,
     LISTED,
@@ -33,6 +33,7 @@ __all__ = [
     "Replay",
     "RunDraft",
     "called_off",
+    "concurrency_key_of",
     "earlier",
     "forget",
     "invoke",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from automations import expressions
-from automations.definition import Definition, DefinitionError, parse, unreachable
+from automations.definition import Definition, DefinitionError, parse, unsendable
 from automations.expressions import ExpressionError, Scope, size_of
 from automations.invocation import acquaintance
 from automations.invocation.acquaintance import identified, known_profiles, was_presumed_wrongly
@@ -43,6 +44,9 @@ def prepare(request: InvokeRequest) -> Draft:
     if not 1 <= len(request.recipients) <= MOST_RECIPIENTS:
         message = f"an invocation is for 1 to {MOST_RECIPIENTS:,} recipients"
         raise Refusal.at("/recipients", "too_many", message)
+    named = request.recipients
+    if (once := _once_each(named)) is not named:
+        request = replace(request, recipients=once)
     now = clock()
     if request.automation is None:
         automation, definition = None, _brought(request)
@@ -54,9 +58,7 @@ def prepare(request: InvokeRequest) -> Draft:
     known, presumed = known_profiles(request)
     _check_profiles(request, known)
     try:
-        runs = tuple(
-            _draft_run(request, definition, recipient, now, known) for recipient in request.recipients
-        )
+        runs = tuple(_draft_runs(request, definition, now, known, named))
     except Refusal:
         if presumed and was_presumed_wrongly(request.environment.pk):
             return prepare(request)
@@ -65,6 +67,20 @@ def prepare(request: InvokeRequest) -> Draft:
         request=request, automation=automation, definition=definition, runs=runs, now=now,
         identified=identified(request, known), presumes_no_profiles=presumed,
     )  # fmt: skip
+
+
+def _once_each(named: Sequence[Recipient]) -> Sequence[Recipient]:
+    """Each id once, where it was named first, with all that is said of it, the last word last; whoever has no id is
+    nobody else. The same sequence where that is how it is."""
+    ids = [recipient.id for recipient in named if recipient.id is not None]
+    if len(set(ids)) == len(ids):
+        return named
+    known: dict[object, Recipient] = {}
+    for place, recipient in enumerate(named):
+        key = place if recipient.id is None else recipient.id
+        before = known.get(key, recipient)
+        known[key] = replace(recipient, profile={**before.profile, **recipient.profile})
+    return list(known.values())
 
 
 def _published(request: InvokeRequest, name: str) -> Automation:
@@ -110,7 +126,7 @@ def _readable(definition: Definition) -> Definition:
 def _brought(request: InvokeRequest) -> Definition:
     try:
         definition = parse(request.definition, strict=request.strict)
-        if problems := list(unreachable(definition)):
+        if problems := list(unsendable(definition)):
             raise DefinitionError(problems)
         return definition
     except DefinitionError as error:
@@ -138,6 +154,38 @@ def _profile_of(
     return {**stored, **request.profile, **recipient.profile}
 
 
+def _draft_runs(
+    request: InvokeRequest,
+    definition: Definition,
+    now: datetime,
+    profiles: Mapping[str, Mapping[str, Any]],
+    named: Sequence[Recipient],
+) -> Iterator[RunDraft]:
+    """A run for each recipient. A refusal for one of several says which of those `named` it is."""
+    for recipient in request.recipients:
+        try:
+            yield _draft_run(request, definition, recipient, now, profiles)
+        except Refusal as refusal:
+            if len(named) > 1:
+                _place(refusal, recipient, named)
+            raise
+
+
+def _place(refusal: Refusal, recipient: Recipient, named: Sequence[Recipient]) -> None:
+    """Has what points into a profile point to the recipient, and says whose it is."""
+    places = (at for at, one in enumerate(named) if one is recipient or (one.id and one.id == recipient.id))
+    whose = f"/recipients/{next(places)}"
+    refusal.point(
+        {
+            problem.pointer: f"{whose}/{problem.pointer.removeprefix('/profile/')}"
+            for problem in refusal.problems
+            if problem.pointer.startswith("/profile/")
+        }
+    )
+    if recipient.id is not None:
+        refusal.message = f"{refusal.message} (recipient “{recipient.id[:100]}”)"
+
+
 def _draft_run(
     request: InvokeRequest,
     definition: Definition,
@@ -163,11 +211,11 @@ def _draft_run(
             token_error = error.message[:500]
     return RunDraft(
         uid=uid, recipient=recipient.id, scope=scope, token=token, token_error=token_error,
-        concurrency_key=_concurrency_key(definition, scope, owner=request.owner),
+        concurrency_key=concurrency_key_of(definition, scope, owner=request.owner),
     )  # fmt: skip
 
 
-def _concurrency_key(definition: Definition, scope: Scope, *, owner: str) -> str | None:
+def concurrency_key_of(definition: Definition, scope: Scope, *, owner: str) -> str | None:
     """The key, resolved once like a token; an invoke without the one that its definition asks for is refused."""
     if definition.concurrency is None:
         return None

@@ -34,8 +34,9 @@ class InvokeRequest:
 
     `strict` says how a brought definition is read. `data` and profiles are JSON objects; `profile` is for the runs
     alone, laid over what is stored of their recipients. `performer` is who did what the runs are about, an id like a
-    recipient's; `acquaintances` are others of whom the request tells, stored as recipients are; `request_id` what a
-    repeated request is told; with `skips_delays` its runs pass over their delays.
+    recipient's; `acquaintances` are others of whom the request tells, stored as recipients are; `addresses` are pairs
+    of a recipient and an address of theirs, to find the recipient by; `request_id` is what a repeated request is told;
+    with `skips_delays` its runs pass over their delays.
     """
 
     environment: Environment
@@ -54,6 +55,7 @@ class InvokeRequest:
     tenant: str | None = None
     performer: str | None = None
     acquaintances: Sequence[Recipient] = ()
+    addresses: Sequence[tuple[str, str]] = ()
     request_id: str | None = None
     skips_delays: bool = False
     idempotency_key: str | None = None

@@ -32,12 +32,16 @@ def one_at_a_time() -> Iterator[None]:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """CommandError, in one sentence, where the database does not answer what is asked inside."""
+    """CommandError, in one sentence, where the database does not answer what is asked inside, or is none."""
     try:
         yield
     except OperationalError as error:
         why = str(error).strip().partition("\n")[0]
         raise CommandError(f"The database ({database_name()}) does not answer: {why}") from None
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:  # SQLite's for a file that is none of its own, or is broken
+            raise
+        raise CommandError(f"The database ({database_name()}) cannot be read: {error}") from None
 
 
 class PreparedCommand(BaseCommand):

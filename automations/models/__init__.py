@@ -26,6 +26,7 @@ from automations.models.definitions import (
     definition_of_run,
     definition_of_version,
     inputs_of,
+    outcomes_of_run,
     own_of,
     steps_of_run,
 )
@@ -53,7 +54,7 @@ from automations.models.listener import UNFINISHED, Listener, listeners_of
 from automations.models.live_run import LiveRun, LiveState
 from automations.models.live_run_bars import (
     COUNTED_FINISHED,
-    Cancelled,
+    Hit,
     counting,
     counting_ended,
     is_restoring,
@@ -130,7 +131,6 @@ __all__ = [
     "Automation",
     "Cancellation",
     "CancellationFilter",
-    "Cancelled",
     "Claim",
     "Contact",
     "Descent",
@@ -142,6 +142,7 @@ __all__ = [
     "Environment",
     "Event",
     "EventKind",
+    "Hit",
     "Holds",
     "Invocation",
     "Kept",
@@ -213,6 +214,7 @@ __all__ = [
     "labels_of_bars",
     "listeners_of",
     "new_uid",
+    "outcomes_of_run",
     "owed",
     "own_of",
     "profiles_of",

@@ -29,7 +29,8 @@ class ContactManager(models.Manager["Contact"]):
     def learn(self, *, environment: Environment, known: Iterable[tuple[str, str]]) -> None:
         """Notes pairs of a recipient and an address of theirs; costs one statement, none without a pair.
 
-        Before the invoke that brings them is accepted: who cancels by an address after that finds its runs.
+        In the transaction of the invoke that brings them: who cancels by an address after its answer finds its runs,
+        and one that is not accepted changes nobody's cancel. Comes last there, since it locks the rows of addresses.
         """
         pairs = {(recipient, _plain(address)) for recipient, address in known}
         rows = [
@@ -37,7 +38,7 @@ class ContactManager(models.Manager["Contact"]):
             for recipient, address in sorted(pairs)  # in one order, or two at once would wait for each other
             if 0 < len(address) <= LONGEST_ADDRESS
         ]
-        if rows:  # what is known already is learnt anew, or `forget` might take it away before the invoke is accepted
+        if rows:  # what is known already is learnt anew: it is kept for 30 days from now
             self.bulk_create(
                 rows, update_conflicts=True, unique_fields=["environment", "address", "recipient"],
                 update_fields=["learnt_at"],

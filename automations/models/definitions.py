@@ -66,16 +66,27 @@ def definition_of_run(run: Run) -> Definition:
 
 def steps_of_run(run: Run) -> list[timeline.StepState]:
     """The run's steps as people see them; one statement more than reading the run `with_state()`."""
+    return timeline.steps_of(definition=definition_of_run(run), events=run.events.all(), now=_now(run))
+
+
+def outcomes_of_run(run: Run) -> Mapping[int, str | None]:
+    """By fence, what became of the steps that were in flight when the run was called off; at the same cost."""
+    return timeline.outcomes_of(run.events.all(), _now(run))
+
+
+def _now(run: Run) -> timeline.Now:
     live = run.live_run if run.status is None else None
-    now = timeline.Now(
+    is_off = live is not None and live.cancellation_id is not None
+    return timeline.Now(
         status=run.public_status,
         position=live.position if live else None,
         due_at=run.due_at,
         attempt=live.attempt if live and live.lease_until else 0,
         started_at=live.started_at if live else None,
         ended_at=run.ended_at,
+        listed={entry["fence"]: entry["step"] for entry in run.in_flight_at_cancel},
+        open=live.open_fences if live is not None and is_off else frozenset(),
     )
-    return timeline.steps_of(definition=definition_of_run(run), events=run.events.all(), now=now)
 
 
 @lru_cache(maxsize=512)

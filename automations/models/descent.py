@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 
 from automations.models.cancellation import Cancellation, covered
@@ -69,6 +69,12 @@ def generation_of(run_id: int, *, most: int) -> int:
 def children_exist(environment_id: int) -> Statement:
     """The statement that asks whether any unfinished run of the environment is a child."""
     return Kept(CHILDREN, [environment_id])
+
+
+def children_and_moment(environment_id: int) -> Statement:
+    """The same statement, which on PostgreSQL also says what time it is as it is carried out."""
+    text, values = children_exist(environment_id)
+    return Kept(f"{text}, {'clock_timestamp()' if connection.vendor == 'postgresql' else 'NULL'}", values)
 
 
 def has_children(environment: Environment | int) -> bool:

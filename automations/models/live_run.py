@@ -17,10 +17,11 @@ from automations.models.automation import Automation
 from automations.models.called_off import CalledOff, beside
 from automations.models.cancellation import Cancellation
 from automations.models.cancellation_filter import CancellationFilter
-from automations.models.descent import children_exist
+from automations.models.descent import children_and_moment
 from automations.models.environment import Environment
+from automations.models.gate import database_now
 from automations.models.invocation import Invocation
-from automations.models.live_run_bars import Cancelled, cancelling, counting_finished, returning
+from automations.models.live_run_bars import Hit, cancelling, counting_finished, returning, settling
 from automations.models.live_run_moves import (
     DUE_FIRST,
     LOOKUPS,
@@ -173,9 +174,8 @@ class LiveRunQuerySet(RestoredRuns):
 
     # -- cancel -----------------------------------------------------------------------------------------
 
-    def cancel(self, *, cancellation: Cancellation, scope: CancellationFilter) -> tuple[list[Cancelled], int]:
-        """waiting -> cancelled, at once and for good; running -> cancelling, which starts nothing more. Also
-        counts the runs that match but had ended or been called off before, up to COUNTED_FINISHED + 1. All beneath
+    def cancel(self, *, cancellation: Cancellation, scope: CancellationFilter) -> Hit:
+        """waiting -> cancelled, at once and for good; running -> cancelling, which starts nothing more. All beneath
         the runs moved are moved with them.
 
         One UPDATE: between two, a run could pass from the second one's state to the first one's and escape.
@@ -183,13 +183,16 @@ class LiveRunQuerySet(RestoredRuns):
         acknowledgement waits for it (docs/decisions/0003-raw-statements.md; the tests hold it
         against the ORM's).
         """
-        moved, ((finished,),), ((has_children,),) = fetch([
+        moved, ((finished,),), ((has_children, now),) = fetch([
             returning(cancelling(cancellation, scope)), counting_finished(cancellation, scope),
-            children_exist(cancellation.environment_id),
+            children_and_moment(cancellation.environment_id),
         ])  # fmt: skip
         if has_children:
             moved += self.descend(moved, cancellation=cancellation)
-        return sorted(moved), finished
+            now = None
+        before = finished and LiveState.RUNNING in scope.states
+        ending = settling(cancellation, scope, beneath=has_children) if before else []
+        return Hit(sorted(moved), finished, ending, now or database_now())
 
     # -- reap and settle --------------------------------------------------------------------------------
 
@@ -361,6 +364,12 @@ class LiveRun(models.Model):
                 name="live_run_parked",
             ),
         ]
+
+    @property
+    def open_fences(self) -> frozenset[int]:
+        """The attempts that are not known to have ended."""
+        lost = frozenset(entry["fence"] for entry in self.unsettled or ())
+        return lost | {self.fence} if self.lease_until is not None else lost
 
     def __str__(self) -> str:
         return f"{self.pk} {self.state} at {self.position}"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from django.db import connection, models
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
 
 Cancelled: TypeAlias = tuple[Any, ...]
 """A run that a cancel moved: primary key, public id as the database has it (`uid_text` makes it a text), new state."""
+
+
+class Hit(NamedTuple):
+    """What a cancel found: the runs `moved`; how many matched that had ended or been called off before, counted up to
+    COUNTED_FINISHED + 1; the primary keys of those among them of which a step is still to end; and the moment, behind
+    every start that the cancel has waited for."""
+
+    moved: list[Cancelled]
+    finished: int
+    settling: list[int]
+    at: datetime
+
 
 CANCEL = """
 UPDATE automations_liverun
@@ -117,6 +130,15 @@ NOT_MOVED = "SELECT count(*) - changes() FROM ({runs} LIMIT %s + changes()) runs
 CALLED_OFF = """
 SELECT 1 FROM automations_liverun
 WHERE environment_id = %s AND {where} AND cancellation_id IS NOT NULL AND cancellation_id <> %s
+"""
+SETTLING = """
+SELECT run_id FROM automations_liverun
+WHERE environment_id = %s AND {where} AND state = 'cancelling' AND cancellation_id <> %s
+"""
+SETTLING_BENEATH = """
+SELECT d.run_id FROM automations_descent d JOIN automations_liverun l ON l.run_id = d.run_id
+WHERE d.ancestor_id IN (SELECT run_id FROM automations_liverun WHERE environment_id = %s AND {where})
+  AND l.state = 'cancelling' AND l.cancellation_id <> %s
 """
 COUNTED_FINISHED = 10_000
 NOBODY = UUID(int=0)
@@ -220,6 +242,16 @@ def counting_ended(scope: CancellationFilter, *, environment_id: int, but_by: UU
         *((CALLED_OFF.format(where=where), [environment_id, *given, other]) for where, given in live),
     ])  # fmt: skip
     return _planned(scope, FINISHED.format(matching=text), [*values, COUNTED_FINISHED + 1])
+
+
+def settling(cancellation: Cancellation, scope: CancellationFilter, *, beneath: bool) -> list[int]:
+    """The primary keys of the runs that the scope reaches and that another cancel has called off, of which a step may
+    still be in flight; `beneath` says that there are children to look at."""
+    where, values = scope.where()
+    given = [cancellation.environment_id, *values, uid_parameter(cancellation.pk)]
+    texts = [SETTLING, SETTLING_BENEATH] if beneath else [SETTLING]
+    found = fetch([_planned(scope, text.format(where=where), given) for text in texts])
+    return sorted({pk for rows in found for (pk,) in rows})
 
 
 def cancelling(cancellation: Cancellation, scope: CancellationFilter, *more: Statement) -> Statement:

@@ -140,7 +140,7 @@ class RestoredRuns(Parking):
         if passed is None and due_at <= undone_at:
             passed = SKIPPED if cancellation.overdue == Overdue.SKIP else None
             if cancellation.overdue == Overdue.SHIFT:
-                due_at += undone_at - cancellation.as_of
+                due_at += undone_at - max(cancellation.as_of, run.created_at)  # born under it, if it held
         if passed is not None:
             position = str(int(position) + 1)
         live = self.model(

@@ -305,6 +305,13 @@ class Run(models.Model):
         return self.live_run.cancellation
 
     @property
+    def in_flight_at_cancel(self) -> list[dict[str, Any]]:
+        """The receipt's entries for this run: the attempts at its steps that had started when it was called off."""
+        cancellation = self.called_off_by
+        entries = (cancellation.in_flight or []) if cancellation is not None else []
+        return [entry for entry in entries if entry["run"] == str(self.uid)]
+
+    @property
     def reason(self) -> str:
         """Why it ended, archived or not: `status_reason`, in words a program can compare."""
         if self.status_reason or (cancellation := self.called_off_by) is None:

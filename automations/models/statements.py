@@ -4,8 +4,10 @@ and several statements in one round trip."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
@@ -20,6 +22,7 @@ from automations.models.kept import Kept, as_sent
 ROWS_AT_ONCE = 1_000
 SQLITE_VARIABLES = 32_000
 WORTH_COPYING = 5
+EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<number>-?\d[\d.]*e\+\d+)')  # of a number, and not within a text
 
 New: TypeAlias = Any
 """A new object of a model; or whatever else has its columns but for the primary key, and names it as `model`."""
@@ -214,7 +217,16 @@ def _preparation(field: models.Field[Any, Any], vendor: str) -> Callable[[Any], 
 
 def _as_json(value: Any) -> str | None:
     """What JSONField and psycopg between them make of it, in a third of their time; None is no value at all."""
-    return None if value is None else json.dumps(value)
+    if value is None:
+        return None
+    text = json.dumps(value)
+    return EXPONENT.sub(_written_out, text) if "e+" in text else text
+
+
+def _written_out(found: re.Match[str]) -> str:
+    """1e+21 with all its digits and a fraction, with which it comes out of a jsonb as a float again: without one it
+    would be an integer, of which a token has every digit."""
+    return f"{Decimal(found[0]):f}.0" if found["number"] else found[0]
 
 
 def _as_hex(value: UUID | None) -> str | None:

@@ -22,8 +22,9 @@ class WorkerSet(models.QuerySet["Worker"]):
 class Worker(models.Model):
     """One row per worker process; those long silent are forgotten by housekeeping.
 
-    `name` is of one process alone, ever. `worked_at` is when it last started or finished a step; `died_at` when
-    its machine's watchdog found it dead: from then on nothing it had in hand can have an effect.
+    `name` is of one process alone, ever. `worked_at` is when it last started or finished a step, or had room
+    for none; `died_at` when its machine's watchdog found it dead: from then on nothing it had in hand can have an
+    effect.
     """
 
     name = models.CharField(max_length=200, unique=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from automations.definition import DefinitionError, Problem, in_our_words, parse
+from automations.definition import Problem, in_our_words
 from automations.models import (
     DEFAULT_ENVIRONMENT,
     KEY_PATTERN,
@@ -26,6 +26,7 @@ from automations.models import (
     retried,
 )
 from automations.publication.publishing import check_revision, locked, publish
+from automations.publication.reading import read_definition
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 LARGEST_DEFINITION = 256 * 1024
@@ -56,6 +57,8 @@ def create(
     draft = _storable(definition)
     try:
         with transaction.atomic():
+            _alone(environment)
+            _check_free(environment, own=key, key=key, alias=alias)
             automation = Automation.objects.create(
                 environment=environment, key=key, alias=alias, name=name, description=description,
                 draft=draft, updated_by=by,
@@ -84,6 +87,8 @@ def save_draft(
     changes = dict(settings or {})
     try:
         with transaction.atomic():
+            if changes.get("alias") is not None:
+                _alone(environment)  # before the automation, as whoever creates one
             automation = locked(environment, key)
             check_revision(automation, revision)
             before = {name: getattr(automation, name) for name in changes}
@@ -92,6 +97,8 @@ def save_draft(
             _check_names(
                 key=key, alias=automation.alias, name=automation.name, description=automation.description
             )
+            if "alias" in before and automation.alias != before["alias"]:
+                _check_free(environment, own=key, alias=automation.alias)
             automation.draft = draft
             automation.draft_revision += 1
             automation.updated_by = by
@@ -122,10 +129,7 @@ def apply(*, environment: Environment, document: object, by: str) -> tuple[Autom
         "alias": document.get("alias"),
         "description": document.get("description") or "",
     }
-    try:
-        parse(definition)  # refused before anything is stored
-    except DefinitionError as error:
-        raise Refusal.of_definition(error) from error
+    read_definition(definition)  # refused before anything is stored
     automation = Automation.objects.within(environment).filter(key=key).first()
     if automation is None:
         automation = create(environment=environment, key=key, definition=definition, by=by, **settings)
@@ -195,8 +199,11 @@ def _check_names(*, key: str, alias: str | None, name: str, description: str) ->
                 "a key has up to 100 of a-z 0-9 _ . -, begins with a letter or digit, and is not reserved",
             )
         )
-    if alias is not None and (not alias.strip() or len(alias) > 255 or alias in RESERVED_KEYS):
-        problems.append(("/alias", "an alias is a text of up to 255 characters that is not reserved"))
+    if alias is not None and (
+        not alias.strip() or len(alias) > 255 or alias in RESERVED_KEYS or alias.endswith("/")
+    ):
+        rule = "an alias is a text of up to 255 characters that does not end in “/” and is not reserved"
+        problems.append(("/alias", rule))
     if not name.strip() or len(name) > 200:
         problems.append(("/name", "a name is a text of up to 200 characters"))
     if len(description) > 2000:
@@ -204,6 +211,21 @@ def _check_names(*, key: str, alias: str | None, name: str, description: str) ->
     if problems:
         noted = [Problem(pointer=pointer, code="invalid", message=message) for pointer, message in problems]
         raise Refusal(No.INVALID, "invalid", noted[0].message, noted)
+
+
+def _alone(environment: Environment) -> None:
+    """Until the transaction ends, nobody else gives a name in it: no constraint compares keys with aliases."""
+    Environment.objects.select_for_update(no_key=True).get(pk=environment.pk)
+
+
+def _check_free(environment: Environment, *, own: str, key: str | None = None, alias: str | None) -> None:
+    """Refusal where a new key is another's alias, which could then no longer be found by it, or a new alias is
+    another's key, which could never be. `own` is the key of whose they are to be."""
+    others = Automation.objects.within(environment).exclude(key=own)
+    if key is not None and others.filter(alias=key).exists():
+        raise Refusal.at("/key", "taken", f"another automation has the alias “{key}”")
+    if alias is not None and others.filter(key=alias).exists():
+        raise Refusal.at("/alias", "taken", f"another automation has the key “{alias}”")
 
 
 def _taken(environment: Environment, key: str, alias: str | None) -> Refusal:

@@ -14,22 +14,26 @@ NOT_NOW = "the expressions could not be looked at now; try again in a moment"
 
 
 def read_definition(definition: object) -> Definition:
-    """Refusal with pointers for one that cannot be run; UNAVAILABLE where its JavaScript could not be looked at now."""
+    """Refusal with pointers to all that stands against running it; UNAVAILABLE where nothing is known to, and its
+    JavaScript could not be looked at now."""
     try:
-        read = parse(definition)
-        if problems := list(_misspelt(dict(read.source), "")):
-            raise DefinitionError(problems)
+        read, problems = parse(definition), []
     except DefinitionError as error:
-        raise Refusal.of_definition(error) from error
+        read, problems = None, error.problems
+    try:
+        problems = [*problems, *_misspelt(definition, "")]
     except ExpressionError as error:
-        raise Refusal(No.UNAVAILABLE, error.kind, NOT_NOW) from error
+        if read is not None:
+            raise Refusal(No.UNAVAILABLE, error.kind, NOT_NOW) from error
+    if read is None or problems:
+        raise Refusal.of_definition(DefinitionError(problems))
     return read
 
 
-def misspelt(definition: Definition) -> tuple[Problem, ...]:
+def misspelt(definition: object) -> tuple[Problem, ...]:
     """The expressions and conditions that are no JavaScript; or that this could not be looked at now."""
     try:
-        return tuple(_misspelt(dict(definition.source), ""))
+        return tuple(_misspelt(definition, ""))
     except ExpressionError as error:
         return (Problem(pointer="", code=error.kind, message=NOT_NOW),)
 

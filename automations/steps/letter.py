@@ -37,8 +37,9 @@ class Addressee(NamedTuple):
 class Letter:
     """What one attempt of a step says, its definition's expressions resolved against the run.
 
-    A message template is filled in for each addressee: its `data` are the run's with the step's laid over them,
-    its `profile` is the addressee's. DeliveryError (not retryable) for a template that does not exist.
+    The message reads the run's `data` with the step's laid over them, and a `profile` with the step's laid over it:
+    one that is brought along the run's, a message template, which is filled in for each, the addressee's.
+    DeliveryError (not retryable) for a template that does not exist.
     """
 
     def __init__(self, step: Send, attempt: Attempt) -> None:
@@ -51,10 +52,8 @@ class Letter:
         self.profile = _members(resolved.get("profile"))
         self.data = _members(resolved.get("data"))
         self.override = _members(resolved.get("override"))
-        self.inline = Wording(
-            title=expressions.as_text(resolved.get("title")), body=expressions.as_text(resolved.get("body"))
-        )
         self.template = self._template() if step.template is not None else None
+        self.inline = self._filled_in(Wording(step.title, step.body), attempt.scope.profile)
 
     def _template(self) -> MessageTemplate:
         key = expressions.resolve_token(
@@ -74,7 +73,7 @@ class Letter:
             profile = {**profile, **self.profile}
         to = self._address(addressee, profile)
         channel = channels.channel_of(channel=self.step.channel, to=to)
-        wording = self._wording(addressee, profile, channel)
+        wording = self._wording(addressee, channel)
         attempt = self.attempt
         message = Message(
             run=attempt.run, step=self.step.name, recipient=addressee.id, member=addressee.member,
@@ -85,12 +84,13 @@ class Letter:
         try:
             output = channels.deliver(channel, message, deadline=attempt.deadline)
         except DeliveryError as error:
-            error.detail = {"channel": channel, **error.detail}
+            error.detail = {"channel": channel, **channels.shown(channel, to), **error.detail}
             raise
-        if self.template is None:
+        if self.template is None and channel == "console":  # whose output is the message, as long as it is
             return output
         said = {name: text[:RECORDED] for name, text in wording._asdict().items()}
-        return {**output, "recipient": addressee.id, "template": self.template.key, **said}
+        template = {"template": self.template.key} if self.template is not None else {}
+        return {**output, "recipient": addressee.id, **template, **said}
 
     def _now(self) -> datetime:
         """The run's clock: a list may take long."""
@@ -107,18 +107,21 @@ class Letter:
         known = ((name, address) for name in named if (address := _known(profile, name)) is not None)
         return next(({name: address} for name, address in known), None)
 
-    def _wording(self, addressee: Addressee, profile: Mapping[str, Any], channel: str) -> Wording:
-        if self.template is None:
-            return self.inline._replace(**self._overridden()) if self.override else self.inline
-        refs = {**self.attempt.scope.refs, "recipient": addressee.id}
-        data = {**_members(self.attempt.scope.data), **self.data}
-        scope: Scope = self.attempt.scope._replace(data=data, profile=dict(profile), refs=refs)
-        wording = self.template.wording(channel)
-        filled_in = wording.filled_in(scope, owner=self.attempt.owner, warnings=self.warnings)
-        return filled_in._replace(**self._overridden())
+    def _wording(self, addressee: Addressee, channel: str) -> Wording:
+        wording = self.inline
+        if self.template is not None:
+            worded = self.template.wording(channel)
+            wording = self._filled_in(worded, _members(addressee.profile), recipient=addressee.id)
+        return wording._replace(**{name: expressions.as_text(said) for name, said in self.override.items()})
 
-    def _overridden(self) -> dict[str, str]:
-        return {name: expressions.as_text(said) for name, said in self.override.items()}
+    def _filled_in(self, wording: Wording, profile: Mapping[str, Any], **refs: Any) -> Wording:
+        """With what the step says of data and profile laid over the run's data and this profile."""
+        scope: Scope = self.attempt.scope
+        scope = scope._replace(
+            data={**_members(scope.data), **self.data}, profile={**profile, **self.profile},
+            refs={**scope.refs, **refs},
+        )  # fmt: skip
+        return wording.filled_in(scope, owner=self.attempt.owner, warnings=self.warnings)
 
     def _secrets(self, channel: str, to: Mapping[str, Any] | None) -> list[str]:
         """What a webhook is signed with; the URL of an Apprise service."""

@@ -45,5 +45,4 @@ def draft_of(automation: Automation) -> dict[str, Any]:
 
 def problems_of(automation: Automation) -> Sequence[Problem]:
     """What stands against publishing the draft."""
-    found = read(automation)
-    return found.problems if found.definition is None else publication.misspelt(found.definition)
+    return *read(automation).problems, *publication.misspelt(automation.draft)

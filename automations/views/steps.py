@@ -200,4 +200,5 @@ def as_json(request: PageRequest, key: str) -> HttpResponseBase:
         form=form,
         status=422,
         revision=request.POST.get("revision", ""),
+        problems=(),  # those of the draft are about something else than stands there
     )

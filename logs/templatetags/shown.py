@@ -23,6 +23,7 @@ from logs.search import Span
 
 register = template.Library()
 register.filter("who", words.who)
+register.filter("called", words.called)
 register.filter("short", words.short)
 register.filter("sentence", words.sentence)
 register.filter("state_of", words.state_of)
@@ -142,7 +143,7 @@ def origin(cancellation: Cancellation) -> str:
 @register.filter
 def outcome(step: StepState) -> str:
     """What came of a step that was in flight at a cancel."""
-    return words.outcome_after_cancel(step)
+    return words.after_cancel(step.outcome_after_cancel)
 
 
 @register.filter

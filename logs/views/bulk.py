@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from automations.cancellation import CancelRequest, all_outstanding, cancel
+from automations.cancellation import CancelRequest, Shown, all_outstanding, cancel
 from automations.models import Automation, Cancellation, CancellationFilter, Origin, Overdue, Refusal
 from automations.rehearsal import Many, check_age, planned, rehearse
 from automations.undo import AdminsOnly, anybody_may, undo
@@ -125,26 +125,26 @@ def _confirmed(request: PageRequest) -> HttpResponseBase:
     form = FilterForm(request.POST)
     try:
         plan = request.POST.get("plan", "")
-        scope, most = planned(plan, environment=request.environment)
+        scope, shown = planned(plan, environment=request.environment)
         check_age(plan)
     except Refusal as error:
         return _page(request, form, refusal=_look_again(error))
-    confirm = ConfirmForm(request.POST, most=most)
+    confirm = ConfirmForm(request.POST, most=shown.most)
     if not confirm.is_valid():
         return _page(request, form, confirm=confirm)
     try:
-        done, _ = cancel(_request_of(request, scope, reason=confirm.cleaned_data["reason"], at_most=most))
+        done, _ = cancel(_request_of(request, scope, reason=confirm.cleaned_data["reason"], shown=shown))
     except Refusal as error:
         return _page(request, form, refusal=_look_again(error))
     return http.to_page(request, reverse("logs:cancellation", args=[done.pk]))
 
 
 def _request_of(
-    request: PageRequest, scope: CancellationFilter, *, reason: str = "", at_most: int | None = None
+    request: PageRequest, scope: CancellationFilter, *, reason: str = "", shown: Shown | None = None
 ) -> CancelRequest:
     return CancelRequest(
         environment=request.environment, filter=scope, actor=request.user.actor,
-        origin=Origin.BROWSER, reason=reason, at_most=at_most, undo_for=UNDO_FOR,
+        origin=Origin.BROWSER, reason=reason, shown=shown, undo_for=UNDO_FOR,
     )  # fmt: skip
 
 

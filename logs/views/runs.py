@@ -200,7 +200,7 @@ def _said(page: RunPage, cancellation: Cancellation) -> str:
     """What the person who pressed the button is told."""
     ours = page.cancelled is not None and page.cancelled.pk == cancellation.pk
     if not ours:
-        return words.too_late(page.run)
+        return words.too_late(page.run, page.in_flight)
     if (cancellation.cancelled or 0) > 1:
         return words.cancelled_many(cancellation)
     return words.cancelled_now(page.run, page.in_flight)

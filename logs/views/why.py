@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from automations import near_misses
-from automations.explanation import explain
+from automations.explanation import explain, explain_undone
 from automations.models import Cancellation
 from logs import http
 from logs.http import PageRequest
@@ -18,16 +18,19 @@ from logs.http import PageRequest
 
 @require_safe
 def why(request: PageRequest, uid: UUID) -> HttpResponseBase:
-    """Why the cancellation asked for hit the run or did not; without one, the one that hit it, else those that came
-    near."""
+    """Why the cancellation asked for hit the run or did not; without one, the one that hit it, else the last
+    that was undone, and those that came near."""
     run = http.run_of(request, uid)
     text = request.GET.get("cancellation", "").strip()
     cancellation = _asked(request, text) if text else run.called_off_by
+    undone = None
     if cancellation is not None:
         found = [(cancellation, explain(run, cancellation))]
+    elif text:
+        found = []
     else:
-        found = [] if text else near_misses.of_run(run)
-    return _shown(request, "why", {"run": run, "found": found, "asked": text})
+        found, undone = near_misses.of_run(run), explain_undone(run)
+    return _shown(request, "why", {"run": run, "found": found, "asked": text, "undone": undone})
 
 
 @require_safe

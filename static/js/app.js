@@ -43,9 +43,10 @@ for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
   });
 }
 
-// A preset takes the place of a span of one's own, which would go before it.
+// A preset takes the place of a span of one's own, which would go before it, and the other way round.
 document.addEventListener("change", (event) => {
   if (event.target.id === "started") for (const end of all("#between input")) end.value = "";
+  if (event.target.matches("#between input")) first("#started").value = "";
 }, true);
 
 // A request that a newer one replaced is no error, though htmx would say so on the console.
@@ -69,7 +70,7 @@ function fade() {
   fading = setTimeout(() => {
     if (toast.matches(":hover, :focus-within")) fade();
     else toast.replaceChildren();
-  }, toast.querySelector("form") ? 60_000 : 10_000);
+  }, toast.querySelector("form, #sign-in") ? 60_000 : 10_000);
 }
 new MutationObserver(fade).observe(first("#toast"), { childList: true });
 
@@ -186,6 +187,27 @@ document.addEventListener("htmx:afterRequest", ({ detail }) => {
 });
 addEventListener("beforeunload", (event) => {
   if (typed > kept) event.preventDefault();
+});
+
+// After an expired login a page stays that holds what the server does not have. It is saved from there, with the token
+// of the new login, once one has signed in beside it.
+let signedOut = false;
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  const door = event.detail.xhr.getResponseHeader("HX-Redirect");
+  if (!door?.startsWith("/login/") || typed <= kept) return;
+  event.preventDefault();
+  if (signedOut && event.target.matches("[data-poll]")) return;
+  signedOut = true;
+  say("You are signed out, and this is not saved. Save it again once you have signed in.", "warning");
+  const link = document.createElement("a");
+  Object.assign(link, { id: "sign-in", href: door, target: "_blank", textContent: "Sign in" });
+  first("#toast").firstChild.append(link);
+});
+document.addEventListener("htmx:configRequest", ({ detail }) => {
+  const token = signedOut && document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1];
+  if (!token) return;
+  detail.headers["X-CSRFToken"] = token;
+  if (detail.formData.has("csrfmiddlewaretoken")) detail.parameters.csrfmiddlewaretoken = token;
 });
 
 function notSaved() {

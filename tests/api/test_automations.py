@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from automations.models import Automation, Version
+from automations import publication
+from automations.models import Automation, Environment, Refusal, Version
 from tests.api.conftest import Caller, decoded, refused
 from tests.scenes import DELAY, SEND, publish, work_off
 
@@ -50,6 +51,7 @@ def test_a_draft_may_be_unfinished(api: Caller) -> None:
         ({"name": "n" * 201}, (422, "too_long", [("/name", "too_long")])),
         ({"alias": "invoke"}, (422, "invalid", [("/alias", "invalid")])),
         ({"alias": " "}, (422, "invalid", [("/alias", "invalid")])),
+        ({"alias": "team/"}, (422, "invalid", [("/alias", "invalid")])),
         ({"alias": "a" * 256}, (422, "too_long", [("/alias", "too_long")])),
         ({"description": "d" * 2001}, (422, "too_long", [("/description", "too_long")])),
         ({"definition": None}, (422, "required", [("/definition", "required")])),
@@ -66,6 +68,20 @@ def test_what_cannot_be_created_is_refused_by_name(
     assert Automation.objects.count() == 0
 
 
+def test_what_is_answered_can_be_sent_back(api: Caller) -> None:
+    made = decoded(api.post(PATH, GIVEN), 201)
+    assert (made["alias"], made["description"]) == (None, "")
+    again = {name: made[name] for name in ("alias", "name", "description")} | made["draft"]
+    del again["revision"]
+    assert without_times(decoded(api.post(PATH, {"key": "again", **again}), 201)) == {
+        **without_times(made),
+        "key": "again",
+    }
+    decoded(api.put(f"{PATH}/again/draft", made["draft"]))
+    decoded(api.post(f"{PATH}/again/publish", {"note": ""}))
+    assert api.get(f"{PATH}/again/versions")["items"][0]["note"] == ""
+
+
 def test_a_key_or_alias_is_taken_once(api: Caller) -> None:
     decoded(api.post(PATH, {**GIVEN, "alias": "a"}), 201)
     assert refused(api.post(PATH, GIVEN)) == (422, "taken", [("/key", "taken")])
@@ -74,6 +90,34 @@ def test_a_key_or_alias_is_taken_once(api: Caller) -> None:
         "taken",
         [("/alias", "taken")],
     )
+
+
+def test_a_key_is_never_anothers_alias_nor_an_alias_anothers_key(api: Caller) -> None:
+    decoded(api.post(PATH, {**GIVEN, "key": "flow-v2", "alias": "flow"}), 201)
+    assert refused(api.post(PATH, {**GIVEN, "key": "flow"})) == (422, "taken", [("/key", "taken")])
+    assert refused(api.post(PATH, {**GIVEN, "key": "other", "alias": "flow-v2"})) == (
+        422,
+        "taken",
+        [("/alias", "taken")],
+    )
+    assert list(Automation.objects.values_list("key", "alias")) == [("flow-v2", "flow")]
+
+
+def test_an_alias_may_be_the_own_key_and_is_left_as_it_was(environment: Environment) -> None:
+    def save(key: str, alias: str | None) -> str | None:
+        settings = {"alias": alias}
+        return publication.save_draft(
+            environment=environment, key=key, definition={"steps": []}, settings=settings, by="me"
+        ).alias
+
+    for key in ("one", "two"):
+        publication.create(environment=environment, key=key, name=key, definition={"steps": []}, by="me")
+    assert save("one", "one") == "one"
+    with pytest.raises(Refusal) as refusal:
+        save("one", "two")
+    assert [(problem.pointer, problem.code) for problem in refusal.value.problems] == [("/alias", "taken")]
+    Automation.objects.filter(key="one").update(alias="two")  # as was possible once
+    assert (save("one", "two"), save("one", None), save("one", "three")) == ("two", None, "three")
 
 
 def test_the_list_is_paged_newest_first_without_definitions(api: Caller) -> None:

@@ -288,7 +288,7 @@ def test_a_cancel_costs_the_same_for_one_run_and_for_three(
     api: Caller, django_assert_max_num_queries: Any
 ) -> None:
     for count in (1, 3):
-        invoke(DELAY, token=f"t{count}", recipients=["u"] * count)
+        invoke(DELAY, token=f"t{count}", recipients=[f"u{n}" for n in range(count)])
         with django_assert_max_num_queries(13):
             assert decoded(api.post(PATH, {"filter": {"token": f"t{count}"}}))["cancelled"] == count
 

@@ -128,10 +128,10 @@ def test_what_cannot_be_applied_is_named_with_file_and_pointer(
     [
         (
             b"{",
-            ": the body is not JSON: Expecting property name enclosed in double quotes at line 1, column 2",
+            ": the file is not JSON: Expecting property name enclosed in double quotes at line 1, column 2",
         ),
         (b'{"key": "a", "key": "b"}', " at /key: a member is given twice"),
-        (b"\xff", ": the body is not UTF-8 at byte 0"),
+        (b"\xff", ": the file is not UTF-8 at byte 0"),
     ],
 )
 def test_a_file_that_is_no_sound_json_is_named(file: Path, content: bytes, fault: str) -> None:
@@ -208,6 +208,11 @@ def test_a_journey_does_not_take_the_place_of_another_whose_id_folds_to_the_same
             {**JOURNEY, "enabled": False},
             " at /enabled: the journey is disabled, and would be live here",
         ),
+        (
+            {**JOURNEY, "state": "DRAFT"},
+            " at /state: the journey is a draft, and would be live here; publish it first",
+        ),
+        ({**JOURNEY, "state": "ARCHIVED"}, " at /state: “state” must be one of: DRAFT, PUBLISHED"),
         ([], ": a journey must be an object"),
         ({**JOURNEY, "id": None}, " at /id: “id” is required"),
         ({**JOURNEY, "nodes": []}, " at /nodes: a journey needs a node that does something"),
@@ -215,9 +220,16 @@ def test_a_journey_does_not_take_the_place_of_another_whose_id_folds_to_the_same
             {**JOURNEY, "nodes": [{"type": "delay", "duration": "soon"}]},
             " at /nodes/0/duration: 'soon' is not a duration; write “5 minutes”, “1 day 2 hours” or “PT1H”",
         ),
+        *(
+            (
+                {**JOURNEY, "id": name},
+                " at /id: a key has up to 100 of a-z 0-9 _ . -, begins with a letter or digit, and is not reserved",
+            )
+            for name in ("%", "invoke", "Runs", "ÄÖ")
+        ),
         (
-            {**JOURNEY, "id": "%"},
-            " at /key: a key has up to 100 of a-z 0-9 _ . -, begins with a letter or digit, and is not reserved",
+            {**JOURNEY, "id": "Team/"},
+            " at /id: an alias is a text of up to 255 characters that does not end in “/” and is not reserved",
         ),
     ],
 )

@@ -122,6 +122,7 @@ KNOWN = f"known are: trigger, {', '.join(sorted(ACTIONS))}"
         ({"type": "send"}, "/nodes/0/message", "needs a “message”"),
         ({"type": "send", "message": MESSAGE, "experiment": {}}, "/nodes/0/experiment", "not supported yet"),
         ({"type": "send", "message": {**MESSAGE, "delay": {}}}, "/nodes/0/message/delay", "not supported yet"),
+        ({"type": "send", "message": {**MESSAGE, "expiry": {}}}, "/nodes/0/message/expiry", "not supported yet"),
         ({"type": "send", "message": {**MESSAGE, "context": {}}}, "/nodes/0/message/context", "not supported"),
         (
             {"type": "send", "message": {**MESSAGE, "to": {"slack": {"channel": "c"}}}},

@@ -49,7 +49,7 @@ def test_a_dry_run_counts_and_changes_nothing(api: Caller, path: str, mode: dict
     answer = decoded(api.post(f"{PATH}/{path}", {**mode, "dry_run": True}))
     version = {"version": 1} if path == "publish" else {}
     assert answer == {
-        **version, "dry_run": True, "waiting": 2, "running": 1, "overdue": 2, "counted": True,
+        **version, "dry_run": True, "waiting": 2, "running": 1, "overdue": 2, "beneath": 0, "counted": True,
         "by_version": [{"version": 1, "unfinished": 3}],
     }  # fmt: skip
     assert (Automation.objects.get().mode, Cancellation.objects.count()) == (None, 0)

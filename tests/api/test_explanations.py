@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -63,6 +64,22 @@ def test_a_run_that_was_not_called_off_names_what_came_near(api: Caller) -> None
     assert (near[0]["as_of"], near[0]["reason"]) == (stamp(second.as_of), "token_differs")
 
 
+def test_a_run_whose_cancellation_was_undone_names_it(api: Caller) -> None:
+    run = run_of(invoke(DELAY, token=TOKEN))
+    row, _ = cancel_runs(run_ids=(run.uid,), undo_for=timedelta(minutes=1)), cancel_runs(token="user_123")
+    decoded(api.post(f"/api/v1/cancellations/{row.pk}/undo", {}))
+    row.refresh_from_db()
+    told = api.get(path(run))
+    near = told["details"].pop("near_misses")
+    assert told == {
+        "run": str(run.uid), "cancellation": None, "hit": False, "reason": "undone", "sentence": told["sentence"],
+        "details": {"by": str(row.pk), "at": stamp(row.as_of), "undone_at": stamp(row.undone_at)},
+    }  # fmt: skip
+    assert told["sentence"].startswith(f"cancellation {row.pk} had called the run off, at 20")
+    assert told["sentence"].endswith(" UTC; the run is waiting; 1 came near")
+    assert [miss["reason"] for miss in near] == ["token_differs"]
+
+
 def test_a_cancellation_that_matched_nothing_gets_near_misses(api: Caller) -> None:
     run = run_of(invoke(DELAY, token=TOKEN, recipients=["ada"]))
     cancellation = cancel_runs(token="user_123")
@@ -116,9 +133,8 @@ def test_the_statements_are_counted(api: Caller, django_assert_num_queries: Any)
         decoded(api.send("GET", path(run, missed)))
     with django_assert_num_queries(2):  # the key, and the run with what hit it
         decoded(api.send("GET", path(gone, hit)))
-    with django_assert_num_queries(
-        5
-    ):  # the key, the run, the newest cancellations, what held, what came near
+    # the key, the run, the newest cancellations, what held, what came near, what was undone
+    with django_assert_num_queries(6):
         assert len(decoded(api.send("GET", path(run)))["details"]["near_misses"]) == 3
     # the key, the cancellation, up to which run, the newest runs, tokens, keys, those found
     with django_assert_num_queries(7):

@@ -217,10 +217,10 @@ BODIES: dict[str, Any] = {
         "template": "T",
         "notification_category": "c",
         "delay": "1d2h",
-        "trigger_at": "2026-11-20T00:00:00Z",
         "users": [{"distinct_id": "u", "$email": ["a@b.c"]}],
         "data": {"a": 1},
     },
+    "{workspace}/trigger/?1": {"name": "n", "template": "T", "trigger_at": "2026-11-20", "users": ["u"]},
 }
 BODIES |= {
     f"/api/v1/invocations?{number}": {"definition": {"steps": [step]}, "data": {"t": "tok"}}

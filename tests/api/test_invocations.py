@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -166,6 +167,18 @@ def test_an_automation_without_a_version_is_unpublished(api: Caller) -> None:
 def test_an_alias_is_no_key_here(api: Caller) -> None:
     publish("trial", {"steps": [DELAY]}, alias="other")
     assert refused(api.post(PATH, {"automation": "other"}))[0] == 404
+
+
+def test_a_field_that_one_of_many_recipients_is_missing_is_named_with_the_recipient(api: Caller) -> None:
+    publish("trial", {"cancellation_token": "u-{{profile.x}}", "steps": [DELAY]})
+    known = [{"id": f"r{number}", "x": number} for number in range(3)]
+    response = api.post(PATH, {"automation": "trial", "recipients": [*known, known[0], {"id": "bob"}]})
+    code = "cancellation_token_unresolved"
+    assert refused(response) == (422, code, [("/recipients/4/x", code)])
+    assert json.loads(response.content)["detail"].endswith("(recipient “bob”)")
+    alone = api.post(PATH, {"automation": "trial", "recipient": {"id": "bob"}})
+    assert refused(alone) == (422, code, [("/profile/x", code)])
+    assert not Run.objects.exists()
 
 
 def test_a_missing_token_field_is_named(api: Caller) -> None:
@@ -380,7 +393,7 @@ def test_what_an_invoke_costs_does_not_grow_with_its_recipients(api: Caller) -> 
     costs = []
     for count in (1, 3):
         with Captured() as captured:
-            decoded(api.post(PATH, {**body, "recipients": ["u"] * count}), 201)
+            decoded(api.post(PATH, {**body, "recipients": [f"u{n}" for n in range(count)]}), 201)
         costs.append(len(captured))
         assert sum("automations_apikey" in query["sql"] for query in captured) == 1
         assert sum("automations_version" in query["sql"] for query in captured) == 0

@@ -195,6 +195,11 @@ def test_what_is_not_understood_is_refused(api: Caller, query: str, code: str) -
     assert knock_refused(api.send("GET", f"{PATH}?{query}"))[:2] == (400, code)
 
 
+def test_a_bound_is_written_out(api: Caller) -> None:
+    refused = knock_refused(api.send("GET", f"{PATH}?page_size=0"))
+    assert refused == (400, "invalid", "“page_size” must be a number from 1 to 1,000,000")
+
+
 def test_the_events_say_what_became_of_the_steps(api: Caller) -> None:
     run = run_of(invoke({"id": "tell", **SEND}))
     work_off()

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from automations.models import Invocation, LiveRun, Recipient, Run, database_now
-from tests.api.conftest import Caller, decoded, knock_refused
+from tests.api.conftest import Caller, decoded, knock_refused, suprsend_refused
 from tests.captured import Captured
 from tests.scenes import DELAY, SEND, production, publish, status, work_off
 
@@ -61,6 +61,13 @@ def test_a_workflow_runs_once_for_each_recipient_under_one_id(api: Caller) -> No
         ("object:pro%20jects/p/1", {"title": "P"}, "ck-1"),
     ]
     assert set(LiveRun.objects.values_list("tenant", flat=True)) == {"t1"}
+
+
+def test_whoever_is_named_twice_has_one_run(api: Caller) -> None:
+    project = {"id": "u", "collection": "projects"}
+    triggered(api, {"recipients": ["u", project, {"id": "u", "n": 1}, {**project, "n": 2}]})
+    runs = Run.objects.order_by("pk").values_list("recipient", "profile")
+    assert list(runs) == [("u", {"n": 1}), ("object:projects/u", {"n": 2})]
 
 
 def test_what_is_said_of_actor_and_tenant_is_kept_as_what_is_said_of_recipients(api: Caller) -> None:
@@ -193,16 +200,34 @@ def test_what_does_not_fit_is_named(api: Caller, body: dict[str, Any], found: li
     assert Invocation.objects.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [(5, "“recipients[1]” must be a non-empty text"), (None, "“recipients[1]” is required")],
+)
+def test_an_entry_of_a_list_is_called_by_the_list_s_name(api: Caller, entry: Any, message: str) -> None:
+    assert knock_refused(api.post(PATH, {"recipients": ["0", entry]}))[2] == message
+    refused = suprsend_refused(api.post("/trigger/", {"workflow": "delayed", "recipients": ["0", entry]}))
+    assert refused == (400, "bad_request", f"{message} (/recipients/1)")
+    native = api.post("/api/v1/invocations", {"automation": "delayed", "recipients": ["0", entry]})
+    assert json.loads(native.content)["detail"] == message
+
+
 def test_an_unknown_and_an_inactive_workflow_are_told_apart(api: Caller) -> None:
     for name in ("nobody", "x" * 300, "a%00b"):
         response = api.post(f"/v1/workflows/{name}/trigger", {"recipients": ["u"]})
         assert knock_refused(response)[:2] == (404, "workflow_missing")
+    named = api.post("/v1/workflows/the automation/trigger", {"recipients": ["u"]})
+    assert knock_refused(named)[2] == "there is no workflow “the automation”"
     production().automations.update(disabled_at="2026-01-01T00:00:00Z")
     for path, body, field in ((PATH, {}, ""), ("/v1/notify", {"name": "delayed"}, "name")):
         response = api.post(path, {"recipients": ["u"], **body})
         assert knock_refused(response)[:2] == (422, "workflow_inactive")
         (error,) = json.loads(response.content)["errors"]
         assert (error["field"], error["type"]) == (field, "disabled")
+        assert error["message"] == "the workflow “delayed” is disabled"
+    production().automations.update(disabled_at=None, published=None)
+    said = knock_refused(api.post("/v1/notify", {"recipients": ["u"], "name": "delayed"}))[2]
+    assert said == "the workflow “delayed” has no published version"
 
 
 def test_a_token_without_its_field_is_named(api: Caller) -> None:

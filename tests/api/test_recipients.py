@@ -53,6 +53,18 @@ def test_an_id_may_be_any_text_on_one_line(api: Caller, key: str) -> None:
     assert api.get(path)["id"] == key
 
 
+def test_the_last_slash_of_an_id_belongs_to_it(api: Caller) -> None:
+    knows("a", n=1)
+    assert invoked(api, recipient={"id": "a/", "n": 2}) == {"a/": {"n": 2}}
+    assert api.get(f"{PATH}/a%2F")["profile"] == {"n": 2}
+    assert decoded(api.put(f"{PATH}/a%2F", {"profile": {"n": 3}}))["id"] == "a/"
+    assert decoded(api.patch(f"{PATH}/a/", {"profile": {"m": 4}}))["id"] == "a/"
+    assert (profile("a"), profile("a/")) == ({"n": 1}, {"n": 3, "m": 4})
+    assert [api.send("DELETE", f"{PATH}/a%2F").status_code for _ in range(2)] == [204, 404]
+    assert profile("a") == {"n": 1}
+    assert api.get(f"{PATH}/")["items"][0]["id"] == "a"
+
+
 @pytest.mark.parametrize("key", ["x" * 256, "a\tb", "\x80", " "])
 def test_what_is_no_id_is_not_found(api: Caller, key: str) -> None:
     for method in ("GET", "PUT", "PATCH", "DELETE"):
@@ -129,6 +141,19 @@ def test_a_recipient_s_stored_profile_is_the_base_of_the_run_s(api: Caller) -> N
     }  # fmt: skip
     assert profile("ada")["plan"] == "free"
     assert Recipient.objects.count() == 1
+
+
+def test_whoever_is_named_twice_has_one_run_with_all_that_is_said_of_them(api: Caller) -> None:
+    given: dict[str, Any] = {"definition": {"steps": [DELAY]}}
+    named = ["b", "a", {"id": "a", "k": 1, "l": 1}, "b", {"id": "a", "l": 2}]
+    answer = decoded(api.post(INVOKE, {**given, "recipients": named, "profile": {"k": 0, "m": 0}}), 201)
+    assert (answer["run_count"], [run["recipient"] for run in answer["runs"]]) == (2, ["b", "a"])
+    profiles = Run.objects.order_by("pk").values_list("recipient", "profile")
+    assert list(profiles) == [("b", {"k": 0, "m": 0}), ("a", {"k": 1, "l": 2, "m": 0})]
+    assert dict(Recipient.objects.values_list("key", "profile")) == {"a": {"k": 1, "l": 2}}
+    half = {"id": "a", "x": "x" * 200_000}
+    too_much = api.post(INVOKE, {**given, "recipients": [half, {"id": "a", "y": "y" * 200_000}]})
+    assert refused(too_much)[:2] == (422, "data_too_large")
 
 
 def test_a_token_may_be_made_of_a_stored_profile(api: Caller) -> None:

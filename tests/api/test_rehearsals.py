@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from automations import cancellation as cancelling
-from automations.models import Cancellation, LiveRun
+from automations import undo
+from automations.api.moments import stamp
+from automations.models import Cancellation, LiveRun, Overdue, database_now
 from tests.api.conftest import Caller, decoded, refused
-from tests.scenes import DELAY, SEND, cancel_runs, invoke, publish, run_of, start, status
+from tests.scenes import DELAY, SEND, cancel_runs, invoke, production, publish, run_of, start, status
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/cancellations"
@@ -90,6 +93,57 @@ def test_a_plan_that_has_been_outgrown_cancels_nothing(
     LiveRun.objects.filter(pk=runs[0].pk).update(token="t")
     assert refused(api.post(PATH, {"plan": plan})) == (422, "plan_outgrown", [("/plan", "plan_outgrown")])
     assert ([status(run) for run in runs], Cancellation.objects.count()) == (["waiting"] * 3, 0)
+
+
+@pytest.mark.parametrize("at_once", [0, 1000])
+def test_a_plan_cancels_no_other_runs_than_were_shown_though_they_are_no_more(
+    api: Caller, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    shown, other = run_of(invoke(DELAY, token="t")), run_of(invoke(DELAY, token="t"))
+    earlier = cancel_runs(run_ids=(other.uid,))
+    plan = rehearse(api, filter={"token": "t"})["plan"]
+    cancel_runs(run_ids=(shown.uid,))
+    undo.undo(environment=production(), pk=earlier.pk, actor="user/ana", overdue=Overdue.FIRE_NOW)
+    monkeypatch.setattr(cancelling, "AT_ONCE", at_once)
+    assert refused(api.post(PATH, {"plan": plan})) == (422, "plan_outgrown", [("/plan", "plan_outgrown")])
+    assert [status(run) for run in (shown, other)] == ["cancelled", "waiting"]
+
+
+def test_a_plan_by_due_times_cancels_none_that_came_to_be_due_then(api: Caller) -> None:
+    shown, other = run_of(invoke(DELAY, token="t")), run_of(invoke(DELAY, token="t"))
+    due, later = database_now() + timedelta(hours=1), database_now() + timedelta(hours=6)
+    LiveRun.objects.filter(pk=shown.pk).update(due_at=due)
+    LiveRun.objects.filter(pk=other.pk).update(due_at=later)
+    asked = {"token": "t", "due_before": stamp(due + timedelta(hours=1))}
+    plan = rehearse(api, filter=asked)["plan"]
+    LiveRun.objects.filter(pk=shown.pk).update(due_at=later)
+    LiveRun.objects.filter(pk=other.pk).update(due_at=due)
+    assert refused(api.post(PATH, {"plan": plan}))[:2] == (422, "plan_outgrown")
+    LiveRun.objects.filter(pk=shown.pk).update(due_at=due)
+    LiveRun.objects.filter(pk=other.pk).update(due_at=later)
+    assert decoded(api.post(PATH, {"plan": plan}))["cancelled_run_ids"] == [str(shown.uid)]
+
+
+def test_a_plan_of_more_runs_than_it_names_goes_by_their_number(
+    api: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("automations.rehearsal.NAMED", 1)
+    runs = [run_of(invoke(DELAY, token="t")) for _ in range(3)]
+    plan = rehearse(api, filter={"token": "t"})["plan"]
+    LiveRun.objects.filter(pk=runs[0].pk).update(token="u")
+    assert decoded(api.post(PATH, {"plan": plan}))["cancelled"] == 2
+
+
+def test_it_names_what_an_earlier_cancel_has_left_in_flight(api: Caller) -> None:
+    run = run_of(invoke(SEND, token="t"))
+    start()
+    cancel_runs(token="t")
+    answer = rehearse(api, filter={"token": "t"})
+    assert ([step["run"] for step in answer["in_flight"]], answer["settled"]) == ([str(run.uid)], False)
+    done = decoded(api.post(PATH, {"filter": {"token": "t"}}))
+    assert (done["in_flight"], done["settled"], done["cancelled"]) == (answer["in_flight"], False, 0)
+    by_due_time = rehearse(api, filter={"token": "t", "due_after": "2020-01-01T00:00:00Z"})
+    assert (by_due_time["in_flight"], by_due_time["settled"]) == ([], True)
 
 
 def test_what_is_no_plan_of_this_environment_and_filter_is_refused(api: Caller) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -104,6 +105,22 @@ def test_only_a_finished_run_is_replayed(api: Caller) -> None:
     response = api.send("POST", f"{PATH}/{run.uid}/replay")
     assert refused(response) == (422, "not_finished", [("", "not_finished")])
     assert "the run is waiting;" in response.content.decode()
+
+
+@pytest.mark.parametrize("policy", ["cancel_previous", "reject_new"])
+def test_a_replay_makes_way_by_its_concurrency_key(api: Caller, policy: str) -> None:
+    concurrency = {"key": "refs.data.user_id", "policy": policy}
+    given: Any = {"definition": {"concurrency": concurrency, "steps": [DELAY]}}
+    old, other = ended(**given), run_of(invoke(**given))
+    response = api.send("POST", f"{PATH}/{old.uid}/replay")
+    by = read(other).called_off_by
+    if policy == "reject_new":
+        told = json.loads(response.content)
+        assert (response.status_code, told["run"], by) == (422, str(other.uid), None)
+        assert [(one["pointer"], one["code"]) for one in told["errors"]] == [("", "already_running")]
+    else:
+        assert by is not None
+        assert decoded(response, 201)["runs"][0]["supersedes"] == str(by.pk)
 
 
 def test_a_disabled_automation_bears_no_replay(api: Caller) -> None:

@@ -224,6 +224,8 @@ def test_cancelled_runs_are_found_before_and_after_they_are_archived(api: Caller
         ("token=a%00b", "/token", "invalid"),
         ("source=" + "s" * 256, "/source", "invalid"),
         ("tag=x", "/tag", "unknown_parameter"),
+        ("token=a&token=b", "/token", "duplicate"),
+        ("limit=5&token=a&limit=5", "/limit", "duplicate"),
     ],
 )
 def test_a_filter_that_cannot_be_meant_is_refused(api: Caller, query: str, pointer: str, code: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from automations.models import Cancellation, Run
+from automations.models import Cancellation, Contact, Recipient, Run
 from tests.api.conftest import Caller, decoded, suprsend_refused
 from tests.scenes import DELAY, SEND, invoke, make_due, production, publish, run_of, start, status, work_off
 
@@ -65,6 +65,19 @@ def test_recipients_are_matched_by_id_or_by_any_address(api: Caller) -> None:
     assert [status(run) for run in first] == ["cancelled", "waiting", "cancelled"]
     phoned = trigger(api, "u1")
     assert cancelled(api, recipients=["+1555"]) == ids(*phoned)
+
+
+def test_what_a_trigger_says_that_started_nothing_leads_to_nobody(api: Caller) -> None:
+    (run,) = trigger(api, "u1", **{"$idempotency_key": "ik"})
+    told = {"workflow": "one", "recipients": [{"distinct_id": "u1", "$email": "a@b.co"}], "data": {}}
+    assert suprsend_refused(api.post("/trigger/", {**told, "workflow": "nope"}))[0] == 404
+    assert suprsend_refused(api.post("/trigger/", {**told, "cancellation_key": ""}))[0] == 400
+    decoded(api.post("/trigger/", {**told, "$idempotency_key": "ik"}), 202)
+    assert (Contact.objects.count(), Recipient.objects.count()) == (0, 0)
+    assert cancelled(api, recipients=["a@b.co"]) == []
+    assert status(run) == "waiting"
+    decoded(api.post("/trigger/", told), 202)
+    assert str(run.uid) in cancelled(api, recipients=["a@b.co"])
 
 
 def test_an_address_of_another_environment_names_nobody(api: Caller, make_key: Any) -> None:

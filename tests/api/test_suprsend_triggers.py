@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from automations import execution
+from automations import execution, testpoints
 from automations.models import ApiKey, Contact, Invocation, Recipient, Run, contact
 from tests.api.conftest import Caller, decoded, suprsend_refused
 from tests.captured import Captured
@@ -81,6 +81,16 @@ def test_a_workflow_runs_once_for_each_recipient(api: Caller) -> None:
     ]
 
 
+def test_whoever_is_named_twice_has_one_run_and_those_without_an_id_one_each(api: Caller) -> None:
+    nobody, first = {"is_transient": True, "n": 1}, {"distinct_id": "u1", "$email": "a@b.co"}
+    named = [nobody, "u1", first, nobody, {"distinct_id": "u1", "$email": "c@d.co"}, "u2"]
+    assert triggered(api, {**BODY, "recipients": named}).run_count == 4
+    latest = {"$email": "c@d.co", "email": "c@d.co"}
+    runs = Run.objects.order_by("pk").values_list("recipient", "profile")
+    assert list(runs) == [(None, {"n": 1}), ("u1", latest), (None, {"n": 1}), ("u2", {})]
+    assert set(Contact.objects.values_list("address", "recipient")) == {("a@b.co", "u1"), ("c@d.co", "u1")}
+
+
 def test_what_is_said_of_the_actor_is_kept_as_what_is_said_of_recipients(api: Caller) -> None:
     triggered(
         api,
@@ -110,8 +120,9 @@ def test_addresses_are_forgotten_a_month_after_the_last_trigger_unless_a_run_is_
     archive_all()
     past = timezone.now() - contact.KEPT
     Contact.objects.exclude(recipient="recent").update(learnt_at=past)
-    told_again = {"distinct_id": "again", "$email": "again@b.co"}
-    assert api.post("/trigger/", {**BODY, "workflow": "nope", "recipients": [told_again]}).status_code == 404
+    triggered(api, {**BODY, "recipients": [{"distinct_id": "again", "$email": "again@b.co"}]})
+    cancel_runs(recipients=("again",))
+    archive_all()
     seen = 0
     for _ in range(3):
         seen = Contact.objects.forget(now=timezone.now(), behind=seen)
@@ -123,6 +134,20 @@ def test_addresses_are_forgotten_a_month_after_the_last_trigger_unless_a_run_is_
     for _ in range(3):  # it has a place of its own to go on from
         execution.tidy()
     assert set(Contact.objects.values_list("recipient", flat=True)) == {"alive", "recent"}
+
+
+def test_an_address_is_known_with_the_commit_that_accepts_its_run(api: Caller) -> None:
+    seen: dict[str, int] = {}
+    told = {**BODY, "recipients": [{"distinct_id": "u1", "$email": ["a@b.co", "c@d.co"]}]}
+    with (
+        Captured() as captured,
+        testpoints.watched(
+            lambda name: seen.update({name: Contact.objects.count()}) if name.startswith("invoke.") else None
+        ),
+    ):
+        triggered(api, told)
+    assert seen == {"invoke.prepared": 0, "invoke.committed": 2}
+    assert sum('INTO "automations_contact"' in query["sql"] for query in captured) == 1
 
 
 def test_recipients_without_addresses_cost_no_statement(api: Caller) -> None:
@@ -229,7 +254,7 @@ def test_many_are_at_most_a_hundred(api: Caller) -> None:
         ({"delay": "1d2h3m4s"}, 93_784),
         ({"delay": 90}, 90),
         ({"delay": "90"}, 90),
-        ({"delay": "1h", "trigger_at": "2000-01-01T00:00:00Z"}, 3600),
+        ({"delay": "1h", "trigger_at": None}, 3600),
     ],
 )
 def test_a_message_is_brought_with_its_delay(
@@ -253,6 +278,13 @@ def test_a_message_may_have_a_moment_or_no_delay(api: Caller, legacy: str) -> No
     assert (steps(later)[0], later.tenant) == ({"action": "delay", "until": moment}, "b")
 
 
+def test_a_delay_and_a_moment_are_not_weighed_against_each_other(api: Caller, legacy: str) -> None:
+    both = {"delay": "1h", "trigger_at": "2099-01-01T00:00:00Z"}
+    message = "give either “delay” or “trigger_at” (/trigger_at)"
+    assert suprsend_refused(api.post(legacy, {**LEGACY, **both})) == (400, "bad_request", message)
+    assert Run.objects.count() == 0
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
@@ -268,7 +300,7 @@ def test_what_is_wrong_is_named_as_the_caller_sent_it(
 
 def test_a_workflow_that_is_disabled_is_named_as_the_caller_named_it(api: Caller) -> None:
     production().automations.update(disabled_at="2026-01-01T00:00:00Z")
-    message = "the automation “delayed” is disabled (/workflow)"
+    message = "the workflow “delayed” is disabled (/workflow)"
     assert suprsend_refused(api.post("/trigger/", BODY)) == (400, "bad_request", message)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
 from tests.browser.test_live import hold, some
-from tests.browser.visitors import enter, waiting_run
+from tests.browser.visitors import enter, sign_out, waiting_run
 from tests.live import Product
+from tests.people import NAMES, PASSWORD
 
 CONFLICT = "Failed to load resource: the server responded with a status of 412 (Precondition Failed)"
 
@@ -267,6 +268,50 @@ def test_what_is_typed_while_another_step_is_asked_for_is_saved_before_it_is_sho
     go_on(page, held)
     expect(page.locator("#step h2")).to_have_text("Step 2: Delay")
     assert draft(product, "asked-on")[0]["message"]["content"]["title"] == "Hello!"
+
+
+def test_a_save_after_the_login_has_expired_keeps_the_page_until_one_has_signed_in_beside_it(
+    page: Page, product: Product
+) -> None:
+    two_sends(product, "expired-save")
+    enter(page, product, "admin")
+    page.goto("/templates/expired-save/steps/0")
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.locator("#f-message-content-title").fill("Typed after it expired")
+    sign_out(page)
+    page.locator("#save").click(no_wait_after=True)
+    expect(page.locator("#saved")).to_have_text("Not saved")
+    expect(page.locator("#toast")).to_contain_text("You are signed out")
+    with page.expect_popup() as opened:
+        page.locator("#sign-in").click()
+    beside = opened.value
+    beside.get_by_label("Username").fill(NAMES["admin"])
+    beside.get_by_label("Password").fill(PASSWORD)
+    beside.keyboard.press("Enter")
+    expect(beside).to_have_url(f"{product.url}/templates/expired-save/steps/0")
+    page.locator("#save").click()
+    expect(page.locator("#saved")).to_have_text(re.compile(r"^Saved "))
+    assert draft(product, "expired-save")[0]["message"]["content"]["title"] == "Typed after it expired"
+    page.locator("#to-list").click()
+    expect(page.locator("h1")).to_have_text("Automations")
+    assert asked == []
+
+
+def test_the_focus_goes_with_a_step_to_the_first_place_and_the_last(page: Page, product: Product) -> None:
+    two_sends(product, "to-the-top")
+    enter(page, product, "admin")
+    page.goto("/templates/to-the-top/")
+    page.locator("#up-1").focus()
+    for focused, order in (("down-0", ["delay", "send"]), ("up-1", ["send", "delay"])):
+        page.keyboard.press("Enter")
+        expect(page.locator(f"#{focused}")).to_be_focused()
+        assert [step["action"] for step in draft(product, "to-the-top")][:2] == order
 
 
 def test_a_save_that_failed_says_so_and_leaving_asks(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -86,13 +89,19 @@ def test_a_shift_with_nothing_to_do_ends_soon() -> None:
     assert time.monotonic() - begun < 2
 
 
-def test_told_to_stop_a_shift_starts_nothing_more() -> None:
-    run = run_of(invoke(SEND))
+@contextmanager
+def told_to_stop() -> Iterator[None]:
     pump.stopping.set()
     try:
-        pump.run_pump()
+        yield
     finally:
         pump.stopping.clear()
+
+
+def test_told_to_stop_a_shift_starts_nothing_more() -> None:
+    run = run_of(invoke(SEND))
+    with told_to_stop():
+        pump.run_pump()
     assert status(run) == "waiting"
 
 
@@ -121,6 +130,86 @@ def test_a_step_stuck_past_its_lease_keeps_its_slot_and_ends_the_shift_all_the_s
         shift._turn(shift._collect(1.0))
     assert (shift.busy, shift.crew.room) == (False, room)
     assert (status(run), LiveRun.objects.get().unsettled) == ("waiting", None)
+
+
+@contextmanager
+def a_long_step(*, slots: int) -> Iterator[pump._Shift]:
+    """A shift that has room for so many steps, of which one has lasted an hour when the block begins."""
+    release, begun = threading.Event(), threading.Event()
+
+    def hold_the_first(name: str) -> None:
+        if name == "effect.begins" and not begun.is_set():
+            begun.set()
+            release.wait(30)
+
+    pump._enlist.cache_clear()  # a worker of the test before
+    with testpoints.watched(hold_the_first):
+        long = run_of(invoke({**SEND, "timeout": "1 hour"}))
+        shift = pump._Shift()
+        shift.crew = Crew(slots)
+        shift._look()
+        shift._turn({})
+        assert begun.wait(5)
+        shift.started_at -= 3600
+        shift.last_work = shift.started_at
+        try:
+            yield shift
+        finally:
+            release.set()
+        shift._turn(shift._collect(5.0))
+    assert status(long) == "completed"
+
+
+def test_while_a_long_step_lasts_what_falls_due_is_started() -> None:
+    with a_long_step(slots=2) as shift:
+        fresh = Environment.objects.create(key="fresh")
+        runs = [run_of(invoke(SEND)), run_of(invoke(SEND, environment=fresh))]
+        for _ in runs:
+            assert not shift._is_over()
+            shift._look()
+            shift._turn({})
+            shift._turn(shift._collect(5.0))
+        assert [status(run) for run in runs] == ["completed", "completed"]
+
+
+@pytest.mark.parametrize(("slots", "wedged"), [(1, False), (2, True)])
+def test_workers_that_are_full_of_long_steps_are_not_taken_for_wedged(slots: int, wedged: bool) -> None:
+    with a_long_step(slots=slots) as shift:
+        overdue = run_of(invoke(SEND))
+        LiveRun.objects.filter(pk=overdue.pk).update(due_at=database_now() - timedelta(minutes=1))
+        shift._beat()
+        assert execution.roster.is_idle_over_work() is wedged
+
+
+def test_told_to_stop_a_shift_waits_for_steps_however_long_they_have_lasted() -> None:
+    with a_long_step(slots=2) as shift, told_to_stop():
+        assert not shift._is_over()
+        assert shift.told_at is not None
+        shift.told_at -= pump.DRAIN_SECONDS
+        assert shift._is_over()
+
+
+def test_told_to_stop_a_worker_that_is_full_does_not_take_itself_for_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr("os.kill", lambda pid, number: killed.append(number))
+    with a_long_step(slots=1) as shift:
+        monkeypatch.setattr(Crew, "of_this_process", lambda size: shift.crew)
+        with told_to_stop():
+            pump.run_pump()  # a hint that was handed out before
+        assert killed == []
+        pump.run_pump()
+    assert killed == [signal.SIGKILL]
+
+
+def test_a_worker_that_hangs_in_one_round_is_ended_by_the_kernel() -> None:
+    left: list[float] = []
+    invoke(SEND)
+    with testpoints.watched(lambda name: left.append(signal.getitimer(signal.ITIMER_REAL)[0])):
+        pump.run_pump()
+    assert 0 < min(left) <= max(left) <= pump.HUNG_SECONDS
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
 def test_a_cancelled_run_that_settles_for_an_hour_does_not_keep_the_workers_busy() -> None:

@@ -78,12 +78,27 @@ def test_a_frozen_worker_is_killed_and_then_what_it_had_in_hand_has_ended() -> N
 
 
 def test_a_cluster_that_never_lasts_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
     monkeypatch.setattr(sys, "executable", "/bin/false")
     monkeypatch.setattr(watchdog, "BACK_OFF_SECONDS", (0.0,))
     try:
         dog = Watchdog()
         assert (dog.watch(), dog.failures) == (watchdog.GIVEN_UP, watchdog.MOST_FAILURES)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_hangup_stops_it_unless_it_was_told_to_ignore_that(before: signal.Handlers) -> None:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    signal.signal(signal.SIGHUP, before)
+    try:
+        dog = Watchdog()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert dog.stopping is (before is signal.SIG_DFL)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -90,6 +90,15 @@ def test_what_is_wrong_has_its_pointer(fields: dict[str, Any], found: list[tuple
     assert problems(**fields) == found
 
 
+def test_an_entry_of_a_list_is_called_by_the_list_s_name() -> None:
+    scope = {"tags": ["0", "", None], "run_ids": ["x"]}
+    with pytest.raises(DefinitionError) as refused:
+        parse({"steps": [{"action": "cancel", "filter": scope}]})
+    said = [problem.message for problem in refused.value.problems]
+    assert said[0].startswith("“run_ids[0]”: ")
+    assert said[1:] == ["an entry must be a non-empty text", "“tags[1]” must be a non-empty text"]
+
+
 @pytest.mark.parametrize("scope", [{"tokn": "t"}, {"token": "t", "recipient": "r"}, {"all": True}])
 def test_a_lenient_reader_ignores_nothing_of_a_filter(scope: dict[str, Any]) -> None:
     """What it does not know would have narrowed it."""

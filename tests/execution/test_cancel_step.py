@@ -93,6 +93,16 @@ def test_what_a_filter_matches(carry_out: Any, fields: dict[str, Any], hit: dict
     assert receipt.cancelled_run_ids == [str(mine.uid)]
 
 
+@pytest.mark.parametrize("number", [1e21, -1.5e300, 1e16, 10**21, 2**53 + 1])
+def test_a_number_makes_the_same_token_however_long_it_was_stored(carry_out: Any, number: float) -> None:
+    data = {"n": number, "note": 'as "1e+21"'}
+    mine = waiting(token="n-{{data.n}}", data=data)
+    own = carry_out(cancel(cancellation_token="n-{{data.n}}"), data=data)
+    assert (status(mine), status(own)) == ("cancelled", "waiting")
+    stored = own.invocation.data
+    assert (stored, type(stored["n"])) == (data, type(number))
+
+
 def test_runs_of_its_own_invocation_are_spared_unless_included(carry_out: Any) -> None:
     mine = carry_out(cancel(filter={"source": "api/test"}), source="api/test")
     assert status(mine) == "waiting"

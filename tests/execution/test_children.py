@@ -9,7 +9,7 @@ import pytest
 from automations import execution, publication, testpoints
 from automations.execution import housekeeping
 from automations.expressions import MAX_DOCUMENT
-from automations.models import Automation, Event, Invocation, Refusal, Run, steps_of_run
+from automations.models import Automation, Cancellation, Event, Invocation, Refusal, Run, steps_of_run
 from automations.steps.invoke import MOST_GENERATIONS
 from tests.scenes import (
     DELAY,
@@ -124,6 +124,18 @@ def test_a_cancel_step_finds_the_child_that_was_born_before_it() -> None:
         {**INVOKE, "template": "labelled"}, {"action": "cancel", "cancellation_token": "t-u1"}, SEND
     )
     assert (status(child_of(parent)), status(parent)) == ("cancelled", "completed")
+
+
+@pytest.mark.parametrize(("left", "own"), [({}, "cancelled"), ({"on_parent_cancel": "leave"}, "waiting")])
+def test_a_child_that_calls_its_parent_off_is_beneath_it(left: dict[str, Any], own: str) -> None:
+    """Its step spares its own invocation, whose runs bear the token as well; not what goes with the parent."""
+    cancel = {"action": "cancel", "cancellation_token": "shared"}
+    publish("shares", {"cancellation_token": "shared", "steps": [SEND, cancel, DELAY, SEND]})
+    parent = parent_of({**INVOKE, "template": "shares", **left}, DELAY, token="shared")
+    receipt = Cancellation.objects.get()
+    hit = [parent] if left else [parent, child_of(parent)]
+    assert receipt.cancelled_run_ids == sorted(str(run.uid) for run in hit)
+    assert (status(parent), status(child_of(parent))) == ("cancelled", own)
 
 
 def test_a_child_is_not_born_when_its_parent_was_called_off_since_its_step_started() -> None:

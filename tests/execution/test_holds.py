@@ -37,6 +37,7 @@ from tests.scenes import (
     status,
     work_off,
 )
+from tests.test_undo import undone
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -234,6 +235,16 @@ def test_what_matches_no_later_run_cannot_hold(fields: dict[str, Any]) -> None:
 
 
 # -- why --------------------------------------------------------------------------------------------------
+
+
+def test_a_held_run_is_shifted_by_the_time_for_which_it_was_called_off() -> None:
+    receipt = hold(token="t")
+    began = receipt.as_of - timedelta(minutes=12)  # as if it had held so long before the run was accepted
+    Cancellation.objects.filter(pk=receipt.pk).update(as_of=began)
+    run = run_of(invoke(DELAY, SEND, token="t"))
+    done = undone(receipt, "shift")
+    live = read(run).live
+    assert (live.state, live.position, live.due_at) == ("waiting", "0", done.undone_at)
 
 
 def test_a_run_says_that_it_was_held() -> None:

@@ -65,6 +65,7 @@ def test_a_step_that_loses_its_worker_again_and_again_is_given_up() -> None:
         housekeeping.reap(production())
     assert (status(run), read(run).status_reason, read(run).has_errors) == ("failed", "worker_lost", True)
     assert [step.status for step in steps_of_run(read(run))] == ["failed", "pending"]
+    assert steps_of_run(read(run))[0].finished_at == read(run).finished_at
 
 
 def test_an_unsettled_attempt_of_a_cancelled_run_ends_as_unknown_after_its_deadline() -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from automations import execution, publication
+from automations import execution, publication, undo
 from automations.execution import ReplayRequest
 from automations.models import Automation, Invocation, LiveRun, No, Refusal, Run, database_now
 from tests.races.held import overlap
 from tests.scenes import (
     DELAY,
     SEND,
+    archive_all,
     cancel_runs,
     invoke,
     make_due,
@@ -218,6 +220,75 @@ def test_a_run_that_has_not_finished_is_not_replayed(state: str) -> None:
         execution.turn(environment=production(), done=[], room=1)
     message = f"the run is {state}; only a finished run can be replayed"
     assert refusal(run) == ("not_finished", "", message)
+
+
+def test_a_run_that_an_undo_is_still_to_bring_back_is_not_replayed() -> None:
+    old = run_of(invoke(DELAY))
+    receipt = cancel_runs(run_pks=(old.pk,))
+    archive_all()
+    row = undo.undo(environment=production(), pk=receipt.pk, actor="user/ana")
+    assert (row.restored_at, status(old)) == (None, "cancelled")
+    message = "the run is being brought back by an undo; only a finished run can be replayed"
+    assert refusal(old) == ("not_finished", "", message)
+    undo.restore(production(), row)
+    assert refusal(old) == ("not_finished", "", "the run is waiting; only a finished run can be replayed")
+    cancel_runs(run_pks=(old.pk,))
+    archive_all()
+    assert status(replay(old)) == "waiting"
+
+
+def exclusive(policy: str, **given: Any) -> dict[str, Any]:
+    """What an invoke is given for a run of a cart, for which there is to be but one."""
+    definition = {"concurrency": {"key": "refs.data.cart", "policy": policy}, "steps": [DELAY, SEND]}
+    return {"definition": definition, "data": {"cart": "c1"}, **given}
+
+
+def test_a_replay_supersedes_the_run_of_its_concurrency_key_and_is_superseded() -> None:
+    old = ended(**exclusive("cancel_previous"))
+    other = run_of(invoke(**exclusive("cancel_previous")))
+    accepted = execution.replay(request(old))
+    again, by = run_of(accepted), read(other).called_off_by
+    assert (status(other), status(again), again.live.concurrency_key) == ("cancelled", "waiting", "c1")
+    assert by is not None
+    assert (accepted.runs[0]["supersedes"], by.cancelled_run_ids) == (str(by.pk), [str(other.uid)])
+    invoke(**exclusive("cancel_previous"))
+    assert (status(again), read(again).reason) == ("cancelled", "superseded")
+
+
+def test_a_replay_is_refused_while_a_run_of_its_concurrency_key_is_unfinished() -> None:
+    old = ended(**exclusive("reject_new", recipients=["ada"]))
+    other = run_of(invoke(**exclusive("reject_new", recipients=["ada"])))
+    message = f"the run {other.uid} of the same concurrency key has not finished"
+    assert refusal(old) == ("already_running", "", message)
+    assert replay(old, data={"cart": "c2"}).live.concurrency_key == "c2"
+    cancel_runs(run_pks=(other.pk,))
+    assert status(replay(old)) == "waiting"
+
+
+def test_a_replay_whose_data_give_no_concurrency_key_is_refused() -> None:
+    code, pointer, _ = refusal(ended(**exclusive("reject_new")), data={})
+    assert (code, pointer) == ("concurrency_key_unresolved", "/data/cart")
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+@pytest.mark.parametrize("policy", ["cancel_previous", "reject_new"])
+def test_of_a_replay_and_an_invoke_with_its_concurrency_key_one_is_left(policy: str) -> None:
+    old = ended(**exclusive(policy))
+
+    def attempt(verb: Callable[[], Any]) -> str:
+        try:
+            verb()
+        except Refusal as refused:
+            return refused.code
+        return "accepted"
+
+    told = overlap(
+        lambda: attempt(lambda: execution.replay(request(old))),
+        lambda: attempt(lambda: invoke(**exclusive(policy))),
+        at="gate.passed",
+    )
+    assert sorted(told) == ["accepted", "accepted" if policy == "cancel_previous" else "already_running"]
+    assert LiveRun.objects.filter(state="waiting").count() == 1
 
 
 @pytest.mark.parametrize("how", ["disabled", "archived"])

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from automations import execution, expressions, testpoints
-from automations.execution import Done
 from automations.expressions import ExpressionError
 from automations.models import (
     Environment,
@@ -18,7 +17,6 @@ from automations.models import (
     LiveRun,
     No,
     Refusal,
-    Run,
     Version,
     database_now,
     definitions,
@@ -275,53 +273,6 @@ def test_a_cancel_step_that_is_due_after_a_delay_is_carried_out() -> None:
     work_off()
     assert (status(other), status(run)) == ("cancelled", "completed")
     assert [step.status for step in steps_of_run(read(run))] == ["completed", "completed"]
-
-
-def test_a_late_answer_of_a_worker_that_lost_its_run_changes_only_the_log() -> None:
-    run = run_of(invoke(SEND, DELAY))
-    (stale,) = start()
-    expire_leases()
-    execution.keep_house(production())
-    (again,) = start()
-    finish(execution.perform(stale))
-    assert (status(run), read(run).live.fence) == ("running", 2)
-    assert read(run).live.unsettled is None
-    finish(execution.perform(again))
-    assert (status(run), read(run).live.position) == ("waiting", "2")
-    assert list(run.events.values_list("kind", "attempt")) == [
-        ("invoked", 0), ("reaped", 1), ("late_result", 1), ("step_completed", 2),
-    ]  # fmt: skip
-
-
-def two_attempts_at_one_run() -> tuple[Run, list[Done]]:
-    """The answers of an attempt that was taken back and of the one that followed, by the same worker."""
-    run = run_of(invoke(SEND, DELAY, SEND, token="t"))
-    (first,) = start()
-    expire_leases()
-    execution.keep_house(production())
-    (second,) = start()
-    return run, [execution.perform(first), execution.perform(second)]
-
-
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_two_answers_of_one_run_in_one_batch_are_told_apart(order: tuple[int, int]) -> None:
-    run, done = two_attempts_at_one_run()
-    finish(*[done[index] for index in order])
-    live = read(run).live
-    assert (live.state, live.position, live.unsettled) == ("waiting", "2", None)
-
-
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_two_answers_of_one_cancelled_run_settle_it(order: tuple[int, int]) -> None:
-    run, done = two_attempts_at_one_run()
-    receipt = cancel_runs(token="t")
-    assert [entry["fence"] for entry in receipt.in_flight] == [1, 2]
-    finish(*[done[index] for index in order])
-    live = read(run).live
-    assert (live.state, live.unsettled, live.lease_until) == ("cancelled", None, None)
-    assert sorted(run.events.values_list("kind", flat=True)) == [
-        "invoked", "late_result", "reaped", "step_completed",
-    ]  # fmt: skip
 
 
 def test_a_task_does_not_think_it_has_longer_than_the_database_does() -> None:

@@ -244,7 +244,10 @@ def test_the_page_of_a_cancellation_follows_the_steps_in_flight() -> None:
     )
     poll = page.one("#cancellation")["hx-get"]
     assert browser.get(poll, headers=HTMX).status_code == 204
-    quiet = cancel_runs(run_ids=(run.uid,))
+    again, quiet = cancel_runs(run_ids=(run.uid,)), cancel_runs(token="nobody's")
+    page = read(browser.get(f"/bulk/{again.pk}/"))
+    assert "it may still finish" in page.one("#called-off").text
+    assert page.one("#cancellation").has("hx-get")
     page = read(browser.get(f"/bulk/{quiet.pk}/"))
     assert page.one("#called-off").text == "No run was called off. No step was in flight."
     assert not page.one("#cancellation").has("hx-get")

@@ -113,6 +113,7 @@ def test_in_the_list_the_answer_is_what_is_said() -> None:
         read(answer).one(".info").text
         == f"Cancelled {clock(cancellation)} by otto. No further step of this run will start."
     )
+    assert read(answer).one(".undoable").one("#toast-undo").text == "Undo"
     assert answer["HX-Trigger"] == "cancelled"
 
 

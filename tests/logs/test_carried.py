@@ -80,6 +80,39 @@ def test_what_the_list_showed_and_the_form_cannot_ask_for_is_named() -> None:
     assert read(client("operator").get("/bulk/new/?token=x")).all("#left-out") == []
 
 
+@pytest.mark.parametrize(
+    ("query", "filled", "left_out"),
+    [
+        ('key:"order-8"', {"key": "order-8"}, []),
+        ('key:"order-9"', {"idempotency_key": "order-9"}, []),
+        ("key:order-9", {"idempotency_key": "order-9"}, ["what only begins with key order-9"]),
+        ('key:"order-10"', {"key": "order-10"}, ["idempotency key order-10"]),
+        ('key:"order-11"', {"key": "order-11"}, []),  # it is both, of one run
+        ('key:"order-8" key:"order-9"', {"key": "order-8", "idempotency_key": "order-9"}, []),
+        ('key:"order-8" key:"none"', {"key": "order-8"}, ["key none"]),
+        ('key:"none"', {"key": "none"}, []),
+    ],
+)
+def test_a_key_that_is_an_idempotency_key_is_carried_as_one(
+    query: str, filled: dict[str, str], left_out: list[str]
+) -> None:
+    for key, idempotency_key in (
+        ("order-8", None), (None, "order-9"), ("order-10", None), (None, "order-10"), ("order-11", "order-11"),
+    ):  # fmt: skip
+        invoke(DELAY, key=key, idempotency_key=idempotency_key, fingerprint="f")
+    carried = asked_by(Search(text=query), environment=production(), now=database_now())
+    assert (carried.fields, carried.left_out) == (filled, left_out)
+
+
+def test_the_preview_of_a_key_hits_what_the_list_showed() -> None:
+    invoke(DELAY, idempotency_key="order-9", fingerprint="f")
+    browser = client("operator")
+    asked = read(browser.get("/bulk/new/?q=key:order-9"))
+    assert asked.one("#idempotency_key")["value"] == "order-9"
+    plan = read(browser.get("/bulk/new/?idempotency_key=order-9"))
+    assert plan.one("#plan-title").text.startswith("This calls off 1 run")
+
+
 def test_a_search_with_an_automation_is_never_taken_for_all_of_that_automation() -> None:
     publish("a", {"steps": [DELAY]})
     for query, previewed in (("automation=a", 1), ("automation=a&q=u1", 0), ("automation=a&started=1h", 0)):

@@ -261,7 +261,8 @@ def test_a_whole_run_id_opens_the_run() -> None:
     unknown = page(browser, "?q=01a1faa2-7e38-7497-8d4a-8ef95a6dba71&started=1h")
     assert unknown.one(".empty").text == (
         "No run matches. Searched run ID, source, token, recipient, key, for what is or begins with"
-        " 01a1faa2-7e38-7497-8d4a-8ef95a6dba71, capitals included. Search any time Clear all filters"
+        " 01a1faa2-7e38-7497-8d4a-8ef95a6dba71, capitals included; an idempotency key is found only as a whole."
+        " Search any time Clear all filters"
     )
     assert unknown.one("#any-time")["href"] == "/logs/?q=01a1faa2-7e38-7497-8d4a-8ef95a6dba71"
 

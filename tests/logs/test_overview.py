@@ -12,7 +12,7 @@ from django.utils import timezone
 from automations import cancellation as cancelling
 from automations import scheduled, undo
 from automations.cancellation import CancelRequest
-from automations.models import CancellationFilter, LiveRun, Origin, Run, Worker, database_now
+from automations.models import Cancellation, CancellationFilter, LiveRun, Origin, Run, Worker, database_now
 from logs import words
 from logs.overview import Overview
 from logs.search import Search, Span
@@ -75,21 +75,22 @@ def test_children_under_a_bar_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> No
     work_off()
     assert numbers()["waiting"] == "4"
     cancel_runs(token="t")
-    assert (numbers()["waiting"], [bin.text for bin in page().one(".scale").all("b")]) == ("0", ["0"] * 12)
+    assert (numbers()["waiting"], [bin.text for bin in page().one(".scale").all("b")]) == ("0", ["0"] * 13)
     chips = read(client("viewer").get("/logs/"))
     assert chips.one("#chip-waiting").text == "Waiting 0"
     assert chips.one("#chip-cancelled").text == "Cancelled 4"
 
 
 def test_the_strip_says_when_runs_wake_and_leads_to_them() -> None:
-    now = database_now()
+    start = database_now().replace(second=0, microsecond=0)
+    start -= timedelta(minutes=start.minute % 5)
+    now = start + timedelta(seconds=1)
     soon, later, tomorrow = (run_of(invoke(DELAY, SEND)) for _ in range(3))
-    start = now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0)
     due_at(soon, start + timedelta(minutes=6))
     due_at(later, start + timedelta(minutes=59, seconds=59))
     due_at(tomorrow, now + timedelta(days=1))
     shown = Overview.read(environment=production(), span="hour", now=now, workers=0)
-    assert [bin.count for bin in shown.bins] == [0, 1, *[0] * 9, 1]
+    assert [bin.count for bin in shown.bins] == [0, 1, *[0] * 9, 1, 0]
     assert [bin.height for bin in shown.bins][:2] == [1, 56]
     link = page().one("#bin-1")
     listed = read(client("viewer").get(link["href"]))
@@ -107,9 +108,26 @@ def test_the_days_of_the_week_begin_at_midnight_in_the_zone_of_the_page() -> Non
         with timezone.override(zone):
             week = Overview.read(environment=production(), span="week", now=now, workers=0)
         bounds = [(bin.span.start.day, bin.span.start.hour) for bin in week.bins]
-        assert (bounds[:3], len(bounds)) == (starts, 7)
+        assert (bounds[:3], len(bounds)) == (starts, 8)
         assert {bin.span.start.tzinfo for bin in week.bins} == {UTC}
         assert [bin.span.end for bin in week.bins[:-1]] == [bin.span.start for bin in week.bins[1:]]
+
+
+@pytest.mark.parametrize(
+    ("span", "length", "stretches"),
+    [("hour", timedelta(hours=1), 12), ("day", timedelta(hours=24), 12), ("week", timedelta(days=7), 7)],
+)
+def test_the_strip_holds_all_that_wakes_within_its_span(span: str, length: timedelta, stretches: int) -> None:
+    midnight = (database_now() + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    run = run_of(invoke(DELAY, SEND))
+    for now, number in ((midnight, stretches), (midnight + timedelta(seconds=1), stretches + 1)):
+        cache.clear()
+        due_at(run, now + length - timedelta(seconds=1))
+        bins = Overview.read(environment=production(), span=span, now=now, workers=0).bins
+        assert ([bin.count for bin in bins], len(bins)) == ([0] * (number - 1) + [1], number)
+        assert bins[-1].span.end - length == (midnight if number == stretches else bins[0].span.end)
+        last = bins[-1]
+        assert (bins[0].x, last.height, round(last.x + last.width)) == (0, 56, 600)
 
 
 def test_a_stretch_of_time_stands_in_the_address() -> None:
@@ -176,6 +194,22 @@ def test_what_was_called_off_and_what_failed_is_told() -> None:
     short = f"{str(run.uid)[:8]}…{str(run.uid)[-4:]}"
     assert any(f"run {short} → 1 run" in line and "asked to" in line for line in recent)
     assert any("Failed · step 1 Send · Error: no" in line for line in recent)
+
+
+def test_cancel_steps_that_hit_nothing_push_no_cancellation_out() -> None:
+    nothing = {"action": "cancel", "cancellation_token": "nobody"}
+    invoke(*[nothing] * 6)
+    work_off()
+    assert page().all("section")[-2].texts("a") == ["token nobody"] * 5  # rather than none
+    run = run_of(invoke(DELAY, SEND))
+    cancel_runs(run_ids=(run.uid,), reason="asked to")
+    cancel_runs(token="nobody", reason="by hand, for nothing")
+    invoke(DELAY, token="hit")
+    invoke(*[nothing] * 6, {"action": "cancel", "cancellation_token": "hit"})
+    work_off()
+    assert Cancellation.objects.count() == 15
+    shown = page().all("section")[-2].texts("li")
+    assert [line.partition(" → ")[2].partition(" by ")[0] for line in shown] == ["1 run", "0 runs", "1 run"]
 
 
 def test_a_cancel_for_later_says_when_and_a_withdrawn_one_that_it_is() -> None:

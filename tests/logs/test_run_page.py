@@ -14,6 +14,7 @@ from django.test import Client
 from automations import execution
 from automations.models import Cancellation, Environment, Run
 from tests.captured import Captured
+from tests.channels.sinks import HttpSink, reply
 from tests.pages import Element, read
 from tests.people import client
 from tests.scenes import (
@@ -303,6 +304,31 @@ def test_what_was_sent_is_text_and_never_markup() -> None:
     assert read(answer).one(".message").texts("p")[1:] == [evil, f"{evil} {evil}"]
 
 
+@pytest.mark.usefixtures("allowed")
+def test_a_message_by_webhook_is_shown_as_it_was_sent(http: HttpSink) -> None:
+    content = {"title": "Hi {{data.name}}", "body": "Welcome"}
+    to = {"webhook": {"url": http.url("/in?key=s3cret")}}
+    step = {"action": "send", "message": {"content": content, "to": to}}
+    run = run_of(invoke(step, data={"name": "Zebulon"}, recipients=["zeb"]))
+    work_off()
+    shown = page(run)
+    hint, *said = shown.one("#step-0").one(".message").texts("p")
+    assert hint.startswith(f"Webhook to {http.url('/in')} for zeb · ")
+    assert said == ["Hi Zebulon", "Welcome"]
+    assert json.loads(shown.one("#output-0").text) == {"status": 200, "answer": "ok"}
+
+
+@pytest.mark.usefixtures("allowed")
+def test_a_message_that_was_not_delivered_says_where_it_was_to_go(http: HttpSink) -> None:
+    url = http.on("/no?key=s3cret", reply(422, b"no"))
+    message = {"content": {"title": "Hi"}, "to": {"webhook": {"url": url}}}
+    run = run_of(invoke({"action": "send", "message": message}))
+    work_off()
+    step = page(run).one("#step-0")
+    assert step.one(".hint").text == f"Webhook to {http.url('/no')}"
+    assert "Failed: the webhook answered 422" in step.text
+
+
 def test_a_run_that_was_held_says_so() -> None:
     cancel_runs(token="t", hold_for=timedelta(minutes=10), reason="closed")
     run = run_of(invoke(DELAY, SEND, token="t"))
@@ -313,6 +339,16 @@ def test_a_run_that_was_held_says_so() -> None:
     assert "This run only" not in called_off
     assert standing(run) == "Cancelled"
     assert shown.all("#cancel-run") == []
+
+
+def test_an_action_is_called_as_in_the_editor() -> None:
+    listed = {"action": "send-list", "list": "nobody", "message": {"content": {"title": "Hi"}}}
+    profile = {"action": "update-profile", "profile": {"a": 1}, "recipient_id": "ada"}
+    run = run_of(invoke(profile, listed, token="t"))
+    work_off()
+    (_, first), (_, second) = steps(run)
+    assert (first.split(" … ")[0], second.split(" … ")[0]) == ("1 Update profile", "2 Send to a list Hi")
+    assert standing(run) == "Failed · step 2 Send to a list"
 
 
 def test_a_cancel_step_is_headed_by_what_it_asks_for() -> None:

@@ -9,20 +9,24 @@ from typing import Any
 import pytest
 
 from automations import execution, publication
+from automations.api.native.receipts import followed_receipt
 from automations.execution import ReplayRequest
-from automations.models import Run, database_now
+from automations.models import Cancellation, Run, database_now, steps_of_run
 from automations.timeline import StepState
 from logs.run_page import StepLine
 from tests.logs.test_run_page import page, steps
 from tests.pages import read
 from tests.people import client
+from tests.races.history import failed
 from tests.scenes import (
     DELAY,
     SEND,
     archive_all,
     cancel_runs,
+    expire_leases,
     finish,
     invoke,
+    make_due,
     production,
     publish,
     run_of,
@@ -58,6 +62,61 @@ def test_a_cancel_of_a_parent_says_what_becomes_of_its_child(
     invoked, ahead = (words for _, words in steps(run))
     assert invoked.startswith(f"1 Invoke child its child {said}")
     assert ahead == "2 Send Hi prevented"
+
+
+def outcomes(run: Run, receipt: Cancellation) -> list[tuple[str | None, str]]:
+    """Of each step in flight what the receipt says became of it, and what the page of its run says."""
+    said = followed_receipt(Cancellation.objects.get(pk=receipt.pk))["in_flight"]
+    lines = page(run).one("#called-off").texts("li")
+    told = [line.partition(": ")[2].removesuffix(".") for line in lines]
+    return list(zip([entry["outcome"] for entry in said], told, strict=True))
+
+
+def test_what_became_of_an_attempt_that_was_lost_before_another_one_is_told() -> None:
+    run = run_of(invoke(SEND, DELAY, token="t"))
+    (lost,) = start()
+    expire_leases()
+    execution.keep_house(production())
+    work_off()
+    receipt = cancel_runs(token="t")
+    assert outcomes(run, receipt) == [(None, "it may still finish; nothing after it starts")]
+    finish(execution.perform(lost))
+    archive_all()
+    assert outcomes(run, receipt) == [("completed_after_cancel", "it finished afterwards")]
+    step, _ = steps_of_run(run_of_uid(str(run.uid)))
+    assert (step.status, step.attempts, step.outcome_after_cancel) == (
+        "completed",
+        2,
+        "completed_after_cancel",
+    )
+
+
+def test_of_two_attempts_in_flight_each_is_told_by_itself() -> None:
+    run = run_of(invoke(SEND, DELAY, token="t"))
+    (lost,) = start()
+    expire_leases()
+    execution.keep_house(production())
+    (second,) = start()
+    receipt = cancel_runs(token="t")
+    finish(failed(second, retryable=False))
+    may = (None, "it may still finish; nothing after it starts")
+    assert outcomes(run, receipt) == [may, ("failed_after_cancel", "it failed afterwards")]
+    finish(execution.perform(lost))
+    archive_all()
+    finished = ("completed_after_cancel", "it finished afterwards")
+    assert outcomes(run, receipt) == [finished, ("failed_after_cancel", "it failed afterwards")]
+
+
+def test_a_step_that_was_called_off_before_it_did_anything_says_so() -> None:
+    run = run_of(invoke(DELAY, {"action": "cancel", "cancellation_token": "x"}, SEND, token="t"))
+    make_due(run)
+    (task,) = start()
+    receipt = cancel_runs(token="t")
+    finish(execution.perform(task))
+    archive_all()
+    assert outcomes(run, receipt) == [("aborted", "it was called off before it did anything")]
+    _, step, _ = steps_of_run(run_of_uid(str(run.uid)))
+    assert (step.status, step.outcome_after_cancel) == ("cancelled", "aborted")
 
 
 def test_a_step_that_was_tried_is_not_said_to_have_been_prevented(settings: Any) -> None:

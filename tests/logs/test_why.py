@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from automations import undo
 from automations.models import Cancellation
 from tests.pages import read
 from tests.people import client
@@ -39,6 +40,17 @@ def test_a_run_says_what_hit_it_and_why_another_cancellation_did_not() -> None:
     for odd in ("x", str(run.uid)):
         said = read(client("viewer").get(f"/logs/{run.uid}/why/?cancellation={odd}")).one(".error").text
         assert said == f"There is no cancellation {odd} in this environment."
+
+
+def test_a_run_whose_cancellation_was_undone_says_which() -> None:
+    run = run_of(invoke(DELAY))
+    row = cancel_runs(run_ids=(run.uid,))
+    undo.undo(environment=production(), pk=row.pk, actor="user/ana")
+    page = read(client("viewer").get(f"/logs/{run.uid}/why/"))
+    said = page.one("#undone").text
+    assert said.startswith(f"Cancellation {row.pk} had called the run off, at 20")
+    assert said.endswith(" UTC; the run is waiting.")
+    assert "No cancellation has hit" not in page.one("#why").text
 
 
 def test_a_run_that_nothing_came_near_says_so() -> None:

@@ -59,6 +59,18 @@ def test_a_database_that_does_not_answer_is_told_without_its_password(
     assert (output.count("\n"), "secret" in output) == (1, False)
 
 
+@pytest.mark.pure
+@pytest.mark.parametrize("words", [["up", "--port", "0"], ["create_api_key", "docs"], ["cluster"]])
+def test_a_file_that_is_no_database_is_told_in_a_sentence(tmp_path: Path, words: list[str]) -> None:
+    file = tmp_path / "countermand.sqlite3"
+    file.write_text("garbage", encoding="utf-8")
+    status, output = managed(tmp_path, *words)
+    said = f"CommandError: The database ({file}) cannot be read: file is not a database"
+    assert (status, output.splitlines()[-1]) == (1, said)
+    assert "Traceback" not in output
+    assert file.read_text(encoding="utf-8") == "garbage"
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
 def test_no_command_runs_on_a_database_without_tables(

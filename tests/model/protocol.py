@@ -161,7 +161,7 @@ class AsBuilt:
 
     def _settle_late(self, state: State, hand: Hand, row: Row) -> Actions:
         struck = row if row.status else self.struck(row, hand.fence)
-        action = Action("_settle_late", hand.worker, hand.run, hand.fence, f"strikes {hand.fence}")
+        action = Action("settle_late", hand.worker, hand.run, hand.fence, f"strikes {hand.fence}")
         yield action, state.write(hand.run, struck)
 
     def struck(self, row: Row, fence: int) -> Row:

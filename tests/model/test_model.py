@@ -162,6 +162,7 @@ def test_every_action_of_the_model_is_a_transition_of_the_code() -> None:
         "models/live_run_bars.py",
         "models/live_run_trees.py",
         "models/live_run_undo.py",
+        "execution/late.py",
         "execution/work.py",
         "machine.py",
         "invocation/storing.py",

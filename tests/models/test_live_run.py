@@ -124,10 +124,10 @@ def test_a_filter_means_the_same_however_it_is_asked(number: int) -> None:
         reference_cancel(cancellation, scope)
         expected = rows()
         transaction.set_rollback(True)
-    moved, _ = LiveRun.objects.cancel(cancellation=cancellation, scope=scope)
+    hit = LiveRun.objects.cancel(cancellation=cancellation, scope=scope)
     assert rows() == expected
     mine = LiveRun.objects.filter(cancellation=cancellation.pk).order_by("pk")
-    assert [(pk, state) for pk, _, state in moved] == list(mine.values_list("pk", "state"))
+    assert [(pk, state) for pk, _, state in hit.moved] == list(mine.values_list("pk", "state"))
 
 
 def test_every_field_of_a_filter_is_tried() -> None:

@@ -23,7 +23,8 @@ def draw(*wanted: Wanted) -> list[list[int]]:
 def invocation(**given: Any) -> Invocation:
     base = {
         "environment": production(), "source": "api/ü", "dialect": "native", "actor": "key/a", "run_count": 1,
-        "created_at": NOW, "data": {"a": [1, None, {"b": "“x”"}], "big": 9007199254740993}, "definition": {"steps": []},
+        "created_at": NOW, "definition": {"steps": []},
+        "data": {"a": [1, None, {"b": "“x”"}], "big": 9007199254740993, "1e+21": "1e+21"},
     }  # fmt: skip
     return Invocation(**{**base, **given})
 

@@ -125,6 +125,12 @@ def receipt_leaves_out_what_runs() -> None:
 
 
 @mutant()
+def later_receipt_leaves_out_what_an_earlier_cancel_left() -> None:
+    """I1: whoever cancels again is not told that all is quiet while a step of those runs is still to end."""
+    swap(live_run, "settling", lambda *_, **__: [])
+
+
+@mutant()
 def archive_takes_what_is_in_flight() -> None:
     """Archive takes cancelled runs: one that is still settling has an attempt somebody waits for."""
     real = LiveRunQuerySet.archive

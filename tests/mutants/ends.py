@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from automations.execution import Done, roster, work
+from automations.execution import Done, late, roster, work
 from automations.models import Claim, LiveRun, LiveState, Move, Passage, database_now
 from automations.models.live_run import LEASED, LiveRunQuerySet
 from automations.steps import cancel
@@ -174,7 +174,7 @@ def settling_goes_by_the_deadline_alone() -> None:
 @mutant()
 def late_answer_settles_nothing() -> None:
     """A worker that lost its run and answers is known to have ended: its attempt is in flight no more."""
-    real = work._settle_late
+    real = late.settle_late
 
     def settle_late(item: Done, *, now: datetime) -> None:
         before = dict(LiveRun.objects.filter(pk=item.task.claim.run_id).values_list("pk", "unsettled"))
@@ -182,7 +182,7 @@ def late_answer_settles_nothing() -> None:
         for pk, unsettled in before.items():
             LiveRun.objects.filter(pk=pk, state__in=("waiting", "running")).update(unsettled=unsettled)
 
-    swap(work, "_settle_late", settle_late)
+    swap(work, "settle_late", settle_late)
 
 
 @mutant()

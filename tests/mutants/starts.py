@@ -127,7 +127,7 @@ def finish_locks_nothing() -> None:
 @mutant(only="postgresql")
 def late_answer_locks_nothing() -> None:
     """The same list, changed by a late answer."""
-    without_a_lock("_settle_late")
+    without_a_lock("settle_late")
 
 
 @mutant(only="postgresql")

@@ -10,7 +10,6 @@ from automations.execution import Done, work
 from automations.models import (
     Cancellation,
     CancellationFilter,
-    Cancelled,
     Descent,
     LiveRun,
     Passage,
@@ -18,6 +17,7 @@ from automations.models import (
     statements,
 )
 from automations.models.live_run import LiveRunQuerySet
+from automations.models.live_run_bars import Cancelled, Hit
 from automations.steps import invoke
 from tests.mutants.mutant import mutant, swap
 
@@ -42,9 +42,7 @@ def tree_is_read_with_its_top() -> None:
     cancel, descend = LiveRunQuerySet.cancel, LiveRunQuerySet.descend
     known: dict[Any, set[int]] = {}
 
-    def first_read(
-        self: LiveRunQuerySet, *, cancellation: Cancellation, scope: CancellationFilter
-    ) -> tuple[list[Cancelled], int]:
+    def first_read(self: LiveRunQuerySet, *, cancellation: Cancellation, scope: CancellationFilter) -> Hit:
         known[cancellation.pk] = set(Descent.objects.values_list("run_id", flat=True))
         return cancel(self, cancellation=cancellation, scope=scope)
 

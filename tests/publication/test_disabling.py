@@ -22,6 +22,7 @@ from tests.scenes import (
     run_of,
     start,
     status,
+    work_off,
 )
 
 pytestmark = pytest.mark.django_db
@@ -255,3 +256,25 @@ def test_counts_are_by_state_and_version(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(counting, "MOST_COUNTED", 3)
     capped = publication.impact(automation())
     assert (capped.waiting + capped.running, capped.counted) == (3, False)
+    assert (capped.beneath, capped.beneath_counted) == (0, True)
+
+
+def test_what_is_beneath_them_is_counted_apart_for_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    publish("leaf", {"steps": [DELAY]})
+    bear = {"action": "invoke", "template": "leaf"}
+    publish("top", {"steps": [bear, bear, DELAY]})
+    (top,) = of("top")
+    of("leaf")
+    work_off()
+    found = publication.impact(automation("top"))
+    assert (found.waiting, found.running, found.beneath, found.counted) == (1, 0, 2, True)
+    assert (found.by_version, found.beneath_counted) == ([(1, 1)], True)
+    own = publication.impact(automation("leaf"))
+    assert (own.waiting, own.beneath) == (3, 0)
+    monkeypatch.setattr(counting, "MOST_COUNTED", 1)
+    capped = publication.impact(automation("top"))
+    assert (capped.counted, capped.beneath, capped.beneath_counted) == (True, 1, False)
+    receipt = disable("cancel", "top").cancellation
+    assert receipt is not None
+    assert (receipt.cancelled, status(top)) == (found.waiting + found.beneath, "cancelled")
+    assert publication.impact(automation("top")).beneath == 0

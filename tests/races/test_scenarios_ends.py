@@ -9,8 +9,9 @@ import pytest
 from django.db import connection
 
 from automations import execution, publication
+from automations.api.native.receipts import followed_receipt
 from automations.execution import housekeeping
-from automations.models import LiveRun, Refusal, Run, database_now, steps_of_run
+from automations.models import Cancellation, LiveRun, Refusal, Run, database_now, steps_of_run
 from tests.races.held import held, overlap
 from tests.races.history import failed, pass_time
 from tests.races.sink import Sink
@@ -58,6 +59,44 @@ def test_a_cancel_between_a_failure_and_its_record_leaves_no_retry(at: str, sink
     assert [(entry["step"], entry["attempt"]) for entry in receipt.in_flight] == [("0", 1)]
     assert (status(run), read(run).is_settling, start()) == ("cancelled", False, [])
     assert [step.outcome_after_cancel for step in steps_of_run(read(run))] == ["failed_after_cancel", None]
+
+
+def outcomes(run: Run, receipt: Cancellation) -> tuple[list[str | None], list[str | None]]:
+    """What the receipt says became of its steps in flight, and what the run says of its own."""
+    said = followed_receipt(Cancellation.objects.get(pk=receipt.pk))
+    assert said["settled"]
+    states = [step.outcome_after_cancel for step in steps_of_run(read(run))]
+    return [entry["outcome"] for entry in said["in_flight"] if entry["run"] == str(run.uid)], states
+
+
+def test_a_step_that_ends_before_a_cancel_whose_clock_is_older_did_not_end_after_it(sink: Sink) -> None:
+    """The cancel has read its clock and waits; the step's end is committed, and the cancel does not list it."""
+    run = run_of(invoke(SEND, DELAY, token="t"))
+    done = execution.perform(*start())
+    with held(partial(cancel_runs, token="t"), at="gate.passed") as cancelling:
+        cancelling.meanwhile(partial(finish, done))
+    receipt = cancelling.result()
+    archive_all()
+    # On SQLite the end waits for the cancel.
+    after: list[str | None] = ["completed_after_cancel"] if receipt.in_flight else []
+    assert outcomes(run, receipt) == (after, [*(after or [None]), None])
+    assert bool(after) is (connection.vendor == "sqlite")
+
+
+def test_a_listed_step_whose_end_has_an_older_clock_than_the_cancel_is_told(sink: Sink) -> None:
+    """The end has read its clock and waits; the cancel lists the step, which then ends as completed."""
+    first, run = (run_of(invoke(SEND, DELAY, token=token)) for token in ("a", "t"))
+    done = [execution.perform(task) for task in start()]
+    cancel_runs(token="a")  # the two ends are looked at one by one
+    with held(lambda: finish(*done), at="gate.passed") as finishing:
+        finishing.go_on(to="gate.passed")
+        cancelling = finishing.meanwhile(partial(cancel_runs, token="t"))
+    receipt = cancelling.result()
+    archive_all()
+    after: list[str | None] = ["completed_after_cancel"] if receipt.in_flight else []
+    assert outcomes(run, receipt) == (after, [*(after or [None]), None])
+    assert bool(after) is (connection.vendor == "postgresql")
+    assert status(first) == "cancelled"
 
 
 def test_a_run_cancelled_during_its_first_of_several_tries_is_tried_no_more(sink: Sink) -> None:
@@ -132,13 +171,17 @@ def test_of_a_last_step_s_end_and_a_cancel_the_first_to_commit_wins(end: str, en
 
 
 @pytest.mark.parametrize("is_running", [True, False])
-def test_of_two_cancels_of_one_run_the_second_waits_and_reports_nothing(is_running: bool) -> None:
-    """T17: the condition on the state is checked again after the wait."""
+def test_of_two_cancels_of_one_run_the_second_waits_and_reports_no_run(is_running: bool) -> None:
+    """T17: the condition on the state is checked again after the wait. What is in flight both name."""
     run = run_of(invoke(SEND, SEND, token="t", key="k"))
     tasks = start() if is_running else []
     one, other = overlap(lambda: cancel_runs(token="t"), lambda: cancel_runs(key="k"), at="cancel.moved")
     assert (one.cancelled_run_ids, other.cancelled_run_ids) == ([str(run.uid)], [])
-    assert (len(one.in_flight or ()), other.in_flight, other.already_finished) == (len(tasks), [], 1)
+    assert (len(one.in_flight or ()), other.in_flight, other.already_finished) == (
+        len(tasks),
+        one.in_flight,
+        1,
+    )
 
 
 def test_a_batch_of_ends_of_which_one_is_late_waits_for_the_cancel_of_another() -> None:

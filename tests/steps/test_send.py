@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from automations import execution
+from automations import channels, execution
 from automations.channels import signing
 from automations.expressions import pool
 from automations.expressions.breaker import STRIKES
 from automations.models import Environment, Run, steps_of_run
 from automations.models import provider as provider_model
+from automations.steps.letter import RECORDED
 from tests.captured import Captured
 from tests.channels.sinks import HttpSink, SmtpSink, reply
 from tests.letters import knows, listed, provider, template
@@ -91,6 +92,19 @@ def test_the_step_lays_its_data_and_profile_over_those_of_the_run() -> None:
     step = {**WELCOME, "data": {"b": "{{data.a}}!"}, "profile": {"d": "refs.data.a"}}
     said = output(ran(step, data={"a": "1", "b": "2"}, profile={"c": "3", "d": "4"}))
     assert (said["title"], said["body"]) == ("11!", "31ada")
+
+
+@pytest.mark.parametrize("place", ["step", "message"])
+def test_a_message_that_is_brought_along_reads_them_too(place: str) -> None:
+    said: dict[str, Any] = {"data": {"n": "Ana", "b": "{{data.a}}!"}}
+    content = {"title": "${`Hi ${data.n}`}", "body": "{{data.a}}{{data.b}}{{profile.c}}{{profile.d}}"}
+    message = {"content": content, "to": {"user_id": "boss"}, **(said if place == "message" else {})}
+    step = {"action": "send", "message": message, **(said if place == "step" else {})}
+    given: dict[str, Any] = {"data": {"a": "1", "b": "2"}, "profile": {"c": "3", "d": "4"}}
+    run = ran({**step, "profile": {"d": "refs.data.a"}}, **given)
+    assert (output(run)["title"], output(run)["body"]) == ("Hi Ana", "11!31")
+    assert "warnings" not in run.events.get(kind="step_completed").data
+    assert output(ran(step, **given))["body"] == "11!34"
 
 
 def test_data_may_be_an_expression_that_gives_an_object() -> None:
@@ -296,6 +310,70 @@ def test_what_a_provider_answered_to_a_failed_delivery_is_on_the_timeline(http: 
         422,
         "no such room",
     )
+
+
+@pytest.mark.usefixtures("allowed")
+def test_what_was_sent_by_webhook_and_to_whom_is_recorded_without_secrets(http: HttpSink) -> None:
+    content = {"title": "Hi {{data.plan}}", "body": "x{{data.long}}"}
+    to = {"webhook": {"url": http.url("/in?key=s3cret"), "headers": {"X-Key": "s3cret"}}}
+    said = output(ran({"action": "send", "message": {"content": content, "to": to}},
+                      data={"plan": "pro", "long": "y" * RECORDED}))  # fmt: skip
+    assert said == {
+        "channel": "webhook", "to": http.url("/in"), "status": 200, "answer": "ok",
+        "recipient": "ada", "title": "Hi pro", "body": "x" + "y" * (RECORDED - 1),
+    }  # fmt: skip
+    assert len(json.loads(http.received[0].body)["body"]) == RECORDED + 1
+
+
+def test_what_was_sent_by_mail_is_recorded(smtp: SmtpSink) -> None:
+    run = ran({"action": "send", "message": {"content": CONTENT, "channel": "email"}},
+              profile={"email": "ada@example.com", "name": "Ada"})  # fmt: skip
+    assert output(run) == {
+        "channel": "email", "to": "ada@example.com", "message_id": f"<{run.uid}.0@sender.example>",
+        "recipient": "ada", "title": "Hi", "body": "Hello Ada",
+    }  # fmt: skip
+    assert len(smtp.mails) == 1
+
+
+def test_the_console_records_a_message_however_long_it_is() -> None:
+    step = {"action": "send", "message": {"content": {"body": "{{data.long}}"}}}
+    assert output(ran(step, data={"long": "y" * (RECORDED + 1)})) == {
+        "channel": "console", "title": "", "body": "y" * (RECORDED + 1), "recipient": "ada",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        ({"webhook": {"url": "https://10.0.0.1/in?key=s3cret#s3cret"}}, {"to": "https://10.0.0.1/in"}),
+        ({"webhook": {"url": "https://ada:s3cret@example.com/in"}}, {}),
+        ({"webhook": {"url": "https:\\\\ada:s3cret@example.com/in"}}, {}),
+        ({"webhook": {"url": "refs.data.object"}}, {}),
+        ({"webhook": {"url": "https://10.0.0.1/{{data.long}}"}}, {}),
+        ({"email": "no address"}, {"to": "no address"}),
+        ({"email": "refs.data.object"}, {}),
+    ],
+)
+def test_where_a_message_was_to_go_that_was_not_delivered(to: dict[str, Any], told: dict[str, str]) -> None:
+    step = {"action": "send", "message": {"content": CONTENT, "to": to}, **ONCE}
+    said = error(ran(step, data={"object": {"s3cret": 1}, "long": "p" * 2_000}))
+    assert {name: said[name] for name in ("kind", "channel", "to") if name in said} == {
+        "kind": "delivery", "channel": next(iter(to)), **told,
+    }  # fmt: skip
+    assert "s3cret" not in json.dumps(said)
+
+
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        ("team-chat", "team-chat"),
+        ({"provider": "sms", "target": "+49"}, {"provider": "sms", "target": "+49"}),
+        ("discord://1/s3cret", "discord://"),
+        ({"provider": "discord://1/s3cret", "target": "x"}, "discord://"),
+    ],
+)
+def test_of_an_apprise_address_the_service_is_told(to: Any, told: Any) -> None:
+    assert channels.shown("apprise", {"apprise": to}) == {"to": told}
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,7 @@ def test_a_member_refused_for_good_holds_nobody_up(http: HttpSink) -> None:
         "recipient": "ada",
         "error": '"to.email" is not an e-mail address',
         "channel": "email",
+        "to": "no address",
     }
     assert (bob["error"], bob["status"], bob["answer"]) == ("the webhook answered 410", 410, "gone")
 

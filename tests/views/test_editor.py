@@ -54,14 +54,17 @@ def test_it_can_begin_with_a_sample_which_can_be_published_as_it_stands(sample: 
         ("key", "Welcome!", "Up to 100 of a-z 0-9 _ . -, beginning with a letter or digit."),
         ("key", "new", "A key has up to 100 of a-z 0-9 _ . -, begins with a letter or digit, and is not reserved."),
         ("key", "taken", "There is already an automation “taken”."),
+        ("key", "known-as", "Another automation has the alias “known-as”."),
         ("name", " ", "This field is required."),
         ("name", "a\0", "Null characters are not allowed."),
         ("alias", "x" * 256, "Ensure this value has at most 255 characters (it has 256)."),
-        ("alias", "runs", "An alias is a text of up to 255 characters that is not reserved."),
+        ("alias", "runs", "An alias is a text of up to 255 characters that does not end in “/” and is not reserved."),
+        ("alias", "taken", "Another automation has the key “taken”."),
     ],
 )  # fmt: skip
 def test_what_will_not_do_is_said_at_its_field(field: str, value: str, error: str) -> None:
     publish("taken", {"steps": [DELAY]})
+    Automation.objects.update(alias="known-as")
     fields = {"name": "Welcome", "key": "welcome", field: value}
     answer = client("admin").post("/templates/new/", fields)
     assert (answer.status_code, read(answer).one(f"#{field}-errors").texts("li")) == (422, [error])
@@ -104,8 +107,14 @@ def test_every_step_has_its_line_with_what_is_wrong() -> None:
 
 
 def test_the_focus_follows_a_step_that_moves() -> None:
-    draft()
-    assert [one["id"] for one in get("steps/0?by=up").all("[autofocus]")] == ["up-0"]
+    draft({**DEFINITION, "steps": [SEND, DELAY, SEND]})
+    for moved, focused in (
+        ("0?by=up", "down-0"),  # it cannot go further up
+        ("1?by=up", "up-1"),
+        ("1?by=down", "down-1"),
+        ("2?by=down", "up-2"),
+    ):
+        assert [one["id"] for one in get(f"steps/{moved}").all("[autofocus]")] == [focused]
     assert [one["id"] for one in get("steps/1?by=add").all("[autofocus]")] == ["f-duration"]
 
 
@@ -263,6 +272,14 @@ def test_what_is_no_definition_says_where(text: str, error: str) -> None:
     answer = post("json", definition=text)
     assert (answer.status_code, read(answer).one("#definition-errors").texts("li")) == (422, [error])
     assert stored().draft == DEFINITION
+
+
+@pytest.mark.parametrize("text", ["[]", "", '{"steps": ['])
+def test_what_is_no_definition_is_not_told_what_the_stored_draft_lacks(text: str) -> None:
+    draft({"steps": [{"action": "delay", "duration": "x"}]})
+    assert len(get("json").one("#problems").texts("li")) == 1
+    answer = read(post("json", definition=text))
+    assert (answer.all("#problems"), len(answer.one("#definition-errors").texts("li"))) == ([], 1)
 
 
 def test_the_other_spelling_of_the_token_is_read_and_replaced_by_ours() -> None:

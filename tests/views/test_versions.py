@@ -10,7 +10,7 @@ from automations import publication
 from automations.models import Automation, DisableMode, Version
 from tests.pages import Element, read
 from tests.people import client
-from tests.scenes import DELAY, SEND, invoke, make_due, production, publish, run_of_uid, statuses
+from tests.scenes import DELAY, SEND, invoke, make_due, production, publish, run_of_uid, statuses, work_off
 
 pytestmark = pytest.mark.django_db
 FIRST = {"steps": [SEND, DELAY], "cancellation_token": "user-{{data.user_id}}"}
@@ -89,6 +89,20 @@ def test_publishing_shows_what_changes_and_for_how_many_runs() -> None:
     assert (answer.status_code, statuses()) == (302, ["waiting", "waiting"])
     version = stored().published
     assert (version.number, version.note, version.published_by) == (2, "turned", "user/ana")
+
+
+@pytest.mark.parametrize("verb", ["disable", "publish"])
+def test_what_a_cancel_calls_off_beneath_them_is_told_where_it_is_chosen(verb: str) -> None:
+    publish("leaf", FIRST)
+    publish("welcome", {"steps": [{"action": "invoke", "template": "leaf"}, DELAY]})
+    start("u1")
+    save(FIRST)
+    assert "beneath" not in get(verb).one(".verb").text
+    work_off()
+    page = get(verb)
+    assert page.one("#impact").text == "1 unfinished: 1 wait, 0 are running now. 1 of v1."
+    words = {"disable": "called off at once", "publish": "no further step of them starts"}
+    assert f"{words[verb]}, and 1 run beneath them" in page.one(".verb").text
 
 
 def test_publishing_can_call_off_the_runs_of_earlier_versions() -> None:

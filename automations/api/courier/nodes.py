@@ -12,14 +12,14 @@ from typing import Any
 
 from automations.api.courier.conditions import from_javascript, to_javascript
 from automations.api.courier.endpoint import in_spelling
-from automations.definition import ACTIONS, DefinitionError, Problem, parse
+from automations.definition import ACTIONS, WHEN, DefinitionError, Problem, parse
 from automations.definition.fields import Fields, Notes
 from automations.models import Refusal
 
 MOST_NODES = 200
 LATER_KINDS = ("fetch", "ai", "throttle", "batch", "add-to-digest", "exit", "branch")
 LATER_TRIGGERS = ("segment", "audience", "webhook")
-LATER_IN_MESSAGE = ("delay", "context")
+LATER_IN_MESSAGE = (*WHEN, "context")
 LATER_IN_TO = ("phone_number_override", "slack", "ms_teams")
 _TO = {"email_override": "email", "user_id_override": "user_id"}
 _OF_TO = {ours: theirs for theirs, ours in _TO.items()}

@@ -20,18 +20,14 @@ _NAMES = frozenset({"id", "collection"})
 def read_recipients(body: Body, name: str, *, most: int) -> Sequence[Recipient]:
     """A list of them; absent is empty."""
     entries = body.entries(name, most=most)
-    members = {str(index): entry for index, entry in enumerate(entries)}
-    below = Body(members, f"{body.pointer}/{name}", body.notes)
-    for index, entry in enumerate(entries):
-        if entry is None:
-            below.refuse(str(index), "required", "a recipient is required")
-    return [read_recipient(below, index) for index in below.value]
+    listed = body.listed(name, entries)
+    return [read_recipient(listed, str(place), required=True) for place in range(len(entries))]
 
 
-def read_recipient(body: Body, name: str) -> Recipient:
+def read_recipient(body: Body, name: str, *, required: bool = False) -> Recipient:
     """An id, or an object with `id`, perhaps `collection`, and the properties known with it."""
     if not isinstance(body.value.get(name), dict):
-        return Recipient(id=body.label(name, longest=LONGEST_ID))
+        return Recipient(id=body.label(name, longest=LONGEST_ID, required=required))
     members = body.document(name)
     inline = Body(members, f"{body.pointer}/{name}", body.notes)
     identifier = inline.label("id", longest=LONGEST_ID, required=True)

@@ -18,7 +18,7 @@ from automations.api.errors import request_id
 from automations.api.moments import stamp
 from automations.api.native.receipts import in_flight, receipt
 from automations.api.reading import Body, Query
-from automations.api.schemas import FLAG, OBJECT, either, one_of, prose, ref, request_of, text, whole
+from automations.api.schemas import FLAG, OBJECT, either, one_of, prose, ref, remark, request_of, text, whole
 from automations.cancellation import LONGEST_REASON, outstanding
 from automations.models import (
     KEY_PATTERN,
@@ -59,7 +59,7 @@ class Automations(Endpoint):
         {201: "Automation"},
         body=request_of(
             {"key": text(100, pattern=KEY), "name": text(200), "definition": OBJECT},
-            {"alias": text(255), "description": prose(2000)},
+            {"alias": text(255), "description": remark(2000)},
         ),
     )
     def post(self, request: Request) -> Response:
@@ -68,12 +68,12 @@ class Automations(Endpoint):
         key = body.label("key", longest=100, required=True)
         name = body.label("name", longest=200, required=True)
         alias = body.label("alias", longest=255)
-        description = body.text("description", longest=2000)
+        description = body.remark("description", longest=2000)
         definition = body.document("definition", required=True)
         body.finish()
         automation = publication.create(
             environment=self.environment, key=key or "", name=name or "", alias=alias,
-            description=description or "", definition=definition, by=self.actor,
+            description=description, definition=definition, by=self.actor,
         )  # fmt: skip
         return Response(_whole(automation), status=201)
 
@@ -122,14 +122,14 @@ class Publish(Endpoint):
     @described(
         "publish_automation",
         {200: either(ref("Published"), ref("PublishRehearsed"))},
-        body=request_of(maybe={"note": prose(500), "running": one_of("keep", "cancel"), "dry_run": FLAG}),
+        body=request_of(maybe={"note": remark(500), "running": one_of("keep", "cancel"), "dry_run": FLAG}),
         optional=True,
     )
     def post(self, request: Request, key: str) -> Response:
         """Makes the draft the version that new runs follow; runs of earlier versions keep theirs, or are called
         off."""
         body = Body(self.body(optional=True))
-        note = body.text("note", longest=500)
+        note = body.remark("note", longest=500)
         running = body.choice("running", ("keep", "cancel"), "keep")
         is_rehearsal = body.flag("dry_run")
         body.finish()
@@ -137,7 +137,7 @@ class Publish(Endpoint):
             automation = publication.find(environment=self.environment, key=key)
             return Response({"version": publication.would_publish(automation), **_impact(automation)})
         given: dict[str, Any] = {
-            "environment": self.environment, "key": key, "by": self.actor, "note": note or "",
+            "environment": self.environment, "key": key, "by": self.actor, "note": note,
         }  # fmt: skip
         if running == "keep":
             return Response({"version": publication.publish(**given).number})
@@ -242,12 +242,13 @@ class Enable(Endpoint):
 
 
 def _impact(automation: Automation) -> dict[str, Any]:
-    """Whom it concerns: unfinished runs, of ten thousand at most."""
+    """Whom it concerns: unfinished runs, of ten thousand of a kind at most."""
     found = publication.impact(automation)
     by_version = [{"version": number, "unfinished": count} for number, count in found.by_version]
     return {
         "dry_run": True, "waiting": found.waiting, "running": found.running, "overdue": found.overdue,
-        "by_version": by_version, "counted": found.counted,
+        "by_version": by_version, "beneath": found.beneath,
+        "counted": found.counted and found.beneath_counted,
     }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ from automations.api.schemas import (
     request_of,
     text,
 )
-from automations.cancellation import CancelRequest
+from automations.cancellation import CancelRequest, Shown
 from automations.definition import LONGEST_HOLD, LONGEST_TAG, parse_moment
 from automations.models import Cancellation, CancellationFilter, Environment, No, Origin, Refusal
 from automations.rehearsal import check_age, planned, rehearse
@@ -112,7 +112,7 @@ class Cancellations(Endpoint):
         key = idempotency.key_of(request)
         body = Body(raw)
         plan = body.text("plan", longest=LONGEST_PLAN)
-        scope, at_most = self._planned(body, plan) if plan else (_filter(body, self.environment), None)
+        scope, shown = self._planned(body, plan) if plan else (_filter(body, self.environment), None)
         reason = body.text("reason", longest=cancellation.LONGEST_REASON)
         hold_for = body.seconds("hold_for", None, most=LONGEST_HOLD.total_seconds())
         is_rehearsal = body.flag("dry_run")
@@ -128,7 +128,7 @@ class Cancellations(Endpoint):
             request_id=request_id(request),
             idempotency_key=None if is_rehearsal else key,
             fingerprint=idempotency.fingerprint(address="cancellations", body=raw) if key else None,
-            at_most=at_most,
+            shown=shown,
             hold_for=hold_for,
             undo_for=undo_for,
         )
@@ -145,14 +145,14 @@ class Cancellations(Endpoint):
             response["Idempotent-Replayed"] = "true"
         return response
 
-    def _planned(self, body: Body, plan: str) -> tuple[CancellationFilter, int]:
+    def _planned(self, body: Body, plan: str) -> tuple[CancellationFilter, Shown]:
         """What a dry run has shown; a filter beside the plan must be the one it was made for."""
-        scope, most = planned(plan, environment=self.environment)
+        scope, shown = planned(plan, environment=self.environment)
         if "filter" in body.value or "all" in body.value:
             asked = _filter(body, self.environment)
             if asked_of(asked.as_json()) != asked_of(scope.as_json()):
                 body.refuse("plan", "plan_differs", "the plan was made for another filter")
-        return scope, most
+        return scope, shown
 
 
 class OneCancellation(Endpoint):

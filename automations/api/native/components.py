@@ -72,6 +72,10 @@ _IMPACT: dict[str, Schema] = {
     "running": COUNT,
     "overdue": COUNT,
     "by_version": listed(answer({"version": COUNT, "unfinished": COUNT})),
+    "beneath": {
+        **COUNT,
+        "description": "Runs of other automations beneath them, called off with them by a cancel.",
+    },
     "counted": FLAG,
 }
 _VERSION: dict[str, Schema] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from automations.api.native.cancellations import find_cancellation
 from automations.api.native.runs import find_run
 from automations.api.reading import Query
 from automations.api.schemas import UID
-from automations.explanation import Explanation, explain
+from automations.explanation import Explanation, explain, explain_undone
 from automations.models import Run
 
 
@@ -70,14 +71,15 @@ class NearMisses(Endpoint):
 
 
 def _not_called_off(run: Run) -> Explanation:
-    """What is to be said of a run that nobody called off."""
+    """What is to be said of a run that nobody called off, or only who was undone."""
     near = [
         {"cancellation": str(cancellation.pk), "as_of": stamp(cancellation.as_of), **_told(explanation)}
         for cancellation, explanation in near_misses.of_run(run)
     ]
     came = f"; {len(near)} came near" if near else ""
-    sentence = f"no cancellation has hit this run, which is {run.public_status}{came}"
-    return Explanation(hit=False, reason="not_cancelled", sentence=sentence, details={"near_misses": near})
+    sentence = f"no cancellation has hit this run, which is {run.public_status}"
+    told = explain_undone(run) or Explanation(hit=False, reason="not_cancelled", sentence=sentence)
+    return replace(told, sentence=told.sentence + came, details={**told.details, "near_misses": near})
 
 
 def _told(explanation: Explanation) -> dict[str, Any]:

@@ -153,9 +153,8 @@ def _recipients(body: Body) -> Sequence[Recipient]:
     entries = body.entries("recipients", most=MOST_RECIPIENTS)
     if body.value["recipients"] == []:
         body.refuse("recipients", "required", "“recipients” must have at least one entry")
-    members = {str(index): entry for index, entry in enumerate(entries)}
-    below = Body(members, f"{body.pointer}/recipients", body.notes)
-    return [_recipient(below, name) for name in members]
+    listed = body.listed("recipients", entries)
+    return [_recipient(listed, str(place)) for place in range(len(entries))]
 
 
 def _recipient(body: Body, name: str) -> Recipient:

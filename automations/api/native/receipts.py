@@ -14,8 +14,9 @@ from automations.api.moments import stamp
 from automations.api.reading import Query
 from automations.api.schemas import Schema
 from automations.cancellation import CancelRequest, all_outstanding, outstanding, wait_until_settled
-from automations.models import Cancellation, Event, EventKind
+from automations.models import Cancellation, Event
 from automations.rehearsal import Rehearsal
+from automations.timeline import ENDS, outcome_of
 
 LONGEST_WAIT = 30
 WAIT: Mapping[str, Schema] = {
@@ -161,26 +162,14 @@ def _entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_AFTER_CANCEL: dict[str, str] = {
-    EventKind.STEP_COMPLETED: "completed_after_cancel",
-    EventKind.STEP_FAILED: "failed_after_cancel",
-    EventKind.STEP_RETRIED: "failed_after_cancel",  # what it was to be tried again for will not happen
-    EventKind.STEP_SKIPPED: "skipped_after_cancel",
-}
-
-
-def _outcomes(cancellation: Cancellation) -> dict[tuple[str, int], str]:
-    """By run and attempt, what the log says became of the steps that were in flight."""
+def _outcomes(cancellation: Cancellation) -> dict[tuple[str, int | None], str]:
+    """By run and fence, what the log says became of attempts at those runs' steps. Not by when: their events are as
+    old as the clock that their transactions took, which may have waited for the cancel's."""
     uids = {UUID(entry["run"]) for entry in cancellation.in_flight or ()}
     if not uids:
         return {}
-    kinds = [*_AFTER_CANCEL, EventKind.LATE_RESULT, EventKind.SETTLED]
-    events = Event.objects.filter(run__uid__in=uids, kind__in=kinds, at__gte=cancellation.as_of)
+    events = Event.objects.filter(run__uid__in=uids, kind__in=ENDS)
     return {
-        (str(uid), data["fence"]): _AFTER_CANCEL.get(kind) or _late(data["outcome"])
+        (str(uid), data.get("fence")): outcome_of(kind, data)
         for uid, kind, data in events.order_by("pk").values_list("run__uid", "kind", "data")
     }
-
-
-def _late(outcome: str) -> str:
-    return outcome if outcome == "unknown" else f"{outcome}_after_cancel"

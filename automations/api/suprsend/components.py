@@ -51,18 +51,22 @@ COMPONENTS: dict[str, Schema] = {
         },
     ),
     "Workflow": request_of({"workflow": text(LONGEST_ID), "recipients": _PEOPLE}, _SHARED, strict=False),
-    "DynamicWorkflow": request_of(
-        {"name": text(LONGEST_ID), "template": text(255), "users": _PEOPLE},
-        {
-            **_SHARED,
-            "delay": either(
-                {**text(200), "description": "Such as `1d2h3m4s`."},
-                {"type": "integer", "minimum": 0, "description": "Seconds."},
-            ),
-            "trigger_at": text(100),
-        },
-        strict=False,
-    ),
+    "DynamicWorkflow": {
+        **request_of(
+            {"name": text(LONGEST_ID), "template": text(255), "users": _PEOPLE},
+            {
+                **_SHARED,
+                "delay": either(
+                    {**text(200), "description": "Such as `1d2h3m4s`."},
+                    {"type": "integer", "minimum": 0, "description": "Seconds."},
+                ),
+                "trigger_at": text(100),
+            },
+            strict=False,
+        ),
+        "description": "With `delay` or `trigger_at`, not both.",
+        **either(*({"properties": {name: {"type": "null"}}} for name in ("delay", "trigger_at"))),
+    },
     "Triggered": answer({"status": {"const": "success"}, "message_id": UID}),
     "TriggeredMany": answer({
         "status": {"const": "success"},

@@ -28,8 +28,8 @@ def read_recipients(body: Body, name: str) -> Sequence[Named]:
     entries = body.entries(name, most=MOST)
     if not body.value.get(name):
         body.refuse(name, "required", f"“{name}” must have at least one entry")
-    below = Body({str(n): entry for n, entry in enumerate(entries)}, f"{body.pointer}/{name}", body.notes)
-    return [read_recipient(below, str(index)) for index in range(len(entries))]
+    listed = body.listed(name, entries)
+    return [read_recipient(listed, str(place)) for place in range(len(entries))]
 
 
 def read_recipient(body: Body, name: str, *, required: bool = True) -> Named:

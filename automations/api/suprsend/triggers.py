@@ -22,7 +22,7 @@ from automations.api.suprsend.authentication import Signed
 from automations.api.suprsend.components import MOST_AT_ONCE
 from automations.api.suprsend.recipients import LONGEST_ID, Named, read_recipient, read_recipients
 from automations.invocation import InvokeRequest
-from automations.models import ApiKey, Contact, No, Refusal
+from automations.models import ApiKey, No, Refusal
 
 ANSWERS = {202: "Triggered", 207: "TriggeredMany"}
 # Where the caller says what an automation's or a definition's members say here.
@@ -75,17 +75,14 @@ class _Triggers(Endpoint):
         key = asked["idempotency_key"]
         # Whatever else it comes with: the same key again is skipped, as SuprSend documents.
         fingerprint = idempotency.fingerprint(address="trigger", body=key) if key else None
-        Contact.objects.learn(
-            environment=self.environment,
-            known=[
-                (named.recipient.id or "", address) for named in recipients for address in named.addresses
-            ],
-        )
         request = InvokeRequest(
             environment=self.environment,
             actor=self.actor,
             dialect="suprsend",
             recipients=[named.recipient for named in recipients],
+            addresses=[
+                (named.recipient.id or "", address) for named in recipients for address in named.addresses
+            ],
             fingerprint=fingerprint,
             **asked,
         )
@@ -157,7 +154,7 @@ def _brought(body: Body) -> dict[str, Any]:
 
 
 def _delay(body: Body) -> dict[str, Any] | None:
-    """`delay` is `1d2h3m4s` or a number of seconds, `trigger_at` a moment."""
+    """`delay` is `1d2h3m4s` or a number of seconds, `trigger_at` a moment; together they are refused."""
     delay = body.take("delay")
     if isinstance(delay, int) and not isinstance(delay, bool):
         delay = str(delay)
@@ -165,6 +162,8 @@ def _delay(body: Body) -> dict[str, Any] | None:
         body.refuse("delay", "invalid", "“delay” must be a text such as 1d2h, or whole seconds")
         return None
     until = body.label("trigger_at", longest=100)
+    if delay and until is not None:
+        body.refuse("trigger_at", "duplicate", "give either “delay” or “trigger_at”")
     if delay:
         duration = f"{delay} seconds" if _SECONDS.fullmatch(delay) else delay
         return {"action": "delay", "duration": duration}

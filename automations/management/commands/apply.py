@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ class Command(PreparedCommand):
     help = (
         "Creates or updates automations from JSON files {key, alias?, name, definition}, and publishes them."
     )
+
+    places: Mapping[str, str] = {}  # where a file says what `publication.apply` points at
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
@@ -40,6 +43,7 @@ class Command(PreparedCommand):
             except OSError as error:
                 faults.append(f"{file}: {error.strerror}")
             except Refusal as refusal:
+                refusal.point(self.places)
                 faults += _located(file, refusal)
             else:
                 version = automation.published.number if automation.published else None
@@ -49,7 +53,7 @@ class Command(PreparedCommand):
 
     def read(self, file: Path, environment: Environment) -> object:
         """The file's JSON, its members of the right types; what they say is for `publication.apply` to judge."""
-        document = parse(file.read_bytes())
+        document = parse(file.read_bytes(), called="the file")
         if isinstance(document, dict):
             body = Body(document)
             body.text("key", required=True)

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connection
 
+from automations.management.preparing import answering
 from automations.models import database_name, is_prepared, unprepared
 
 PATIENCE = 30.0  # seconds that another machine has to make the tables
@@ -17,7 +18,7 @@ PAUSE = 0.5
 
 class Command(BaseCommand):
     requires_system_checks = ()  # the tests run them; here they would double the start
-    help = "Runs the workers until TERM or Ctrl-C, and replaces them when they stop working."
+    help = "Runs the workers until TERM, HUP or Ctrl-C, and replaces them when they stop working."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tree", action="store_true", help="the workers without the watchdog (internal)")
@@ -31,7 +32,8 @@ class Command(BaseCommand):
 
         self.stdout.write(f"The workers' database is {database_name()}.")
         self.stdout.flush()
-        self._await_tables()
+        with answering():
+            self._await_tables()
         sys.exit(Watchdog().watch())
 
     def _await_tables(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from automations.api.courier.journeys import DRAFT, PUBLISHED
 from automations.api.courier.nodes import MOST_NODES, definition_of
 from automations.api.parsing import parse
 from automations.api.reading import Body
@@ -14,11 +15,12 @@ from automations.models import KEY_PATTERN, Automation, Environment, No, Refusal
 
 class Command(apply.Command):
     help = "Creates or updates automations from journeys, as Courier's GET /journeys/{id} shows them; publishes them."
+    places = {"/key": "/id", "/alias": "/id"}
 
     def read(self, file: Path, environment: Environment) -> object:
         """The journey as `publication.apply` takes it; an id that cannot be a key becomes the alias. Refusal for one
-        that is disabled, and for one whose place is another's."""
-        journey = parse(file.read_bytes())
+        that is not live at Courier, and for one whose place is another's."""
+        journey = parse(file.read_bytes(), called="the file")
         if not isinstance(journey, dict):
             raise Refusal.at("", "invalid", "a journey must be an object", kind=No.MALFORMED)
         body = Body(journey, strict=False)
@@ -26,6 +28,10 @@ class Command(apply.Command):
         nodes, token = body.entries("nodes", most=MOST_NODES), body.expression("cancelation_token")
         if "enabled" in body.value and not body.flag("enabled"):
             body.refuse("enabled", "disabled", "the journey is disabled, and would be live here")
+        if body.choice("state", (DRAFT, PUBLISHED), PUBLISHED) == DRAFT:
+            body.refuse(
+                "state", "unpublished", "the journey is a draft, and would be live here; publish it first"
+            )
         body.finish()
         kept = {} if token is None else {"cancellation_token": token}
         document = {"name": name, "definition": definition_of(nodes, kept=kept, runnable=True)}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which that share (0 to 1) of the values lies."""
+    """The smallest of the values that at least that share (0 to 1) of them do not exceed: the nearest rank."""
     ordered = sorted(values)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+    return ordered[max(ceil(share * len(ordered)), 1) - 1]
 
 
 def milliseconds(values: Sequence[float]) -> str:

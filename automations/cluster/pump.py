@@ -26,6 +26,7 @@ SHIFT_SECONDS = 5.0  # after that a pump ends as soon as nothing is in flight; u
 LINGER_SECONDS = 0.25  # how long it waits for more before it ends early
 POLL_SECONDS = 0.02
 LOOK_SHARE = 0.02  # of its time, what a pump that has its hands full spends on looking what else is due
+PATIENCE_SECONDS = 0.002  # for the first step of those handed out to end, before more threads are called
 GATHER_SECONDS = 0.004  # steps that end within so short a time are written back together
 HOUSE_SECONDS = 1.0
 BEAT_SECONDS = 5.0
@@ -101,7 +102,9 @@ class _Shift:
     def __init__(self) -> None:
         self.crew = Crew.of_this_process(settings.SLOTS)
         self.finished: deque[Done] = deque()
-        self.ended = threading.Event()  # set with each that is added
+        self.awaited = 1  # once so many are finished,
+        self.all_ended = threading.Event()  # this is set; and once any is,
+        self.ended = threading.Event()
         self.environments: list[Environment] = []
         self.in_flight: dict[int, dict[_Attempt, Task]] = {}
         self.started_at = time.monotonic()
@@ -164,6 +167,7 @@ class _Shift:
     def _wait_for_database(self) -> None:
         """A pause; raises the error again once the leases in hand must have run out, or the drain is over."""
         connection.close()
+        self.crew.hurry()
         now = time.monotonic()
         self.away_since = self.away_since or now
         if now - self.away_since > settings.LEASE_SECONDS or self._has_drained():
@@ -231,25 +235,30 @@ class _Shift:
             if environment.pk in due and len(tasks) < room:
                 del self.next_due[environment.pk]
             self.in_flight[environment.pk].update((_attempt(task), task) for task in tasks)
-            for task in tasks:
-                self.crew.perform(task, then=self._hand_in)
+            self.crew.perform(tasks, then=self._hand_in)
             worked = worked or bool(mine or tasks)
         return worked
 
     def _hand_in(self, done: Done) -> None:
-        """What a thread of the crew does with what it has performed."""
+        """What a thread of the crew does with what it has performed. It seldom wakes the pump, which would only take
+        the interpreter from the others."""
         self.finished.append(done)
-        self.ended.set()
+        if len(self.finished) >= self.awaited:
+            self.all_ended.set()
+        if not self.ended.is_set():
+            self.ended.set()
 
     def _collect(self, seconds: float) -> dict[int, list[Done]]:
         """What has been performed, by environment: waits so long for the first, then a moment for the rest."""
+        if self.crew.waits and not self.ended.wait(min(seconds, PATIENCE_SECONDS)):
+            self.crew.hurry()
         if self.ended.wait(seconds):
-            awaited = sum(map(len, self.in_flight.values()))
-            until = time.monotonic() + GATHER_SECONDS
-            while (left := until - time.monotonic()) > 0:
-                self.ended.clear()
-                if len(self.finished) >= awaited or not self.ended.wait(left):
-                    break
+            self.awaited = sum(map(len, self.in_flight.values()))
+            self.all_ended.clear()
+            if len(self.finished) < self.awaited:
+                self.all_ended.wait(GATHER_SECONDS)
+            self.ended.clear()
+        self.crew.hurry()
         done: dict[int, list[Done]] = {}
         for _ in range(len(self.finished)):
             item = self.finished.popleft()

@@ -15,7 +15,8 @@ from tests.bench.peers.measure import throughput
 from tests.bench.peers.roster import OURS
 
 EFFECT_SECONDS = 0.1
-ALLOWED = 2 * 64 / EFFECT_SECONDS  # two workers of 64 slots
+SLOTS = 64
+ALLOWED = 2 * SLOTS / EFFECT_SECONDS  # two workers
 STEPS = 10_000
 WAITING = 1_000_000
 IDLE_SECONDS = 30
@@ -38,7 +39,9 @@ OWN = {
 
 def slots(cache: Path) -> None:
     """Steps a second whose effect takes 100 ms, beside what the slots allow."""
-    peer = replace(OURS, environment={**OURS.environment, "EFFECT_SECONDS": str(EFFECT_SECONDS)})
+    peer = replace(
+        OURS, environment={**OURS.environment, "SLOTS": str(SLOTS), "EFFECT_SECONDS": str(EFFECT_SECONDS)}
+    )
     with prepared(peer, cache=cache) as arena, arena.working():
         rate = throughput(arena, STEPS)
     line(f"100 ms effect, steps/s (of {ALLOWED:,.0f}; at least 0.85)", f"{rate:,.0f} = {rate / ALLOWED:.2f}")

@@ -42,7 +42,8 @@ class Peer:
         return [*redis, "node", "npm"] if self.runtime == "node" else redis
 
 
-_OURS = {"DJANGO_SETTINGS_MODULE": "tests.bench.peers.settings", "NO_BOOTSTRAP": "1"}
+# As many at once as BullMQ's worker is given, where 64 are the default.
+_OURS = {"SLOTS": "100", "DJANGO_SETTINGS_MODULE": "tests.bench.peers.settings", "NO_BOOTSTRAP": "1"}
 OURS = Peer(name="countermand", program="ours", runtime="ours", processes=1, environment=_OURS)
 PEERS = (
     Peer(name="graphile-worker", program="graphile", runtime="node"),

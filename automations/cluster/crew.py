@@ -60,7 +60,8 @@ class Crew:
 
     def perform(self, tasks: Iterable[Task], *, then: _Then) -> None:
         """Has each task performed by a thread, which then calls `then` with what came of it."""
-        given = [(task, then) for task in tasks]
+        if not (given := [(task, then) for task in tasks]):
+            return
         with self.counting:
             self.load += len(given)
             self.tasks.extend(given)

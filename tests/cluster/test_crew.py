@@ -73,6 +73,12 @@ def test_each_step_gets_a_thread_as_soon_as_one_takes_its_time() -> None:
     assert len(crew.threads) == 5
 
 
+def test_without_a_step_nobody_is_called() -> None:
+    crew, basket = Crew(2), _Basket(1)
+    crew.perform([], then=basket.put)
+    assert (crew.threads, crew.load, basket.done) == ([], 0, [])
+
+
 def test_a_crew_hires_no_more_than_it_may() -> None:
     crew, basket = Crew(2), _Basket(6)
     tasks = _started(6)

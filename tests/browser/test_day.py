@@ -6,11 +6,12 @@ import os
 import re
 import shlex
 import signal
+import sqlite3
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -184,11 +185,18 @@ def stopped(pids: list[int]) -> Iterator[None]:
 
 @contextmanager
 def held_up(product: Product) -> Iterator[None]:
-    """On PostgreSQL no worker gets past the newest of the waiting runs: it waits for our lock on it."""
+    """No worker finishes the cancel: on PostgreSQL it waits for our lock on the newest of the waiting runs; on SQLite,
+    where nothing but the whole file can be locked, the workers stand still."""
     url = product.environment["DATABASE_URL"]
-    if not url.startswith("postgres"):
-        yield
+    if url.startswith("postgres"):
+        with psycopg.connect(url) as connection:
+            connection.execute("SELECT 1 FROM automations_liverun ORDER BY run_id DESC LIMIT 10 FOR UPDATE")
+            yield
         return
-    with psycopg.connect(url) as connection:
-        connection.execute("SELECT 1 FROM automations_liverun ORDER BY run_id DESC LIMIT 10 FOR UPDATE")
-        yield
+    # None is stopped in a transaction of its own, which would keep everybody else from writing.
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=20, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for pid in tree(product)[2:]:
+            os.kill(pid, signal.SIGSTOP)
+        connection.execute("ROLLBACK")
+    yield

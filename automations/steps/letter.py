@@ -50,10 +50,12 @@ class Letter:
         )
         self.to: Mapping[str, Any] | None = resolved.get("to")
         self.profile = _members(resolved.get("profile"))
-        self.data = _members(resolved.get("data"))
         self.override = _members(resolved.get("override"))
+        data = _laid_over(_members(attempt.scope.data), _members(resolved.get("data")))
+        self.scope: Scope = attempt.scope._replace(data=data)
         self.template = self._template() if step.template is not None else None
-        self.inline = self._filled_in(Wording(step.title, step.body), attempt.scope.profile)
+        profile = _laid_over(attempt.scope.profile, self.profile)
+        self.inline = self._filled_in(Wording(step.title, step.body), profile)
 
     def _template(self) -> MessageTemplate:
         key = expressions.resolve_token(
@@ -68,12 +70,10 @@ class Letter:
     def deliver(self, addressee: Addressee) -> dict[str, Any]:
         """Delivers to one addressee; what the run records of it. Raises DeliveryError, and ExpressionError for a
         template that cannot be filled in."""
-        profile = _members(addressee.profile)
-        if self.profile:
-            profile = {**profile, **self.profile}
+        profile = _laid_over(_members(addressee.profile), self.profile)
         to = self._address(addressee, profile)
         channel = channels.channel_of(channel=self.step.channel, to=to)
-        wording = self._wording(addressee, channel)
+        wording = self._wording(channel, addressee.id, profile)
         attempt = self.attempt
         message = Message(
             run=attempt.run, step=self.step.name, recipient=addressee.id, member=addressee.member,
@@ -107,20 +107,15 @@ class Letter:
         known = ((name, address) for name in named if (address := _known(profile, name)) is not None)
         return next(({name: address} for name, address in known), None)
 
-    def _wording(self, addressee: Addressee, channel: str) -> Wording:
+    def _wording(self, channel: str, recipient: str | None, profile: Mapping[str, Any]) -> Wording:
         wording = self.inline
         if self.template is not None:
-            worded = self.template.wording(channel)
-            wording = self._filled_in(worded, _members(addressee.profile), recipient=addressee.id)
+            wording = self._filled_in(self.template.wording(channel), profile, recipient=recipient)
         return wording._replace(**{name: expressions.as_text(said) for name, said in self.override.items()})
 
     def _filled_in(self, wording: Wording, profile: Mapping[str, Any], **refs: Any) -> Wording:
-        """With what the step says of data and profile laid over the run's data and this profile."""
-        scope: Scope = self.attempt.scope
-        scope = scope._replace(
-            data={**_members(scope.data), **self.data}, profile={**profile, **self.profile},
-            refs={**scope.refs, **refs},
-        )  # fmt: skip
+        """Read against the run, this profile and these refs beside the run's."""
+        scope = self.scope._replace(profile=profile, refs={**self.scope.refs, **refs})
         return wording.filled_in(scope, owner=self.attempt.owner, warnings=self.warnings)
 
     def _secrets(self, channel: str, to: Mapping[str, Any] | None) -> list[str]:
@@ -161,6 +156,10 @@ def _known(profile: Mapping[str, Any], channel: str) -> Any:
     """The address in a profile: `email`, `webhook` (a URL, or {"url", "headers"}), `apprise`."""
     address = profile.get(channel) or None
     return {"url": address} if channel == "webhook" and isinstance(address, str) else address
+
+
+def _laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**under, **over} if over else under
 
 
 def _members(value: Any) -> Mapping[str, Any]:

@@ -194,7 +194,9 @@ def held_up(product: Product) -> Iterator[None]:
             yield
         return
     # None is stopped in a transaction of its own, which would keep everybody else from writing.
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=20, isolation_level=None)) as connection:
+    with closing(
+        sqlite3.connect(url.removeprefix("sqlite:///"), timeout=20, isolation_level=None)
+    ) as connection:
         connection.execute("BEGIN IMMEDIATE")
         for pid in tree(product)[2:]:
             os.kill(pid, signal.SIGSTOP)

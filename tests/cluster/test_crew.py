@@ -27,10 +27,11 @@ class _Gathering:
     """Steps that end only once so many have begun."""
 
     def __init__(self, count: int) -> None:
-        self.barrier = threading.Barrier(count)
+        self.barrier, self.begun = threading.Barrier(count), threading.Event()
 
     def __call__(self, name: str) -> None:
         if name == "effect.begins":
+            self.begun.set()
             self.barrier.wait(10)
 
 
@@ -54,22 +55,24 @@ def test_steps_that_take_no_time_are_performed_by_one_thread() -> None:
     assert (len(basket.done), len(crew.threads), crew.load, crew.waits) == (30, 1, 0, False)
 
 
-def test_each_step_gets_a_thread_as_soon_as_one_takes_its_time() -> None:
-    crew, basket = Crew(8), _Basket(5)
-    tasks = _started(5)
-    with testpoints.watched(_Gathering(5)):
+def _hurried(crew: Crew, tasks: Sequence[Task], *, gathered: int, times: int = 1) -> None:
+    """Performs them, which end only once so many have begun, and hurries the crew when the first has taken its time."""
+    basket, gathering = _Basket(len(tasks)), _Gathering(gathered)
+    with testpoints.watched(gathering):
         crew.perform(tasks, then=basket.put)
-        time.sleep(0.05)
-        assert crew.waits
-        crew.hurry()
+        assert gathering.begun.wait(10)
+        time.sleep(0.01)
+        assert len(crew.tasks) == len(tasks) - 1
+        for _ in range(times):
+            crew.hurry()
         assert basket.full.wait(10)
+
+
+def test_each_step_gets_a_thread_as_soon_as_one_takes_its_time() -> None:
+    crew = Crew(8)
+    _hurried(crew, _started(5), gathered=5)
     assert (len(crew.threads), crew.load, crew.waits) == (5, 0, False)
-    again, later = _Basket(5), _started(5)
-    with testpoints.watched(_Gathering(5)):  # by the threads that there are
-        crew.perform(later, then=again.put)
-        time.sleep(0.05)
-        crew.hurry()
-        assert again.full.wait(10)
+    _hurried(crew, _started(5), gathered=5)  # by the threads that there are
     assert len(crew.threads) == 5
 
 
@@ -80,12 +83,6 @@ def test_without_a_step_nobody_is_called() -> None:
 
 
 def test_a_crew_hires_no_more_than_it_may() -> None:
-    crew, basket = Crew(2), _Basket(6)
-    tasks = _started(6)
-    with testpoints.watched(_Gathering(2)):
-        crew.perform(tasks, then=basket.put)
-        time.sleep(0.05)
-        crew.hurry()
-        crew.hurry()
-        assert basket.full.wait(10)
+    crew = Crew(2)
+    _hurried(crew, _started(6), gathered=2, times=2)
     assert (len(crew.threads), crew.load) == (2, 0)

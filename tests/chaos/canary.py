@@ -16,7 +16,7 @@ def storms(mutant: str, *, seed: int, server: Server | None) -> list[int]:
     caught: list[int] = []
     while len(caught) < STORMS and not any(caught):
         plan = Plan(
-            seed=seed + len(caught), seconds=SECONDS, rate=40, mutant=mutant, mix=HONEST, patience=0
+            seed=seed + len(caught), seconds=SECONDS, load=2, mutant=mutant, mix=HONEST, patience=0
         )  # fmt: skip
         caught.append(run(plan, server=server).counts[UNLISTED])
     return caught

@@ -44,7 +44,7 @@ REAL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`seconds` of load at `rate` invokes a second, and more of it, up to three times as much, until `fewest`
+    """`seconds` of `load` times 20 invokes a second, and more of it, up to three times as much, until `fewest`
     faults were injected: a seed may draw the long ones first; `pauses` is the factor on the test points' delays,
     `silent` the watchdog's patience in seconds (None: the product's own); `mutant` makes the product wrong;
     `patience` is how many seconds the runs are given to end after that."""
@@ -53,7 +53,7 @@ class Plan:
     seconds: float
     deck: Sequence[tuple[int, Fault]] = ()
     fewest: int = 0
-    rate: float = 20.0
+    load: int = 1
     pauses: float = 1.0
     silent: float | None = None
     mutant: str | None = None
@@ -87,7 +87,8 @@ def run(plan: Plan, *, server: Server | None, say: Callable[[str], None] = print
         key = beside(environment, database.direct_url, "tests.chaos.records", "prepare")
         with started(folder, environment) as product:
             driver = Driver(
-                url=product.url, key=key, sink=sink.url, history=history, seed=plan.seed, rate=plan.rate
+                url=product.url, key=key, sink=sink.url, history=history, seed=plan.seed,
+                rate=20.0 * plan.load, threads=6 * plan.load,
             )  # fmt: skip
             driver.publish()
             site = Site(

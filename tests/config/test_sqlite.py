@@ -1,4 +1,4 @@
-"""A transaction on SQLite waits for its turn a few milliseconds at a time, and no longer than it was told."""
+"""A statement on SQLite waits for its turn a few milliseconds at a time, and no longer than it was told."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from django.db import OperationalError, ProgrammingError
 
 from config import settings
-from config.sqlite.base import DatabaseWrapper
+from config.sqlite.base import Cursor, DatabaseWrapper
 
 pytestmark = pytest.mark.pure
 PATIENCE = 0.3
@@ -22,7 +22,7 @@ Connect = Callable[[], "Connection"]
 
 
 class Connection(DatabaseWrapper):
-    """One that remembers what it was asked to carry out."""
+    """One that remembers what SQLite was asked to carry out, as often as it was."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -33,19 +33,13 @@ class Connection(DatabaseWrapper):
         )  # fmt: skip
         self.statements: list[str] = []
         self.ensure_connection()
-        self.execute_wrappers.append(self._remember)
-
-    def _remember(self, execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
-        self.statements.append(sql)
-        return execute(sql, *rest)
+        self.connection.set_trace_callback(self.statements.append)
 
     def begin(self) -> None:
         self.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
 
-    @property
-    def patience_ms(self) -> int:
-        """Of a statement that is no transaction's."""
-        return int(self.connection.execute("PRAGMA busy_timeout").fetchone()[0])
+    def execute(self, sql: str, values: Any = None) -> Any:
+        return self.cursor().execute(sql, values)
 
 
 @pytest.fixture
@@ -93,25 +87,68 @@ def test_a_transaction_looks_again_and_again_and_begins_once_the_one_before_it_h
     # In a tenth of a second SQLite itself looks eight times, and then after 25, 50 and 100 ms.
     assert len(waiter.statements) > 12
     assert set(waiter.statements) == {"BEGIN IMMEDIATE"}
-    assert waiter.patience_ms == PATIENCE * 1000
+
+
+def test_a_statement_outside_a_transaction_waits_like_one(connect: Connect) -> None:
+    holder, waiter = connect(), connect()
+    holder.execute("CREATE TABLE told (word TEXT)")
+    holder.begin()
+    holder.execute("INSERT INTO told VALUES ('first')")
+    timer = later(lambda: holder.connection.execute("COMMIT"))
+    waiter.execute("INSERT INTO told VALUES (%s)", ["second"])
+    timer.join()
+    assert len(waiter.statements) > 12
+    assert waiter.execute("SELECT word FROM told ORDER BY rowid").fetchall() == [("first",), ("second",)]
+    holder.connection.execute("BEGIN IMMEDIATE")
+    with pytest.raises(OperationalError, match="database is locked"):
+        waiter.execute("INSERT INTO told VALUES ('never')")
+    with pytest.raises(OperationalError, match="no such table"):
+        waiter.execute("INSERT INTO untold VALUES ('never')")
+
+
+def test_a_reader_waits_for_nobody(connect: Connect) -> None:
+    holder, reader = connect(), connect()
+    holder.execute("CREATE TABLE told (word TEXT)")
+    holder.begin()
+    with Cursor.first:
+        assert reader.execute("SELECT word FROM told").fetchall() == []
+
+
+def test_who_waits_keeps_nobody_from_tidying_up_after_it(connect: Connect) -> None:
+    """The holder's thread may be the one whose garbage collector meets a statement of the waiter's."""
+    holder, waiter = connect(), connect()
+    holder.execute("CREATE TABLE told (word TEXT)")
+    holder.execute("INSERT INTO told VALUES ('a'), ('b')")
+    holder.begin()
+    unread = [waiter.connection.execute("SELECT word FROM told")]
+    waiter.patience = 10
+    waiter.inc_thread_sharing()
+    statement = threading.Thread(target=waiter.execute, args=["DELETE FROM told"])
+    statement.start()
+    while "DELETE FROM told" not in waiter.statements:
+        time.sleep(PATIENCE / 100)
+    unread.clear()  # which would wait for the statement, had SQLite it in hand
+    holder.rollback()
+    statement.join()
+    assert holder.execute("SELECT count(*) FROM told").fetchone() == (0,)
 
 
 def test_one_thread_looks_and_the_others_wait_for_it(connect: Connect) -> None:
     waiter = connect()
-    DatabaseWrapper.first.acquire()
+    Cursor.first.acquire()
     tried: list[int] = []
 
     def give_back() -> None:
         tried.append(len(waiter.statements))
-        DatabaseWrapper.first.release()
+        Cursor.first.release()
 
     timer = later(give_back)
     waiter.begin()
     timer.join()
     assert tried == [0]
     assert waiter.statements == ["BEGIN IMMEDIATE"]
-    assert DatabaseWrapper.first.acquire(blocking=False)
-    DatabaseWrapper.first.release()
+    assert Cursor.first.acquire(blocking=False)
+    Cursor.first.release()
 
 
 def test_one_that_waits_in_vain_is_told_so(connect: Connect) -> None:
@@ -121,16 +158,15 @@ def test_one_that_waits_in_vain_is_told_so(connect: Connect) -> None:
     with pytest.raises(OperationalError, match="database is locked"):
         waiter.begin()
     assert time.monotonic() - begun >= PATIENCE
-    assert waiter.patience_ms == PATIENCE * 1000
     holder.rollback()
     waiter.begin()  # and may try again
 
 
 def test_one_that_never_comes_to_look_tries_once_at_the_end(connect: Connect) -> None:
     waiter = connect()
-    with DatabaseWrapper.first:
+    with Cursor.first:
         waiter.begin()
-        assert DatabaseWrapper.first.locked()  # which is not given back by who never had it
+        assert Cursor.first.locked()  # which is not given back by who never had it
     assert waiter.statements == ["BEGIN IMMEDIATE"]
 
 
@@ -139,23 +175,22 @@ def test_what_is_no_matter_of_patience_is_told_at_once(connect: Connect) -> None
     connection.begin()
     connection.statements.clear()
     with pytest.raises(OperationalError, match="within a transaction"):
-        connection._start_transaction_under_autocommit()
+        connection.execute("BEGIN IMMEDIATE")
     assert connection.statements == ["BEGIN IMMEDIATE"]
-    assert connection.patience_ms == PATIENCE * 1000
 
 
 def test_whatever_goes_wrong_the_next_one_may_look(connect: Connect) -> None:
     connection = connect()
     connection.connection.close()
     with pytest.raises(ProgrammingError, match="closed"):
-        connection._start_transaction_under_autocommit()
-    assert not DatabaseWrapper.first.locked()
+        connection.execute("BEGIN IMMEDIATE")
+    assert not Cursor.first.locked()
     connection.connection = None  # or to close it would fail as well
 
 
 def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
-    with DatabaseWrapper.first:
+    with Cursor.first:
         child = os.fork()
         if not child:
-            os._exit(not DatabaseWrapper.first.acquire(blocking=False))
+            os._exit(not Cursor.first.acquire(blocking=False))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -45,15 +45,16 @@ REAL = (
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """`seconds` of `load` times 20 invokes a second, and more of it, up to three times as much, until `fewest`
-    faults were injected: a seed may draw the long ones first; `pauses` is the factor on the test points' delays,
-    `silent` the watchdog's patience in seconds (None: the product's own); `mutant` makes the product wrong;
-    `patience` is how many seconds the runs are given to end after that."""
+    faults were injected: a seed may draw the long ones first; `calm` is the factor on the pauses between them,
+    `pauses` on the test points' delays, `silent` the watchdog's patience in seconds (None: the product's own);
+    `mutant` makes the product wrong; `patience` is how many seconds the runs are given to end after that."""
 
     seed: int
     seconds: float
     deck: Sequence[tuple[int, Fault]] = ()
     fewest: int = 0
     load: int = 1
+    calm: float = 1.0
     pauses: float = 1.0
     silent: float | None = None
     mutant: str | None = None
@@ -122,7 +123,7 @@ def _storm(plan: Plan, site: Site, driver: Driver, sink: Sink, say: Callable[[st
         while (since := time.monotonic() - began) < plan.seconds or (
             struck < plan.fewest and since < LONGEST * plan.seconds
         ):
-            time.sleep(draw.uniform(*GAP))
+            time.sleep(plan.calm * draw.uniform(*GAP))
             if deck is not None:
                 struck += faults.strike(next(deck), site, draw)
     finally:

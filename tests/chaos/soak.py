@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"seed {asked.seed}", flush=True)
     if not asked.sqlite and clock_library() is None:
         print("NOT injected: a wrong clock. This helps: sudo apt-get install -y faketime", flush=True)
-    report: dict[str, Any] = {**_circumstances(), "seed": asked.seed, "load": asked.load, "canaries": {}, "rounds": []}
+    given = {name: getattr(asked, name) for name in ("seed", "load", "calm")}
+    report: dict[str, Any] = {**_circumstances(), **given, "canaries": {}, "rounds": []}
     with ExitStack() as stack:
         server = None if asked.sqlite else stack.enter_context(Server(durable=True))
         for mutant in MUTANTS:
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         until = time.monotonic() + 60 * asked.minutes
         while (left := until - time.monotonic()) > 0:
             number = len(report["rounds"])
-            verdict = _round(asked.seed + number, min(left, ROUND_SECONDS), server, load=asked.load)
+            verdict = _round(asked, number, min(left, ROUND_SECONDS), server)
             report["rounds"].append({"faults": verdict.counts, "figures": verdict.figures})
             print(f"round {number + 1}, {left / 60:.0f} min left: {_summary(verdict)}", flush=True)
             report |= _totals(report["rounds"])
@@ -55,14 +56,16 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9))
     parser.add_argument("--load", type=int, default=1, help="times 20 invokes a second, of six clients")
+    parser.add_argument("--calm", type=float, default=1.0, help="times the usual pause between two faults")
     parser.add_argument("--report", type=Path, help="where to write all figures, as JSON")
     parser.add_argument("--sqlite", action="store_true", help="on SQLite instead of PostgreSQL")
     return parser.parse_args(arguments)
 
 
-def _round(seed: int, seconds: float, server: Server | None, *, load: int) -> Verdict:
+def _round(asked: argparse.Namespace, number: int, seconds: float, server: Server | None) -> Verdict:
     deck = decks.POSTGRES if server else decks.SQLITE
-    return run(Plan(seed=seed, seconds=seconds, deck=deck, load=load), server=server)
+    plan = Plan(seed=asked.seed + number, seconds=seconds, deck=deck, load=asked.load, calm=asked.calm)
+    return run(plan, server=server)
 
 
 def _summary(verdict: Verdict) -> str:

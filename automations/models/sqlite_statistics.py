@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections
 
 # For each index: of so many rows in it, how many agree in the first column, in the first two, and so on. Of a busy
 # installation, and for every one: a plan is then the same however many runs there are, and nobody has to look.
@@ -68,8 +68,10 @@ def tell_sqlite(*, using: str, **_: Any) -> None:
         for table, indexes in ROWS.items()
         for index, counts in indexes.items()
     ]
-    with transaction.atomic(using=using), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute("ANALYZE sqlite_master")  # makes the table sqlite_stat1
-        cursor.executemany("DELETE FROM sqlite_stat1 WHERE tbl = %s", [(table,) for table in ROWS])
-        cursor.executemany("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (%s, %s, %s)", known)
+        for table in ROWS:
+            cursor.execute("DELETE FROM sqlite_stat1 WHERE tbl = %s", [table])
+        for row in known:
+            cursor.execute("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (%s, %s, %s)", row)
         cursor.execute("ANALYZE sqlite_master")  # which reads it

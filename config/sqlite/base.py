@@ -36,9 +36,8 @@ class Cursor(base.SQLiteCursorWrapper):
         """OperationalError, as SQLite says it, when the turn has not come within `patience` seconds."""
         if self.connection.in_transaction:
             return super().execute(query, params)
-        if not query.startswith(
-            "BEGIN"
-        ):  # one that begins queues at once, or those who wait would wait for ever
+        # What begins a transaction queues at once: those who wait already would else be passed by, again and again.
+        if not query.startswith("BEGIN"):
             try:
                 return super().execute(query, params)
             except sqlite3.OperationalError as error:

@@ -181,6 +181,10 @@ def test_what_is_no_matter_of_patience_is_told_at_once(connect: Connect) -> None
 
 def test_whatever_goes_wrong_the_next_one_may_look(connect: Connect) -> None:
     connection = connect()
+    with pytest.raises(OperationalError, match="syntax error"):
+        connection.execute("BEGIN WHENEVER")
+    assert connection.statements == []  # SQLite was asked once, and did not understand
+    assert not Cursor.first.locked()
     connection.connection.close()
     with pytest.raises(ProgrammingError, match="closed"):
         connection.execute("BEGIN IMMEDIATE")

@@ -22,6 +22,7 @@ from tests.chaos.faults import clock_library
 from tests.chaos.harness import Plan, commit, run
 
 ROUND_SECONDS = 150.0
+KNOBS = ("seed", "load", "calm", "pauses")
 MUTANTS = ("recheck", "unlisted")
 
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"seed {asked.seed}", flush=True)
     if not asked.sqlite and clock_library() is None:
         print("NOT injected: a wrong clock. This helps: sudo apt-get install -y faketime", flush=True)
-    given = {name: getattr(asked, name) for name in ("seed", "load", "calm")}
+    given = {name: getattr(asked, name) for name in KNOBS}
     report: dict[str, Any] = {**_circumstances(), **given, "canaries": {}, "rounds": []}
     with ExitStack() as stack:
         server = None if asked.sqlite else stack.enter_context(Server(durable=True))
@@ -57,6 +58,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9))
     parser.add_argument("--load", type=int, default=1, help="times 20 invokes a second, of six clients")
     parser.add_argument("--calm", type=float, default=1.0, help="times the usual pause between two faults")
+    parser.add_argument("--pauses", type=float, default=1.0, help="times the delays at the test points")
     parser.add_argument("--report", type=Path, help="where to write all figures, as JSON")
     parser.add_argument("--sqlite", action="store_true", help="on SQLite instead of PostgreSQL")
     return parser.parse_args(arguments)
@@ -64,8 +66,8 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _round(asked: argparse.Namespace, number: int, seconds: float, server: Server | None) -> Verdict:
     deck = decks.POSTGRES if server else decks.SQLITE
-    plan = Plan(seed=asked.seed + number, seconds=seconds, deck=deck, load=asked.load, calm=asked.calm)
-    return run(plan, server=server)
+    given = {name: getattr(asked, name) for name in KNOBS}
+    return run(Plan(**given | {"seed": asked.seed + number}, seconds=seconds, deck=deck), server=server)
 
 
 def _summary(verdict: Verdict) -> str:

@@ -14,6 +14,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
+from django_htmx.http import trigger_client_event
 
 from automations import expressions
 from automations.cancellation import still_to_hit
@@ -51,11 +52,11 @@ class Preview:
 @sensitive_post_parameters()
 @require_POST
 def token_preview(request: PageRequest, key: str) -> HttpResponse:
-    """The result alone, for htmx."""
+    """The result alone, for htmx; for who asks too fast an event upon which the page asks again in a second."""
     require(request, "invoke")
     automation = find(request, key)
     if is_too_fast(request):
-        return too_fast(request)
+        return trigger_client_event(too_fast(request), "too-fast")
     preview = preview_of(request, PreviewForm(request.POST), key=automation.key)
     return render(request, "automations/_token_preview.html", {"preview": preview})
 

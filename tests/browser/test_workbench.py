@@ -26,30 +26,50 @@ FORMS = {
     "${data.plan ?? refs.template}": "tester",
 }
 
+# Previews that another page of this person asks for, beyond what a second allows.
+OTHERS = """() => {
+  const body = new FormData(document.querySelector("#f-cancellation-token").form);
+  return Promise.all(Array.from({length: 5}, () => fetch("/templates/hasty/token-preview", {method: "POST", body})));
+}"""
+
 
 @pytest.mark.slow
 def test_the_tester_shows_the_token_that_the_run_gets(page: Page, product: Product) -> None:
-    template(product, "tester", DELAY, token="first")
+    template(product, "tester", DELAY)
     enter(page, product, "admin")
-    stored = {}
+    page.goto("/templates/tester/settings")
+    page.locator("#sample_data").fill(json.dumps(DATA))
+    page.locator("#sample_profile").fill(json.dumps(PROFILE))
+    page.locator("#sample_recipient").fill("r1")
     for expression, token in FORMS.items():
-        page.goto("/templates/tester/settings")
-        page.locator("#sample_data").fill(json.dumps(DATA))
-        page.locator("#sample_profile").fill(json.dumps(PROFILE))
-        page.locator("#sample_recipient").fill("r1")
         page.locator("#f-cancellation-token").fill(expression)
         expect(page.locator("#resolved-token"), expression).to_have_text(token)
-        page.locator("#save").click()
-        expect(page.locator("#toast")).to_contain_text("Saved ")
+    body = {"automation": "tester", "data": DATA, "profile": PROFILE, "recipients": [{"id": "r1"}]}
+    stored = {}
+    for expression in FORMS:
+        definition = {"steps": [DELAY], "cancellation_token": expression}
+        product.http.put("automations/tester/draft", json={"definition": definition}).raise_for_status()
         product.http.post("automations/tester/publish", json={}).raise_for_status()
-        body = {"automation": "tester", "data": DATA, "profile": PROFILE, "recipients": [{"id": "r1"}]}
-        run = (
-            product.http.post("invocations", content=json.dumps(body))
-            .raise_for_status()
-            .json()["runs"][0]["id"]
-        )
-        stored[expression] = product.http.get(f"runs/{run}").json()["cancellation_token"]
+        accepted = product.http.post("invocations", content=json.dumps(body)).raise_for_status().json()
+        run = product.http.get(f"runs/{accepted['runs'][0]['id']}").json()
+        stored[expression] = run["cancellation_token"]
     assert stored == FORMS
+
+
+def test_a_preview_asked_for_too_fast_comes_a_moment_later(
+    page: Page, product: Product, complaints: list[str]
+) -> None:
+    template(product, "hasty", DELAY)
+    enter(page, product, "admin")
+    page.goto("/templates/hasty/settings")
+    for token in map("quick-{}".format, range(20)):
+        page.evaluate(OTHERS)
+        page.locator("#f-cancellation-token").fill(token)
+        expect(page.locator("#resolved-token")).to_have_text(token)
+        if complaints:
+            break
+    assert "429" in complaints[0]
+    complaints.clear()
 
 
 @pytest.mark.slow

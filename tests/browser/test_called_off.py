@@ -44,7 +44,7 @@ def test_a_cancelled_run_says_who_when_from_where_and_what_it_prevented(page: Pa
 @pytest.mark.slow
 def test_a_run_that_ended_before_the_button_says_so_and_stays_as_it_is(page: Page, product: Product) -> None:
     enter(page, product, "operator")
-    definition = {"steps": [{"action": "delay", "duration": "2 seconds"}]}
+    definition = {"steps": [{"action": "delay", "duration": "4 seconds"}]}
     run = invoke(product, definition=definition)
     page.goto(f"/logs/{run}/")
     page.locator("#cancel-run").click()

@@ -331,8 +331,8 @@ def test_a_save_that_failed_says_so_and_leaving_asks(
         dialog.dismiss()
 
     page.on("dialog", stay)
-    page.locator("#to-list").click(no_wait_after=True)
-    page.wait_for_timeout(100)
+    with page.expect_event("dialog"):
+        page.locator("#to-list").click(no_wait_after=True)
     assert asked == ["beforeunload"]
     page.unroute("**/steps/0")
     page.locator("#save").click()

@@ -67,7 +67,7 @@ def test_a_run_is_followed_to_its_end_and_then_left_alone(page: Page, product: P
     enter(page, product, "viewer")
     run = invoke(
         product,
-        definition={"steps": [{"action": "delay", "duration": "2 seconds"}, SEND]},
+        definition={"steps": [{"action": "delay", "duration": "3 seconds"}, SEND]},
         data={"user_id": "u1"},
     )
     page.clock.install()

@@ -105,7 +105,7 @@ def test_no_request_begins_after_the_deadline(telegram: HttpSink, message: Calla
     error = refusal(lambda: deliver("apprise", message({"apprise": "k"}, secrets=[url]), deadline=deadline))
     assert (error.message, error.retryable) == ("the time was up before every request was made", True)
     assert 2 <= len(begun) <= 5
-    assert max(begun) < deadline + 0.05
+    assert max(begun) < deadline + 0.2
 
 
 def test_apprise_s_own_pauses_between_targets_are_left_out(

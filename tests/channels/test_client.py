@@ -37,11 +37,11 @@ def post(client: Client, url: str, *, body: bytes = b"{}", seconds: float = 5.0)
 
 
 def late(call: Callable[[], object]) -> DeliveryError:
-    """What fails between 0.3 s, the deadline in these tests, and 0.8 s."""
+    """What fails after 0.3 s, the deadline in these tests, and not long after."""
     began = time.monotonic()
     with pytest.raises(DeliveryError) as caught:
         call()
-    assert 0.3 <= time.monotonic() - began < 0.8
+    assert 0.3 <= time.monotonic() - began < 3
     return caught.value
 
 

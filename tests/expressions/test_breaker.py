@@ -29,7 +29,7 @@ def test_after_three_timeouts_in_a_row_it_fails_at_once(limits: Callable[..., No
     before, started = pool.current().round_trips, time.monotonic()
     assert [fails() for _ in range(100)] == [("timeout", "token expression keeps timing out")] * 100
     assert pool.current().round_trips == before
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 2
 
 
 def test_other_owners_and_other_expressions_go_on(limits: Callable[..., None]) -> None:

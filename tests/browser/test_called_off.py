@@ -100,6 +100,7 @@ def test_many_are_called_off_by_operators_alone_and_never_without_a_filter(
     complaints.clear()
 
 
+@pytest.mark.slow
 def test_the_preview_leads_to_what_it_says(page: Page, product: Product) -> None:
     enter(page, product, "operator")
     waiting_run(product, token="in-sight")

@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
 from tests.browser.test_live import hold, some
@@ -235,6 +236,7 @@ def test_what_is_typed_while_a_save_is_under_way_is_in_the_version_that_is_mine(
     complaints.clear()
 
 
+@pytest.mark.slow
 def test_what_is_typed_while_its_step_moves_goes_with_it(page: Page, product: Product) -> None:
     two_sends(product, "moved-on")
     enter(page, product, "admin")
@@ -253,6 +255,7 @@ def test_what_is_typed_while_its_step_moves_goes_with_it(page: Page, product: Pr
     assert draft(product, "moved-on")[1]["message"]["content"]["body"] == "Base and on"
 
 
+@pytest.mark.slow
 def test_what_is_typed_while_another_step_is_asked_for_is_saved_before_it_is_shown(
     page: Page, product: Product
 ) -> None:
@@ -303,6 +306,7 @@ def test_a_save_after_the_login_has_expired_keeps_the_page_until_one_has_signed_
     assert asked == []
 
 
+@pytest.mark.slow
 def test_the_focus_goes_with_a_step_to_the_first_place_and_the_last(page: Page, product: Product) -> None:
     two_sends(product, "to-the-top")
     enter(page, product, "admin")
@@ -314,6 +318,7 @@ def test_the_focus_goes_with_a_step_to_the_first_place_and_the_last(page: Page, 
         assert [step["action"] for step in draft(product, "to-the-top")][:2] == order
 
 
+@pytest.mark.slow
 def test_a_save_that_failed_says_so_and_leaving_asks(
     page: Page, product: Product, complaints: list[str]
 ) -> None:
@@ -343,6 +348,7 @@ def test_a_save_that_failed_says_so_and_leaving_asks(
     complaints.clear()
 
 
+@pytest.mark.slow
 def test_the_form_of_a_step_is_in_sight_however_long_the_automation(page: Page, product: Product) -> None:
     steps = [{"action": "delay", "duration": f"{days} days"} for days in range(1, 41)]
     body = {"key": "forty", "name": "forty", "definition": {"steps": steps}}
@@ -361,6 +367,7 @@ def test_the_form_of_a_step_is_in_sight_however_long_the_automation(page: Page, 
     expect(page.locator("#save")).to_be_in_viewport()
 
 
+@pytest.mark.slow
 def test_a_step_is_removed_once_one_has_said_so(page: Page, product: Product) -> None:
     two_sends(product, "asked-first")
     enter(page, product, "admin")

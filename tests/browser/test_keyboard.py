@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.visitors import enter, status, waiting_run
@@ -38,6 +39,7 @@ def test_a_run_is_found_opened_and_called_off_by_keyboard(page: Page, product: P
     assert (status(product, newer), status(product, older)) == ("cancelled", "waiting")
 
 
+@pytest.mark.slow
 def test_the_letters_lead_about_unless_one_types_or_has_switched_them_off(
     page: Page, product: Product
 ) -> None:

@@ -200,6 +200,7 @@ def test_nothing_however_long_makes_a_page_scroll_sideways_at_320_px(page: Page,
     assert wide == {}
 
 
+@pytest.mark.slow
 def test_no_key_is_a_shortcut_once_they_are_switched_off(page: Page, product: Product) -> None:
     enter(page, product, "operator")
     run = waiting_run(product, token="off", source="off")
@@ -257,6 +258,7 @@ def test_a_hidden_tab_asks_nothing_and_catches_up_when_it_is_seen(page: Page, pr
     expect(page.locator(f"#row-{run} .badge")).to_have_text("Cancelled")
 
 
+@pytest.mark.slow
 def test_a_tick_moves_nothing_and_the_button_says_how_many(page: Page, product: Product) -> None:
     enter(page, product, "operator")
     runs = [waiting_run(product, token="ticks", source="ticks") for _ in range(2)]

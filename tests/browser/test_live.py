@@ -109,6 +109,7 @@ def test_a_slow_answer_never_brings_an_older_state_back(page: Page, product: Pro
     assert status(product, run) == "cancelled"
 
 
+@pytest.mark.slow
 def test_the_dialog_opens_though_its_row_was_drawn_anew_meanwhile(page: Page, product: Product) -> None:
     enter(page, product, "operator")
     run = waiting_run(product, token="redrawn-1", source="redrawn")
@@ -135,6 +136,7 @@ def some(page: Page, held: list[Route]) -> Route:
     return held[0]
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_while_a_dialog_is_open(page: Page, product: Product) -> None:
     enter(page, product, "operator")
     run = waiting_run(product, token="dialog-1")
@@ -193,6 +195,7 @@ def test_cancelling_from_the_list_leaves_one_in_the_list(page: Page, product: Pr
     assert [status(product, run) for run in runs] == ["waiting", "waiting"]
 
 
+@pytest.mark.slow
 def test_the_undo_of_a_cancel_stays_while_it_is_open_and_never_goes_from_under_the_focus(
     page: Page, product: Product
 ) -> None:
@@ -216,6 +219,7 @@ def test_the_undo_of_a_cancel_stays_while_it_is_open_and_never_goes_from_under_t
     expect(page.locator("#toast")).to_be_empty()
 
 
+@pytest.mark.slow
 def test_a_list_that_is_drawn_anew_does_not_keep_what_was_said(page: Page, product: Product) -> None:
     enter(page, product, "viewer")
     page.clock.install()

@@ -130,6 +130,7 @@ def test_a_page_of_one_environment_never_shows_or_does_anything_in_another(
     assert complaints == []
 
 
+@pytest.mark.slow
 def test_the_focus_is_where_one_would_go_on_after_each_dialog(page: Page, product: Product) -> None:
     enter(page, product, "operator")
     first, second = (waiting_run(product, token=f"focus-{number}", source="focus") for number in (1, 2))
@@ -154,6 +155,7 @@ def test_the_focus_is_where_one_would_go_on_after_each_dialog(page: Page, produc
     expect(page.locator("#person-name")).to_be_focused()
 
 
+@pytest.mark.slow
 def test_the_focus_is_at_the_field_that_was_refused_and_at_the_menu_that_was_shut(
     page: Page, product: Product, complaints: list[str]
 ) -> None:
@@ -207,6 +209,7 @@ def test_nothing_is_read_out_but_what_answers_my_action(page: Page, product: Pro
     assert 'id="toast"' in said
 
 
+@pytest.mark.slow
 def test_a_link_still_opens_in_another_tab(page: Page, context: BrowserContext, product: Product) -> None:
     enter(page, product, "viewer")
     page.goto("/logs/")
@@ -216,6 +219,7 @@ def test_a_link_still_opens_in_another_tab(page: Page, context: BrowserContext, 
     expect(page).to_have_url(re.compile(r"/logs/$"))
 
 
+@pytest.mark.slow
 def test_the_badge_of_the_workers_is_fresh_and_takes_nobody_from_their_page(
     page: Page, product: Product, context: BrowserContext
 ) -> None:

@@ -56,6 +56,7 @@ def test_the_tester_shows_the_token_that_the_run_gets(page: Page, product: Produ
     assert stored == FORMS
 
 
+@pytest.mark.slow
 def test_a_preview_asked_for_too_fast_comes_a_moment_later(
     page: Page, product: Product, complaints: list[str]
 ) -> None:

@@ -218,13 +218,16 @@ class _Shift:
         return min(self.next_due.values(), default=math.inf) - time.monotonic()
 
     def _turn(self, done: dict[int, list[Done]]) -> bool:
-        """Finishes what is done and starts what is due, environment by environment; whether there was any."""
+        """Finishes what is done and starts what is due, environment by environment; whether there was any. They share
+        the room, so that none fills every slot while another waits; who chooses first changes with each turn."""
         worked = False
         due = self._due()
-        for environment in self.environments:
+        asking = [one for one in self.environments if one.pk in due or one.pk in done]
+        self.environments = self.environments[1:] + self.environments[:1]
+        for number, environment in enumerate(asking):
             mine = done.get(environment.pk, [])
-            room = 0 if stopping.is_set() else max(self.crew.room, 0)
-            if not mine and not (room and environment.pk in due):
+            room = 0 if stopping.is_set() else math.ceil(max(self.crew.room, 0) / (len(asking) - number))
+            if not mine and not room:
                 continue
             late = _LATE.left() if self.is_behind else None
             tasks = execution.turn(

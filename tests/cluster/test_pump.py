@@ -83,6 +83,31 @@ def test_what_falls_due_while_another_environment_keeps_the_pump_busy_is_started
     assert started_at < busy.events.filter(kind="step_completed").latest("pk").data["started_at"]
 
 
+def test_no_environment_fills_every_slot_while_another_waits() -> None:
+    both = [production(), Environment.objects.get(key="test")]
+    runs = [run_of(invoke(SEND, environment=each)) for each in both * 5]
+    release, counts = threading.Event(), []
+
+    def last(name: str) -> None:
+        if name == "effect.begins":
+            release.wait(10)
+
+    pump._enlist.cache_clear()
+    shift = pump._Shift()
+    shift.crew = Crew(0)
+    with testpoints.watched(last):
+        for slots in (4, 5, 6):
+            shift.crew.size = slots
+            shift._look()
+            shift._turn({})
+            counts.append([len(shift.in_flight[each.pk]) for each in both])
+        release.set()
+        while shift.busy:
+            shift._turn(shift._collect(5.0))
+    assert counts == [[2, 2], [2, 3], [3, 3]]  # who chooses first changes
+    assert {status(run) for run in runs} == {"completed"}
+
+
 def test_a_shift_with_nothing_to_do_ends_soon() -> None:
     begun = time.monotonic()
     pump.run_pump()

@@ -52,11 +52,11 @@ class Preview:
 @sensitive_post_parameters()
 @require_POST
 def token_preview(request: PageRequest, key: str) -> HttpResponse:
-    """The result alone, for htmx; for who asks too fast an event upon which the page asks again in a second."""
+    """The result alone, for htmx."""
     require(request, "invoke")
     automation = find(request, key)
     if is_too_fast(request):
-        return trigger_client_event(too_fast(request), "too-fast")
+        return too_fast(request)
     preview = preview_of(request, PreviewForm(request.POST), key=automation.key)
     return render(request, "automations/_token_preview.html", {"preview": preview})
 
@@ -72,8 +72,8 @@ def is_too_fast(request: PageRequest) -> bool:
 
 
 def too_fast(request: PageRequest) -> HttpResponse:
-    """429, in a line for the toast."""
-    return render(request, "automations/_too_fast.html", status=429)
+    """429, in a line for the toast, with an event upon which the page asks again a second later."""
+    return trigger_client_event(render(request, "automations/_too_fast.html", status=429), "too-fast")
 
 
 def preview_of(request: PageRequest, form: PreviewForm, *, key: str) -> Preview:

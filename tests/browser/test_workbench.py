@@ -28,8 +28,8 @@ FORMS = {
 
 # Previews that another page of this person asks for, beyond what a second allows.
 OTHERS = """() => {
-  const body = new FormData(document.querySelector("#f-cancellation-token").form);
-  return Promise.all(Array.from({length: 5}, () => fetch("/templates/hasty/token-preview", {method: "POST", body})));
+  const body = new FormData(document.querySelector("main form"));
+  return Promise.all(Array.from({length: 5}, () => fetch("token-preview", {method: "POST", body})));
 }"""
 
 
@@ -57,16 +57,20 @@ def test_the_tester_shows_the_token_that_the_run_gets(page: Page, product: Produ
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tab", "field", "typed"),
+    [("settings", "#f-cancellation-token", "quick-{}"), ("invoke", "#sample_data", '{{"user_id": "{}"}}')],
+)
 def test_a_preview_asked_for_too_fast_comes_a_moment_later(
-    page: Page, product: Product, complaints: list[str]
+    page: Page, product: Product, complaints: list[str], tab: str, field: str, typed: str
 ) -> None:
-    template(product, "hasty", DELAY)
+    template(product, f"hasty-{tab}", DELAY, token="quick-{{data.user_id}}")
     enter(page, product, "admin")
-    page.goto("/templates/hasty/settings")
-    for token in map("quick-{}".format, range(20)):
+    page.goto(f"/templates/hasty-{tab}/{tab}")
+    for number in range(20):
         page.evaluate(OTHERS)
-        page.locator("#f-cancellation-token").fill(token)
-        expect(page.locator("#resolved-token")).to_have_text(token)
+        page.locator(field).fill(typed.format(number))
+        expect(page.locator("#resolved-token")).to_have_text(f"quick-{number}")
         if complaints:
             break
     assert "429" in complaints[0]

@@ -51,6 +51,12 @@ OWED = """
                    WHERE endpoint_id = w.id AND next_attempt_at IS NOT NULL) <= {now})
     OR EXISTS (SELECT 1 FROM automations_oncancelstart WHERE due_at <= {now})
 """
+# One row for each stretch; what counts it names its ends.
+COUNTED = """
+WITH stretches(place, first, second) AS (VALUES {stretches})
+SELECT place, (SELECT count(*) FROM ({counting}) capped) FROM stretches ORDER BY place
+"""
+STRETCH = {"postgresql": "(%s::int, %s::timestamptz, %s::timestamptz)", "sqlite": "(%s, %s, %s)"}
 # Two moments that nothing is due at, to be found among the values of a composed statement.
 MARKS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 2, tzinfo=UTC))
 _WORDS = {
@@ -109,17 +115,19 @@ def counted_between(
     rows: QuerySet[Any], stretches: Sequence[tuple[datetime, datetime]], *, most: int
 ) -> list[int]:
     """How many of these live rows are due at the first moment (UTC) or later and before the second, counted up to
-    `most`, for each of the stretches, in one statement. What counts one is composed once for all: beside bars that
-    takes Django longer than the counting takes a database."""
+    `most`, for each of the stretches, in one statement. What counts one is composed once for all, and planned once:
+    beside bars both take longer than the counting."""
     first, second = MARKS
     between = rows.filter(due_at__gte=first, due_at__lt=second).order_by().values("pk")[:most]
     text, values = between.query.sql_with_params()
-    places = [values.index(at(mark)) for mark in MARKS]
-    given: list[Any] = []
-    for stretch in stretches:
-        given += values
-        for place, moment in zip(places, stretch, strict=True):
-            given[place - len(values)] = at(moment)
-    counted = ", ".join([f"(SELECT COUNT(*) FROM ({text}) capped)"] * len(stretches))  # noqa: S608  (Django's text)
-    ((counts,),) = fetch([(f"SELECT {counted}", given)])
-    return list(counts)
+    ends = {at(mark): f"stretches.{name}" for mark, name in zip(MARKS, ("first", "second"), strict=True)}
+    counting = text.replace("%%", "%%%%") % tuple(ends.get(value, "%s") for value in values)
+    given = [value for value in values if value not in ends]
+    moments = [
+        value for place, stretch in enumerate(stretches) for value in (place, *(at(end) for end in stretch))
+    ]
+    asked = COUNTED.format(
+        stretches=", ".join([STRETCH[connection.vendor]] * len(stretches)), counting=counting
+    )
+    (counts,) = fetch([(asked, [*moments, *given])])
+    return [count for _, count in counts]

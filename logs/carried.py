@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.utils import timezone
 
-from automations.models import Environment, Invocation, Run, RunQuerySet
+from automations.models import Environment, Invocation, Run, RunQuerySet, RunStatus, standing
 from automations.models.run_search import CappedCount
+from logs.bulk_forms import MOST_RUNS
 from logs.search import Qualified, Search
 
 # The form's field of each field of a search, and what both are called.
 FIELDS = {"token": "token", "source": "source", "recipient": "recipients", "key": "key"}
+UNFINISHED = (RunStatus.WAITING, RunStatus.RUNNING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,20 @@ def asked_by(search: Search, *, environment: Environment, now: datetime) -> Carr
     if search.automation:
         fields["automation"] = search.automation
     return Carried(fields=fields | _moments(search, now), left_out=left_out)
+
+
+def unfinished(search: Search, *, environment: Environment, now: datetime) -> Sequence[UUID]:
+    """The ids of the unfinished runs that the list finds, however it does: no more than one above MOST_RUNS."""
+    statuses = [status for status in UNFINISHED if search.status in ("", status)]
+    if search.fault or not statuses:
+        return []
+    runs, bars = search.runs(environment, now=now), list(standing(environment=environment))
+    most = MOST_RUNS + 1
+    found = [
+        runs.in_status(status, environment=environment, most=most, bars=bars).newest_first()[:most]
+        for status in statuses
+    ]
+    return [uid for kind in found for uid in kind.values_list("uid", flat=True)][:most]
 
 
 def _name_of(field: str) -> str:

@@ -36,7 +36,14 @@ NOUNS = {  # what each that has no other words of its own is a
     "status": "status", "automation": "automation", "started": "span", "wakes": "span",
     "cancellation": "cancellation", "before": "page",
 }  # fmt: skip
-BESIDE = ("q", "from", "to", "tag", "since")  # the last two are how a page asks what is new
+BESIDE = (
+    "q",
+    "from",
+    "to",
+    "tag",
+    "since",
+    "these",
+)  # what is new, and which runs exactly, a page asks with the last
 _QUALIFIED = re.compile(rf'(?:^|(?<=\s))({"|".join(FIELDS)}):(?:"([^"]+)"|(\S+))')
 
 

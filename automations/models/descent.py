@@ -122,8 +122,10 @@ def through_parents(bars: Iterable[Cancellation], *, environment: Environment | 
 def below_one_of(above: models.QuerySet[LiveRun], *, of: str = "") -> Q:
     """Over LiveRun, or what is joined with it (`of`): the unfinished children, at any depth, of these unfinished runs,
     asked of each child that is met."""
-    mine = above.filter(pk=models.OuterRef("ancestor"))
-    descents = Descent.objects.filter(models.Exists(mine), run=models.OuterRef("pk"))
+    mine = models.Exists(above.filter(pk=models.OuterRef("ancestor")))
+    # A CASE: what is joined PostgreSQL may look for among all unfinished runs, from the first on.
+    hidden = models.Case(models.When(mine, then=True), default=False)
+    descents = Descent.objects.filter(hidden, run=models.OuterRef("pk"))
     return Q(**{f"{of}parent__isnull": False}) & Q(models.Exists(descents))
 
 

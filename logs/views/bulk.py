@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -22,9 +22,9 @@ from automations.models import Automation, Cancellation, CancellationFilter, Ori
 from automations.rehearsal import Many, check_age, planned, rehearse
 from automations.undo import AdminsOnly, anybody_may, undo
 from logs import bulk_forms, http, words
-from logs.bulk_forms import ConfirmForm, FilterForm
+from logs.bulk_forms import MOST_RUNS, ConfirmForm, FilterForm
 from logs.cancellation_page import CancellationPage
-from logs.carried import asked_by
+from logs.carried import asked_by, unfinished
 from logs.http import PageRequest
 from logs.search import Search
 
@@ -33,6 +33,7 @@ UNDO_FOR = timedelta(minutes=10)
 POLL = 1_000  # milliseconds
 MANY = 10_000  # runs; to count more takes so long that the page comes first
 LONGEST_QUERY = 2_000  # characters; servers and proxies refuse lines of 4,094
+THESE = "these"  # in the address of a search: the very runs that it finds
 COUNTED = "counted"  # in the address of a preview that counts however many there are
 
 
@@ -70,8 +71,25 @@ def new(request: PageRequest) -> HttpResponseBase:
     asked = {name: value for name, value in given.items() if value}
     if asked and replace(search, automation="") == Search():  # both have an automation
         return _page(request, FilterForm(asked), at_once=COUNTED in request.GET)
-    carried = asked_by(search, environment=request.environment, now=timezone.now())
-    return _page(request, FilterForm(initial=carried.fields), left_out=carried.left_out)
+    return _carried(request, search)
+
+
+def _carried(request: PageRequest, search: Search) -> HttpResponseBase:
+    """The form as a search of the logs fills it in: by what it asks for or, where the form cannot ask for all of
+    that, with the ids of the runs themselves."""
+    environment, now = request.environment, timezone.now()
+    carried = asked_by(search, environment=environment, now=now)
+    named = unfinished(search, environment=environment, now=now) if carried.left_out else []
+    told: dict[str, Any] = {"named": len(named), "most_named": MOST_RUNS}
+    if THESE in request.GET and 0 < len(named) <= MOST_RUNS:
+        form = FilterForm(initial={"run_ids": "\n".join(str(uid) for uid in named)})
+        return _page(request, form, told=told | {"are_named": True})
+    these = f"{reverse('logs:bulk-new')}{search.address()}&{THESE}=runs"
+    return _page(
+        request,
+        FilterForm(initial=carried.fields),
+        told=told | {"left_out": carried.left_out, "these": these},
+    )
 
 
 def _previewed(request: PageRequest) -> HttpResponseBase:
@@ -91,7 +109,7 @@ def _page(
     *,
     confirm: ConfirmForm | None = None,
     refusal: str = "",
-    left_out: Sequence[str] = (),
+    told: Mapping[str, Any] | None = None,
     at_once: bool = True,
 ) -> HttpResponseBase:
     """The form and, once it is right, what would be hit."""
@@ -104,7 +122,7 @@ def _page(
             return http.to_page(request, request.get_full_path())
         return http.part(request, "logs/_plan.html", context)
     automations = Automation.objects.within(request.environment).offered()
-    context |= {"refusal": refusal, "left_out": left_out, "automations": automations}
+    context |= {"refusal": refusal, "automations": automations, **(told or {})}
     status = 412 if refusal else 422 if form.errors or confirm.errors else 200
     return render(request, "logs/bulk_new.html", context, status=status)
 

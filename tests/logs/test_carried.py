@@ -62,6 +62,7 @@ def test_a_text_is_put_where_it_hits_and_never_widens(text: str, name: str) -> N
     assert filled == {name: text}
     assert page.one("#left-out").text == (
         f"Left out: what only begins with {text}; only exact values are cancelled here."
+        " Name the 1 unfinished run of the list instead"
     )
 
 
@@ -135,3 +136,61 @@ def test_the_filter_takes_a_text_apart_as_the_search_does() -> None:
     }  # fmt: skip
     assert search.bare.split() == ["mykey:7", "onboarding-token:x"]
     assert fields["due_before"] == (now - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def test_what_the_form_cannot_ask_for_is_cancelled_by_the_ids_of_the_list() -> None:
+    """A beginning, a status and a text that hits in two fields, as the list finds them: its runs, and no other."""
+    runs = [run_of(invoke(DELAY, token=f"onboarding-{name}")) for name in ("ana", "bob")]
+    runs.append(run_of(invoke(DELAY, source="onboarding-import")))
+    invoke(DELAY, token="trial-ana")
+    browser = client("operator")
+    offered = read(browser.get("/bulk/new/?q=onboarding-&status=waiting")).one("#to-these")
+    assert offered.text == "Name the 3 unfinished runs of the list instead"
+    assert offered["href"] == "/bulk/new/?q=onboarding-&status=waiting&these=runs"
+    page = read(browser.get(offered["href"]))
+    named = page.one("#run_ids").text.split()
+    assert named == [str(run.uid) for run in reversed(runs)]
+    assert (page.one("#token")["value"], page.all("#left-out")) == ("", [])
+    assert page.one("#named").text == (
+        "These are the unfinished runs, 3 of them, that the list finds now, by id:"
+        " what it finds later is not among them."
+    )
+    plan = read(browser.post("/bulk/new/", {"run_ids": "\n".join(named)}, follow=True))
+    assert plan.one("#plan-title").text.startswith("This calls off 3 runs")
+
+
+def test_only_unfinished_runs_are_named_and_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ana", "bob"):
+        invoke(DELAY, token=f"onboarding-{name}")
+    run = run_of(invoke(DELAY, token="onboarding-eva"))
+    browser = client("operator")
+    browser.post(f"/logs/{run.uid}/cancel/")
+    for query in (
+        "q=onboarding-&status=cancelled",
+        "status=completed",
+        "q=onboarding-&nonsense=1",
+        "q=nothing-",
+    ):
+        page = read(browser.get(f"/bulk/new/?{query}&these=runs"))
+        assert (query, page.all("#to-these"), page.all("#named")) == (query, [], [])
+    assert page.one("#left-out").text.endswith("only exact values are cancelled here.")
+    assert read(browser.get("/bulk/new/?q=onboarding-")).one("#to-these").text.startswith("Name the 2 ")
+    for module in ("logs.carried", "logs.views.bulk"):
+        monkeypatch.setattr(f"{module}.MOST_RUNS", 1)
+    page = read(browser.get("/bulk/new/?q=onboarding-&these=runs"))
+    assert (page.all("#to-these"), page.one("#token")["value"]) == ([], "onboarding-")
+    assert page.one("#left-out").text.endswith(
+        "The list finds more than 1 unfinished runs: narrow it, and they can be named by their ids."
+    )
+
+
+def test_one_run_is_named_as_one() -> None:
+    run = run_of(invoke(DELAY, token="onboarding-ana"))
+    browser = client("operator")
+    page = read(browser.get("/bulk/new/?q=onboarding-"))
+    assert page.one("#to-these").text == "Name the 1 unfinished run of the list instead"
+    page = read(browser.get(page.one("#to-these")["href"]))
+    assert page.one("#run_ids").text == str(run.uid)
+    assert page.one("#named").text == (
+        "This is the one unfinished run that the list finds now, by id: what it finds later is not among them."
+    )

@@ -157,19 +157,19 @@ def _tiles(environment: Environment, now: datetime) -> list[Tile]:
         "cancelled": ("Cancelled, of those started in 24 h", Search(status="cancelled", started="24h")),
     }
     name = "tiles-" + tag(environment.pk)
-    counts: Sequence[int] | None = cache.get(name)
+    counts: Sequence[tuple[int, int]] | None = cache.get(name)
     if counts is None:
         counts = _counts(environment, [search for _, search in searches.values()], now)
         cache.set(name, counts, COUNTS_KEPT)
     return [
-        Tile(name=name, label=label, count=count, most=_most_of(search), search=search)
-        for (name, (label, search)), count in zip(searches.items(), counts, strict=True)
+        Tile(name=name, label=label, count=count, most=most, search=search)
+        for (name, (label, search)), (count, most) in zip(searches.items(), counts, strict=True)
     ]
 
 
-def _counts(environment: Environment, searches: Sequence[Search], now: datetime) -> list[int]:
-    """How many runs each search finds, in one statement."""
-    bars = list(standing(environment=environment))
+def _counts(environment: Environment, searches: Sequence[Search], now: datetime) -> list[tuple[int, int]]:
+    """How many runs each search finds, counted up to one more than the second number, in one statement."""
+    bars, herd = list(standing(environment=environment)), rows.herd_of(environment)
     capped = []
     for search in searches:
         most = _most_of(search) + 1
@@ -178,10 +178,17 @@ def _counts(environment: Environment, searches: Sequence[Search], now: datetime)
             capped.append(runs.count_in_status(search.status, environment=environment, most=most, bars=bars))
             continue
         # Without looking each of them up in Run.
-        live = rows.still(LiveState(search.status or LiveState.WAITING), environment=environment, bars=bars)
+        live = rows.still(
+            LiveState(search.status or LiveState.WAITING), environment=environment, bars=bars, herd=herd
+        )
         live = live.filter(due_at__lt=now - LATE_AFTER) if search.wakes else live
         capped.append(CappedCount(live.values("pk")[:most]))
-    return list(Environment.objects.filter(pk=environment.pk).values_list(*capped).get())
+    found: Sequence[int] = Environment.objects.filter(pk=environment.pk).values_list(*capped).get()
+    return [
+        rows.least(count, most) if herd and search.status == RunStatus.RUNNING else (count, most)
+        for search, count in zip(searches, found, strict=True)
+        for most in [_most_of(search)]
+    ]
 
 
 def _most_of(search: Search) -> int:

@@ -36,6 +36,7 @@ SIZE = 50
 MOST_COUNTED = 10_000
 MOST_COUNTED_NARROWED = 1_000  # filters cost a look at every row that is counted
 MOST_SORTED = 500  # of what a filter finds, the newest, sorted by status
+HERD = 10_000  # due runs: where more are due, those that run are looked for among the first
 COUNTS_KEPT = 2  # seconds; one count serves all tabs, however many are open
 AFTER_THE_END = (EventKind.LATE_RESULT, EventKind.SETTLED, EventKind.FOLLOWED, EventKind.REPLAYED)
 
@@ -104,18 +105,21 @@ def chips_of(search: Search, *, runs: RunQuerySet, environment: Environment) -> 
 
 def _counts(runs: RunQuerySet, environment: Environment, *, most: int) -> Mapping[str, tuple[int, int]]:
     """By status, each counted up to one more than `most`; and `most`."""
-    bars = list(standing(environment=environment))
+    bars, herd = list(standing(environment=environment)), herd_of(environment)
     capped = {
         # Those of live rows without looking each of them up in Run.
         status: CappedCount(
-            still(LiveState(status), environment=environment, bars=bars).values("pk")[: most + 1]
+            still(LiveState(status), environment=environment, bars=bars, herd=herd).values("pk")[: most + 1]
         )
         if status in (RunStatus.WAITING, RunStatus.RUNNING)
         else runs.count_in_status(status, environment=environment, most=most + 1, bars=bars)
         for status in RunStatus.values
     }
     found: Sequence[int] = Environment.objects.filter(pk=environment.pk).values_list(*capped.values()).get()
-    return {status: (count, most) for status, count in zip(capped, found, strict=True)}
+    return {
+        status: least(count, most) if herd and status == RunStatus.RUNNING else (count, most)
+        for status, count in zip(capped, found, strict=True)
+    }
 
 
 def _sorted(runs: RunQuerySet) -> Mapping[str, tuple[int, int]]:
@@ -146,11 +150,27 @@ def count_newer(search: Search, *, runs: RunQuerySet, environment: Environment, 
     return newer.order_by()[:most].count()
 
 
-def still(state: LiveState, *, environment: Environment, bars: Sequence[Cancellation]) -> QuerySet[LiveRun]:
-    """The runs that wait, or that run, without those that one of these bars calls off or reaches through a parent."""
+def herd_of(environment: Environment) -> datetime | None:
+    """Where more than HERD runs are due, as when no worker was there for a while: when the last of the first HERD was
+    due (UTC). Otherwise None."""
+    due = LiveRun.objects.within(environment.pk).filter(due_at__lte=Now()).order_by("due_at")
+    return due.values_list("due_at", flat=True)[HERD : HERD + 1].first()
+
+
+def least(count: int, most: int) -> tuple[int, int]:
+    """A count up to one more than `most`, and `most`, such that it says that there may be more of a herd; not of
+    none, since what is due first is started first."""
+    return (count + 1, count) if 0 < count <= most else (count, most)
+
+
+def still(
+    state: LiveState, *, environment: Environment, bars: Sequence[Cancellation], herd: datetime | None = None
+) -> QuerySet[LiveRun]:
+    """The runs that wait, or that run, without those that one of these bars calls off or reaches through a parent. Of a
+    `herd` (see `herd_of`) those that run are looked for among the first."""
     rows = LiveRun.objects.within(environment.pk).filter(state=state)
     if state == LiveState.RUNNING:  # due by construction
-        rows = rows.filter(due_at__lte=Now())
+        rows = rows.filter(due_at__lte=herd or Now())
     found: QuerySet[LiveRun] = spared(rows, bars=bars, environment=environment)
     return found
 

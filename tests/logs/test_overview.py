@@ -19,7 +19,18 @@ from logs.search import Search, Span
 from tests.captured import Captured
 from tests.pages import Element, read
 from tests.people import client
-from tests.scenes import DELAY, SEND, cancel_runs, invoke, make_due, production, publish, run_of, work_off
+from tests.scenes import (
+    DELAY,
+    SEND,
+    cancel_runs,
+    invoke,
+    make_due,
+    production,
+    publish,
+    run_of,
+    start,
+    work_off,
+)
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -65,6 +76,26 @@ def test_each_tile_counts_what_its_address_lists() -> None:
     }.items():
         listed = read(client("viewer").get(page().one(f"#tile-{name}")["href"]))
         assert {row["id"] for row in listed.all("[data-row]")} == {f"row-{run.uid}" for run in runs}
+
+
+def test_of_a_herd_those_that_run_are_counted_among_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After hours without workers a million runs may be due: whoever looks then does not wait for them to be read."""
+
+    def running() -> tuple[str, str]:
+        chip = read(client("viewer").get("/logs/")).one("#chip-running")
+        return page().one("#tile-running").one("b").text, chip.one("b").text
+
+    first, *others = (run_of(invoke(SEND)) for _ in range(4))
+    for seconds, run in enumerate([first, *others]):
+        due_at(run, database_now() - timedelta(seconds=30 - seconds))
+    monkeypatch.setattr("logs.rows.HERD", 3)
+    assert running() == ("0", "0")
+    start(room=1)
+    assert running() == ("1+", "1+")
+    monkeypatch.setattr("logs.rows.HERD", 4)
+    assert running() == ("1", "1")
+    start()
+    assert running() == ("4", "4")
 
 
 def test_children_under_a_bar_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:

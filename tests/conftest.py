@@ -44,6 +44,7 @@ RATHER_ON = {
     **dict.fromkeys(PAGES, "sqlite"),
     "api/test_authentication.py": "sqlite",
     "api/test_limits.py": "sqlite",
+    "api/test_wire.py": "sqlite",
     **dict.fromkeys(DIALECTS, "sqlite"),
     "cluster/test_cluster.py": "sqlite",
     "test_docs.py": "sqlite",

@@ -237,6 +237,7 @@ class _Shift:
             done.pop(environment.pk, None)
             if environment.pk in due and len(tasks) < room:
                 del self.next_due[environment.pk]
+                self.next_look = self.next_look if tasks else 0.0  # what it found due is so in a moment
             self.in_flight[environment.pk].update((_attempt(task), task) for task in tasks)
             self.crew.perform(tasks, then=self._hand_in)
             worked = worked or bool(mine or tasks)

@@ -42,6 +42,22 @@ def test_a_shift_waits_for_a_step_that_is_nearly_due_and_starts_it_on_time() -> 
     assert due_at.isoformat() <= started_at < (due_at + timedelta(seconds=1)).isoformat()
 
 
+def test_a_shift_looks_again_where_what_falls_due_cannot_be_started_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = run_of(invoke({"action": "delay", "duration": "0.15 seconds"}, SEND))
+    turns = []
+
+    def noted(**given: Any) -> Any:
+        turns.append(given)
+        return [] if len(turns) == 1 else turn(**given)
+
+    turn = execution.turn
+    monkeypatch.setattr(execution, "turn", noted)
+    pump.run_pump()
+    assert status(run) == "completed"
+
+
 def test_a_shift_archives_what_was_cancelled() -> None:
     run = run_of(invoke(DELAY, token="t"))
     cancel_runs(token="t")
